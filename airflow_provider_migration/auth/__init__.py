@@ -1,0 +1,1 @@
+"""How requests are signed: one module per scheme, without Airflow and without I/O."""

@@ -1,0 +1,31 @@
+"""HTTP Basic authentication (RFC 7617), as the OMS console asks for it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from airflow_provider_migration.conversation import Request
+
+
+@dataclass(frozen=True, slots=True)
+class BasicSigner:
+    """Sends a user name and a password with each request."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def _credentials(self) -> str:
+        return b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The password, alone and as it travels."""
+        return (self.password, self._credentials)
+
+    def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
+        """Return the request's headers with ``authorization``."""
+        return {**request.headers, "authorization": f"Basic {self._credentials}"}

@@ -1,0 +1,150 @@
+"""What Airflow is told about this provider: a plain dict, because it is read by every command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SERVICES = {
+    "dataworks": "Alibaba Cloud DataWorks",
+    "dts": "Alibaba Cloud DTS",
+    "oms": "OceanBase Migration Service",
+    "drs": "Huawei Cloud DRS",
+}
+
+_PACKAGE = "airflow_provider_migration"
+
+
+def _text(label: str, description: str, *, secret: bool = False) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": ["string", "null"]}
+    if secret:
+        schema["format"] = "password"
+    return {"label": label, "description": description, "schema": schema}
+
+
+def _seconds(label: str, description: str, default: int) -> dict[str, Any]:
+    schema = {"type": ["number", "null"], "default": default, "exclusiveMinimum": 0}
+    return {"label": label, "description": description, "schema": schema}
+
+
+_COMMON_FIELDS = {
+    "verify": _text(
+        "Verify TLS", "true (the default), false, or the path of a file of certificate authorities."
+    ),
+    "connect_timeout": _seconds("Connect timeout", "Seconds until a connection must stand.", 5),
+    "read_timeout": _seconds(
+        "Read timeout", "Seconds that an answer may pause; it may take twice as long in all.", 30
+    ),
+}
+
+_ALIBABA_FIELDS = {
+    "region": _text("Region", "Region id, such as cn-hangzhou. Needed where no host is given."),
+    "security_token": _text("Security token", "STS token, where the AccessKey is temporary.", secret=True),
+    **_COMMON_FIELDS,
+}
+
+_DRS_FIELDS = {
+    "region": _text("Region", "Region id, such as cn-north-4. Needed where no host is given."),
+    "project_id": _text("Project ID", "Id of the project in that region, from My Credentials."),
+    "auth_type": {
+        "label": "Authentication",
+        "description": "aksk signs each request; password asks IAM for a token.",
+        "schema": {"type": ["string", "null"], "enum": ["aksk", "password"], "default": "aksk"},
+    },
+    "security_token": _text("Security token", "Where AK and SK are temporary.", secret=True),
+    "domain_name": _text("Account name", "The account that the IAM user belongs to; with password only."),
+    "iam_endpoint": _text(
+        "IAM endpoint", "Address of IAM, where it is not the region's own; with password only."
+    ),
+    **_COMMON_FIELDS,
+}
+
+
+def _connection_type(
+    service: str,
+    connection_type: str,
+    hook: str,
+    labels: dict[str, str],
+    placeholders: dict[str, str],
+    fields: dict[str, Any],
+) -> dict[str, Any]:
+    return {
+        "connection-type": connection_type,
+        "hook-class-name": f"{_PACKAGE}.hooks.{service}.{hook}",
+        "hook-name": _SERVICES[service],
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": labels,
+            "placeholders": placeholders,
+        },
+        "conn-fields": fields,
+    }
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description, as ``airflow/provider_info.schema.json`` has it."""
+    access_key = {"login": "AccessKey ID", "password": "AccessKey secret", "host": "Endpoint"}
+    return {
+        "package-name": "airflow-provider-migration",
+        "name": "Cloud migrations",
+        "description": "Watch migrations of Alibaba Cloud DataWorks and DTS, OceanBase OMS and Huawei Cloud DRS.",
+        "integrations": [
+            {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
+            for name, url in (
+                (_SERVICES["dataworks"], "https://www.alibabacloud.com/help/en/dataworks/"),
+                (_SERVICES["dts"], "https://www.alibabacloud.com/help/en/dts/"),
+                (_SERVICES["oms"], "https://en.oceanbase.com/docs/oms-en"),
+                (_SERVICES["drs"], "https://support.huaweicloud.com/intl/en-us/drs/index.html"),
+            )
+        ],
+        "hooks": [
+            {"integration-name": name, "python-modules": [f"{_PACKAGE}.hooks.{service}"]}
+            for service, name in _SERVICES.items()
+        ],
+        "sensors": [
+            {"integration-name": name, "python-modules": [f"{_PACKAGE}.sensors.{service}"]}
+            for service, name in _SERVICES.items()
+        ],
+        "triggers": [
+            {"integration-name": name, "python-modules": [f"{_PACKAGE}.triggers.migration"]}
+            for name in _SERVICES.values()
+        ],
+        "connection-types": [
+            _connection_type(
+                "dataworks",
+                "alibaba_dataworks",
+                "DataWorksHook",
+                access_key,
+                {"host": "dataworks.cn-shanghai.aliyuncs.com (follows from the region)"},
+                _ALIBABA_FIELDS,
+            ),
+            _connection_type(
+                "dts",
+                "alibaba_dts",
+                "DtsHook",
+                access_key,
+                {"host": "dts.cn-hangzhou.aliyuncs.com (follows from the region)"},
+                _ALIBABA_FIELDS,
+            ),
+            _connection_type(
+                "oms",
+                "oceanbase_oms",
+                "OmsHook",
+                {"login": "Console user", "password": "Console password", "host": "Console address"},
+                {"host": "http://oms.example.com:8089", "login": "a user of the role ADMIN-VIEWER"},
+                _COMMON_FIELDS,
+            ),
+            _connection_type(
+                "drs",
+                "huaweicloud_drs",
+                "DrsHook",
+                {
+                    "login": "AK, or IAM user name",
+                    "password": "SK, or IAM password",
+                    "host": "Endpoint",
+                },
+                {"host": "drs.cn-north-4.myhuaweicloud.com (follows from the region)"},
+                _DRS_FIELDS,
+            ),
+        ],
+        "extra-links": [f"{_PACKAGE}.links.MigrationConsoleLink"],
+    }

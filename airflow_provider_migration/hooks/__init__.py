@@ -1,0 +1,1 @@
+"""From an Airflow Connection to a service: one hook per service."""

@@ -1,0 +1,84 @@
+"""Hook for Alibaba Cloud DataWorks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_migration.conversation import Conversation
+from airflow_provider_migration.hooks.alibaba import read_account
+from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
+from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.services.dataworks import (
+    TARGETS,
+    DataWorksApi,
+    MigrationProcess,
+    MigrationSummary,
+    endpoint_of,
+)
+
+
+class DataWorksHook(MigrationHook[DataWorksApi]):
+    """
+    Ask Alibaba Cloud DataWorks about imports and exports of its Migration Assistant.
+
+    :param dataworks_conn_id: id of a connection with an AccessKey.
+    :param region: region id such as ``cn-shanghai``; without it, the connection's.
+    """
+
+    conn_name_attr = "dataworks_conn_id"
+    default_conn_name = "dataworks_default"
+    conn_type = "alibaba_dataworks"
+    hook_name = "Alibaba Cloud DataWorks"
+
+    def __init__(self, dataworks_conn_id: str = default_conn_name, region: str | None = None) -> None:
+        super().__init__(dataworks_conn_id)
+        self._region = region
+
+    def _connect(self, reader: ConnectionReader) -> DataWorksApi:
+        return DataWorksApi(**read_account(reader, self._region, endpoint_of))
+
+    def targets(self, **ids: Any) -> frozenset[str]:
+        """Return, in lower case, what a sensor can wait for."""
+        return TARGETS
+
+    def _probe(self, api: DataWorksApi) -> Conversation[MigrationSummary]:
+        return api.get_migration_summary(1, 1)
+
+    def get_migration_process(self, project_id: str | int, migration_id: str | int) -> MigrationProcess:
+        """
+        Ask for the steps of a package.
+
+        :param project_id: the number of the workspace.
+        :param migration_id: the number of the package.
+        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        """
+        return self._run(lambda api: api.get_migration_process(project_id, migration_id))
+
+    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> MigrationSummary:
+        """
+        Ask for the status of a package.
+
+        :param project_id: the number of the workspace.
+        :param migration_id: the number of the package.
+        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        """
+        return self._run(lambda api: api.get_migration_summary(project_id, migration_id))
+
+    def get_progress(
+        self, project_id: str | int, migration_id: str | int, *, max_lag: float = 60
+    ) -> MigrationProgress:
+        """
+        Ask for the status and the steps of a package as a normalised record: two calls once it has begun.
+
+        :param project_id: the number of the workspace.
+        :param migration_id: the number of the package.
+        :param max_lag: has no meaning here: a package has no incremental phase.
+        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        """
+        return self._run(lambda api: api.progress(project_id, migration_id, max_lag=max_lag))
+
+    async def aget_progress(
+        self, project_id: str | int, migration_id: str | int, *, max_lag: float = 60
+    ) -> MigrationProgress:
+        """Do as :meth:`get_progress` does, on the event loop."""
+        return await self._arun(lambda api: api.progress(project_id, migration_id, max_lag=max_lag))

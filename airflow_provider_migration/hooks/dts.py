@@ -1,0 +1,76 @@
+"""Hook for Alibaba Cloud DTS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_migration.conversation import Conversation
+from airflow_provider_migration.hooks.alibaba import read_account
+from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
+from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.services.dts import TARGETS, DtsApi, MigrationJob, endpoint_of
+
+
+class DtsHook(MigrationHook[DtsApi]):
+    """
+    Ask Alibaba Cloud DTS about migration jobs.
+
+    :param dts_conn_id: id of a connection with an AccessKey.
+    :param region: region id such as ``cn-hangzhou``; without it, the connection's.
+    """
+
+    conn_name_attr = "dts_conn_id"
+    default_conn_name = "dts_default"
+    conn_type = "alibaba_dts"
+    hook_name = "Alibaba Cloud DTS"
+
+    def __init__(self, dts_conn_id: str = default_conn_name, region: str | None = None) -> None:
+        super().__init__(dts_conn_id)
+        self._region = region
+
+    def _connect(self, reader: ConnectionReader) -> DtsApi:
+        return DtsApi(**read_account(reader, self._region, endpoint_of))
+
+    def targets(self, **ids: Any) -> frozenset[str]:
+        """Return, in lower case, what a sensor can wait for."""
+        return TARGETS
+
+    def _probe(self, api: DtsApi) -> Conversation[MigrationJob]:
+        return api.describe_migration_job_status("dtsconnectiontest")
+
+    def describe_migration_job_status(
+        self,
+        migration_job_id: str,
+        *,
+        client_token: str | None = None,
+        account_id: str | None = None,
+        region_id: str | None = None,
+    ) -> MigrationJob:
+        """
+        Ask for one migration job.
+
+        :param migration_job_id: the id of the instance, ``dts…``.
+        :param client_token: makes the request idempotent; the service documents it for every call.
+        :param account_id: the account that the job belongs to, when it is another one.
+        :param region_id: the region of the instance; without it, the hook's.
+        :raises MigrationApiError: if DTS refuses or does not answer.
+        """
+        return self._run(
+            lambda api: api.describe_migration_job_status(
+                migration_job_id, client_token=client_token, account_id=account_id, region_id=region_id
+            )
+        )
+
+    def get_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
+        """
+        Ask for one migration job as a normalised record.
+
+        :param migration_job_id: the id of the instance, ``dts…``.
+        :param max_lag: up to how many seconds of delay count as caught up.
+        :raises MigrationApiError: if DTS refuses or does not answer.
+        """
+        return self._run(lambda api: api.progress(migration_job_id, max_lag=max_lag))
+
+    async def aget_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
+        """Do as :meth:`get_progress` does, on the event loop."""
+        return await self._arun(lambda api: api.progress(migration_job_id, max_lag=max_lag))

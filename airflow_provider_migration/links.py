@@ -1,0 +1,27 @@
+"""The button that leads from a sensor to the service's own console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+CONSOLE_URL_KEY = "migration_console_url"
+
+
+class MigrationConsoleLink(BaseOperatorLink):
+    """Opens the migration where a person looks at it; the sensor leaves the address in XCom."""
+
+    name = "Migration console"
+
+    @property
+    def xcom_key(self) -> str:
+        """XCom key of the address."""
+        return CONSOLE_URL_KEY
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or nothing before the first poll."""
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""

@@ -1,0 +1,234 @@
+"""What a migration looks like, whichever service runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
+
+MAX_RECORD_BYTES: Final = 16 * 1024
+"""Upper bound of a record as JSON, whatever the service answers."""
+
+MAX_MESSAGE_CHARACTERS: Final = 2_000
+
+MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
+
+
+class MigrationState(StrEnum):
+    """The state of a migration, in words that are the same for every service."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    CAUGHT_UP = "caught_up"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+_ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def clean_text(value: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str | None:
+    """
+    Return a service's text made harmless for logs, XCom and pages, or None when there is none.
+
+    Control characters, escape sequences and text-direction marks become one space, and what is longer
+    than ``limit`` characters is cut.
+    """
+    if value is None:
+        return None
+    # A megabyte need not be searched for the few characters that are kept.
+    text = str(value)[: limit * 4]
+    text = _UNPRINTABLE.sub(" ", _ESCAPE_SEQUENCES.sub(" ", text)).strip()
+    if len(text) > limit:
+        text = f"{text[: limit - 1]}…"
+    return text or None
+
+
+Text = Annotated[str | None, BeforeValidator(clean_text)]
+Label = Annotated[str | None, BeforeValidator(lambda value: clean_text(value, 256))]
+
+
+def _percent_or_none(value: float | None) -> float | None:
+    return round(value, 1) if value is not None and 0 <= value <= 100 else None
+
+
+Percent = Annotated[float | None, BeforeValidator(_percent_or_none)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class MigrationErrorInfo(_Record):
+    """Why a migration or a phase failed, in the service's words, and what a person can do."""
+
+    code: Label = None
+    message: Text = None
+    remedy: Text = None
+
+
+class Phase(_Record):
+    """
+    One part of a migration.
+
+    :ivar name: ``precheck``, ``structure``, ``full``, ``incremental``, ``reverse_incremental``, a DRS
+        object type, or a DataWorks step's own name.
+    :ivar service_status: the service's own word for it, or None where it has none.
+    :ivar percent: 0–100, or None when not known.
+    :ivar done: how many rows, objects or items are done, or None.
+    :ivar total: of how many, or None.
+    :ivar error: why it failed, or None.
+    """
+
+    name: Label
+    state: MigrationState
+    service_status: Label = None
+    percent: Percent = None
+    done: int | None = None
+    total: int | None = None
+    error: Text = None
+
+
+class ObjectProgress(_Record):
+    """How far one DRS object is."""
+
+    source: Label
+    destination: Label
+    percent: Percent = None
+
+
+class ObjectSummary(_Record):
+    """
+    The objects of a DRS job, over the object types that were asked for.
+
+    :ivar total: how many the service says there are.
+    :ivar completed: how many of them were seen at 100 %.
+    :ivar slowest: at most 20 that are not done, the slowest first.
+    """
+
+    total: int
+    completed: int
+    slowest: tuple[ObjectProgress, ...] = ()
+
+
+class MigrationProgress(_Record):
+    """
+    One observation of a migration.
+
+    ``model_dump(mode="json")`` is what XCom holds. It stays under 16 KB: where a service's texts and
+    lists are longer, they are cut until it does.
+
+    :ivar schema_version: version of this record; grows when a field changes its meaning.
+    :ivar service: ``dataworks``, ``dts``, ``oms`` or ``drs``.
+    :ivar migration_id: the service's id as text.
+    :ivar name: the service's name for it, or None.
+    :ivar state: what state it is in.
+    :ivar service_status: the service's own word, as it came.
+    :ivar percent: 0–100, how much of the bulk work (schema and existing data) is done; None when not
+        known. Incremental work is measured by lag, never by percent.
+    :ivar phases: the phases that are enabled, in order.
+    :ivar lag_seconds: how far the incremental phase is behind, in seconds ≥ 0, or None.
+    :ivar checkpoint: up to which time of the source changes have been applied, in UTC, or None.
+    :ivar error: why it failed, or None.
+    :ivar objects: DRS only.
+    :ivar observed_at: UTC time of the answer.
+    :ivar request_id: the service's id of the answer.
+    :ivar console_url: where a person looks at the migration.
+    :ivar words_reached: every status or step of the service, in lower case, that the migration is at or
+        has passed. Not part of what XCom holds.
+    """
+
+    schema_version: Literal[1] = 1
+    service: str
+    migration_id: Label
+    name: Label = None
+    state: MigrationState
+    service_status: Label = None
+    percent: Percent = None
+    phases: tuple[Phase, ...] = ()
+    lag_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    checkpoint: datetime | None = None
+    error: MigrationErrorInfo | None = None
+    objects: ObjectSummary | None = None
+    observed_at: datetime
+    request_id: Label = None
+    console_url: str | None = None
+    words_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _stay_small(
+        cls, data: Any, handler: ModelWrapValidatorHandler[MigrationProgress]
+    ) -> MigrationProgress:
+        record = handler(data)
+        limit = MAX_MESSAGE_CHARACTERS
+        # ASCII-escaped JSON is at most three times as long as UTF-8: the cheap test settles nearly all.
+        while 3 * len(record.model_dump_json()) > MAX_RECORD_BYTES and record._size() > MAX_RECORD_BYTES:
+            limit //= 2
+            shorter: dict[str, Any] = _shorten(record.model_dump(), limit)
+            record = handler({**shorter, "words_reached": record.words_reached})
+        return record
+
+    def _size(self) -> int:
+        return len(json.dumps(self.model_dump(mode="json")))
+
+    def reached(self, milestone: str) -> bool:
+        """
+        Tell whether a milestone (``structure_done``, ``full_done``, ``caught_up``, ``succeeded``), or
+        anything after it, is so.
+
+        ``caught_up`` is reached by a migration that has an incremental phase when it is in sync, and by
+        one that has none when it has succeeded.
+
+        :raises ValueError: for a word that is no milestone.
+        """
+        if milestone not in MILESTONES:
+            raise ValueError(f"{milestone!r} is no milestone; these are: {', '.join(MILESTONES)}")
+        if self.state is MigrationState.SUCCEEDED:
+            return True
+        if self.state is MigrationState.CAUGHT_UP:
+            return milestone != "succeeded"
+        done = {phase.name for phase in self.phases if phase.state is MigrationState.SUCCEEDED}
+        return (milestone == "structure_done" and not done.isdisjoint(("structure", "full"))) or (
+            milestone == "full_done" and "full" in done
+        )
+
+
+def bulk_percent(phases: Iterable[Phase]) -> float | None:
+    """
+    Return how much of the bulk work is done: the mean of its phases, None when one of them is not known.
+
+    :param phases: the enabled phases of bulk work (``structure``, ``full``).
+    """
+    percents = [phase.percent for phase in phases if phase.name in ("structure", "full")]
+    known = [percent for percent in percents if percent is not None]
+    return sum(known) / len(known) if known and len(known) == len(percents) else None
+
+
+def _shorten(value: Any, limit: int) -> Any:
+    if isinstance(value, Enum):
+        return value
+    if isinstance(value, str):
+        return clean_text(value, limit)
+    if isinstance(value, dict):
+        return {key: _shorten(item, limit) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shorten(item, limit) for item in value[: max(limit // 8, 1)]]
+    return value

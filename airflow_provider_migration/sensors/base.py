@@ -1,0 +1,325 @@
+"""
+The waiting that all sensors share.
+
+A DAG file pays for what its imports load at every parse, so the package's other modules come in when a
+task runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_migration.links import CONSOLE_URL_KEY, MigrationConsoleLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_migration.exceptions import MigrationError
+    from airflow_provider_migration.hooks.base import MigrationHook
+    from airflow_provider_migration.progress import MigrationProgress
+    from airflow_provider_migration.verdict import Verdict, Watch
+
+PROGRESS_KEY = "migration_progress"
+"""XCom key, and key in the task state store, of the record."""
+
+WATCH_KEY = "migration_watch"
+"""Key in the task state store of what a rescheduled sensor remembers between its polls."""
+
+AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
+"""How long after the trigger's own deadline Airflow's trigger timeout steps in."""
+
+
+class MigrationSensor(BaseSensorOperator):
+    """
+    Wait until a migration reaches a target; fail as soon as it cannot any more. It only watches: it never
+    starts, stops, pauses or cancels anything.
+
+    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred. XCom
+    ``return_value`` is the record with which the target was reached.
+
+    In reschedule mode each poll is a new process. From Airflow 3.3 on ``stall_timeout``, ``hold_for``,
+    ``failure_grace`` and ``max_poll_errors`` count across polls, through the task state store. On older
+    releases they begin anew at each poll and so take no effect in that mode (a ``hold_for`` or
+    ``failure_grace`` above 0 waits until ``timeout``); poke and deferrable mode count everywhere.
+
+    :param target_status: what to wait for, one or several of: a milestone (``structure_done``, ``full_done``,
+        ``caught_up``, ``succeeded``), a state (``paused``, ``failed`` …), or the service's own word for a
+        status or step. Where the service's order is known, a word is also reached past it. ``caught_up``
+        is reached by a migration with an incremental phase when it is in sync, and by one without when it
+        has succeeded. (templated)
+    :param max_lag: up to how many seconds of lag count as caught up.
+    :param on_paused: what to do with a migration that someone has paused: ``wait``, ``fail`` or ``skip``.
+    :param on_unknown: what to do with a status that the service has added since: ``wait`` or ``fail``.
+    :param failure_grace: for how many seconds a failed migration may still turn around.
+    :param stall_timeout: fail when nothing has moved for so many seconds; None to wait until ``timeout``.
+    :param hold_for: for how many seconds the target must hold without a break before it counts.
+    :param max_poll_errors: how many polls in a row may fail in a way that may pass (throttled, out of
+        reach, garbled). A wrong key or an unknown id fails at once.
+    :param deferrable: wait on the triggerer, without a worker slot.
+    """
+
+    ui_color = "#d5ecf2"
+    operator_extra_links = (MigrationConsoleLink(),)
+
+    hook_class: ClassVar[str]
+    """Where the hook is, as ``module:Class``."""
+    conn_argument: ClassVar[str]
+    """The hook's and the sensor's argument with the connection id."""
+    id_arguments: ClassVar[tuple[str, ...]]
+    """The arguments that say which migration; the hook's ``get_progress`` takes them too."""
+
+    def __init__(
+        self,
+        *,
+        target_status: str | Sequence[str] = "caught_up",
+        max_lag: float = 60,
+        on_paused: str = "wait",
+        on_unknown: str = "wait",
+        failure_grace: float = 0,
+        stall_timeout: float | None = None,
+        hold_for: float = 0,
+        max_poll_errors: int = 5,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target_status = target_status
+        self.max_lag = max_lag
+        self.on_paused = on_paused
+        self.on_unknown = on_unknown
+        self.failure_grace = failure_grace
+        self.stall_timeout = stall_timeout
+        self.hold_for = hold_for
+        self.max_poll_errors = max_poll_errors
+        self.deferrable = deferrable
+        self._watch: Watch | None = None
+        self._started_at: float | None = None
+        self._check("on_paused", on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
+        self._check("on_unknown", on_unknown in ("wait", "fail"), "'wait' or 'fail'")
+        for name in ("max_lag", "failure_grace", "hold_for"):
+            self._check(name, _is_number(getattr(self, name)), "a number of seconds, 0 or more")
+        self._check(
+            "stall_timeout",
+            stall_timeout is None or (_is_number(stall_timeout) and stall_timeout > 0),
+            "a number of seconds above 0, or None",
+        )
+        self._check(
+            "max_poll_errors",
+            isinstance(max_poll_errors, int) and _is_number(max_poll_errors),
+            "a whole number, 0 or more",
+        )
+
+    def _check(self, name: str, is_right: bool, allowed: str) -> None:
+        if not is_right:
+            from airflow_provider_migration.exceptions import MigrationConfigurationError
+
+            raise MigrationConfigurationError(
+                f"{type(self).__name__} {self.task_id!r}: {name} must be {allowed}, not {getattr(self, name)!r}."
+            )
+
+    @cached_property
+    def hook(self) -> MigrationHook[Any]:
+        """The hook that asks the service."""
+        hook: MigrationHook[Any] = resolve_name(self.hook_class)(**self._hook_arguments())
+        return hook
+
+    def _hook_arguments(self) -> dict[str, Any]:
+        return {self.conn_argument: getattr(self, self.conn_argument)}
+
+    def _ids(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.id_arguments}
+
+    def execute(self, context: Context) -> Any:
+        """Wait as the mode says, and return the record with which the target was reached."""
+        self._watch, self._started_at = None, time.time()
+        return super().execute(context)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
+        from airflow_provider_migration.exceptions import MigrationError
+
+        watch = self._watch = self._watch or self._begin(context)
+        error: MigrationError | None = None
+        try:
+            progress = self.hook.get_progress(**self._ids(), max_lag=self.max_lag)
+        except MigrationError as problem:
+            error = problem
+            verdict = watch.fail_poll(error, time.time())
+        else:
+            verdict = watch.observe(progress, time.time())
+        if news := watch.news(error):
+            self.log.info("%s", news)
+        self._publish(context, watch)
+        if not self._is_waiting(verdict, watch.progress, error):
+            return PokeReturnValue(True, watch.progress and watch.progress.model_dump(mode="json"))
+        if self.deferrable:
+            self._defer_to_trigger(context, watch)
+        return False
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Take what the trigger came to, and end as the other modes would."""
+        from airflow_provider_migration.exceptions import MigrationError, error_from_json
+        from airflow_provider_migration.progress import MigrationProgress
+        from airflow_provider_migration.verdict import Outcome, Verdict
+
+        ends = [outcome.value for outcome in Outcome if outcome is not Outcome.WAIT]
+        if not event or event.get("outcome") not in ends:
+            raise MigrationError(
+                f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
+            )
+        record: dict[str, Any] | None = event["progress"]
+        if record:
+            self._push(context, PROGRESS_KEY, record)
+        try:
+            self._is_waiting(
+                Verdict(Outcome(event["outcome"]), event["reason"]),
+                MigrationProgress.model_validate(record) if record else None,
+                error_from_json(event["error"]) if event["error"] else None,
+            )
+        except MigrationError as error:
+            # On resuming a task Airflow applies never_fail to its own exceptions only.
+            if self.never_fail:
+                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            raise
+        self.log.info("%s", event["reason"])
+        return record
+
+    def _begin(self, context: Context) -> Watch:
+        """Start to watch, or go on where a rescheduled poll left off."""
+        from airflow_provider_migration.progress import MigrationProgress
+        from airflow_provider_migration.verdict import History, Watch, Wishes
+
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        started_at = first.timestamp() if first else self._started_at or time.time()
+        wishes = Wishes(
+            targets=self._targets(),
+            started_at=started_at,
+            deadline=started_at + self.timeout,
+            max_lag=self.max_lag,
+            on_paused=self.on_paused,
+            on_unknown=self.on_unknown,
+            failure_grace=self.failure_grace,
+            stall_timeout=self.stall_timeout,
+            hold_for=self.hold_for,
+            max_poll_errors=None if self.silent_fail else self.max_poll_errors,
+            poke_interval=self.poke_interval,
+            exponential_backoff=bool(self.exponential_backoff),
+            max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+        )
+        watch = Watch(wishes)
+        memory = self._recall(context, WATCH_KEY) if self.reschedule else None
+        # The store outlives retries and clearing, where the wait begins anew.
+        if memory and memory.get("try_number") == context["ti"].try_number:
+            watch.history = History(**memory["history"])
+            record = self._recall(context, PROGRESS_KEY)
+            watch.progress = MigrationProgress.model_validate(record) if record else None
+        return watch
+
+    def _recall(self, context: Context, key: str) -> dict[str, Any] | None:
+        store = context.get("task_state_store")
+        try:
+            value = store.get(key) if store is not None else None
+        except Exception as problem:
+            self.log.warning("The task state store cannot be read: %s", problem)
+            return None
+        return value if isinstance(value, dict) else None
+
+    def _targets(self) -> tuple[str, ...]:
+        from airflow_provider_migration.exceptions import MigrationConfigurationError
+
+        given = (self.target_status,) if isinstance(self.target_status, str) else tuple(self.target_status)
+        targets = tuple(str(target).strip() for target in given)
+        possible = self.hook.targets(**self._ids())
+        impossible = [target for target in targets if target.lower() not in possible]
+        if impossible or not targets:
+            raise MigrationConfigurationError(
+                f"{type(self).__name__} {self.task_id!r}: target_status "
+                + (f"{impossible[0]!r} is never reached by this service" if impossible else "is empty")
+                + f"; it has: {', '.join(sorted(possible))}."
+            )
+        return targets
+
+    def _defer_to_trigger(self, context: Context, watch: Watch) -> None:
+        from airflow_provider_migration.triggers.migration import MigrationTrigger
+
+        ti = context["ti"]
+        remaining = timedelta(seconds=max(watch.wishes.deadline - time.time(), 0))
+        self.defer(
+            trigger=MigrationTrigger(
+                hook=self.hook_class,
+                hook_arguments=self._hook_arguments(),
+                ids=self._ids(),
+                watch=watch.to_json(),
+                task_key={
+                    "dag_id": ti.dag_id,
+                    "task_id": ti.task_id,
+                    "run_id": ti.run_id,
+                    "map_index": ti.map_index,
+                },
+            ),
+            method_name="execute_complete",
+            timeout=remaining + AIRFLOW_TIMEOUT_MARGIN,
+        )
+
+    def _is_waiting(
+        self, verdict: Verdict, progress: MigrationProgress | None, error: MigrationError | None
+    ) -> bool:
+        """Tell whether to go on waiting, or raise what the verdict amounts to."""
+        from airflow_provider_migration.exceptions import MigrationFailedError, error_from_json
+        from airflow_provider_migration.verdict import Outcome
+
+        if verdict.outcome is Outcome.FAIL:
+            raise MigrationFailedError(verdict.reason, progress)
+        if verdict.outcome is Outcome.SKIP:
+            raise AirflowSkipException(verdict.reason)
+        if verdict.outcome is Outcome.TIMEOUT:
+            raise AirflowSensorTimeout(verdict.reason)
+        if verdict.outcome is Outcome.POLL_ERROR and error is not None:
+            raise error_from_json(error.to_json(), prefix=verdict.reason)
+        return verdict.outcome is Outcome.WAIT
+
+    def _publish(self, context: Context, watch: Watch) -> None:
+        """Leave record, link and memory where they are seen; what fails here must not end the wait."""
+        record = watch.progress.model_dump(mode="json") if watch.progress else None
+        # Airflow wipes a rescheduled task's XCom at each poll.
+        if record and (watch.has_changed or self.reschedule):
+            self._push(context, PROGRESS_KEY, record)
+            self._push(context, CONSOLE_URL_KEY, record["console_url"])
+        store = None if self.deferrable else context.get("task_state_store")
+        try:
+            if store is not None and record and watch.has_changed:
+                store.set(PROGRESS_KEY, record)
+            if store is not None and self.reschedule:
+                memory = watch.to_json()["history"]
+                store.set(WATCH_KEY, {"try_number": context["ti"].try_number, "history": memory})
+        except Exception as problem:
+            self.log.warning("The task state store cannot be written: %s", problem)
+
+    def _push(self, context: Context, key: str, value: Any) -> None:
+        try:
+            context["ti"].xcom_push(key=key, value=value)
+        except Exception as problem:
+            self.log.warning("XCom %s cannot be written: %s", key, problem)
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        # Airflow's own does not know the trigger; asking the watch makes every mode keep the same pace.
+        return self._watch.next_poll_in(time.time()) if self._watch else self.poke_interval
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")

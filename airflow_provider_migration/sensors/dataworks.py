@@ -1,0 +1,45 @@
+"""Sensor for Alibaba Cloud DataWorks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_migration.sensors.base import MigrationSensor
+
+
+class DataWorksMigrationSensor(MigrationSensor):
+    """
+    Wait for an import or export of DataWorks' Migration Assistant.
+
+    DataWorks counts API calls: a Basic workspace has 100 a day for the whole account, failed ones included
+    (https://www.alibabacloud.com/help/en/dataworks/developer-reference/use-dataworks-openapi). A poll costs
+    one call before the package begins and two after, so ``poke_interval`` defaults to 300 s; with a Basic
+    workspace and a package that takes hours, choose 1,800 s or more.
+
+    All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
+
+    :param project_id: the number of the workspace. (templated)
+    :param migration_id: the number of the package. (templated)
+    :param dataworks_conn_id: id of a connection with an AccessKey. (templated)
+    """
+
+    template_fields = ("project_id", "migration_id", "target_status", "dataworks_conn_id")
+    hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
+    conn_argument = "dataworks_conn_id"
+    id_arguments = ("project_id", "migration_id")
+
+    def __init__(
+        self,
+        *,
+        project_id: str | int,
+        migration_id: str | int,
+        dataworks_conn_id: str = "dataworks_default",
+        target_status: str | list[str] = "succeeded",
+        poke_interval: timedelta | float = 300,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(target_status=target_status, poke_interval=poke_interval, **kwargs)
+        self.project_id = project_id
+        self.migration_id = migration_id
+        self.dataworks_conn_id = dataworks_conn_id

@@ -1,0 +1,47 @@
+"""Sensor for Huawei Cloud DRS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_migration.sensors.base import MigrationSensor
+
+
+class DrsProgressSensor(MigrationSensor):
+    """
+    Wait for a migration or synchronisation job of Huawei Cloud DRS.
+
+    A job with an incremental phase runs until a person ends it, so the default target is ``caught_up``. A job
+    that is ended before its existing data is known to be copied is ``cancelled``, and fails the task.
+
+    All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
+
+    :param job_id: the id of the job. (templated)
+    :param object_types: whose objects to count: ``table``, ``event``, ``table_structure``, ``procedure``,
+        ``view``, ``function``, ``database``, ``trigger``, ``table_indexs``. DRS moves triggers and events only
+        when a job is ended. (templated)
+    :param job_status: whether to ask for the job's status too. Without it only ``full_done`` can be waited
+        for, and only while the existing data is copied: later DRS gives no list of objects.
+    :param drs_conn_id: id of a connection with AK and SK, or with an IAM user and password. (templated)
+    """
+
+    template_fields = ("job_id", "object_types", "target_status", "drs_conn_id")
+    hook_class = "airflow_provider_migration.hooks.drs:DrsHook"
+    conn_argument = "drs_conn_id"
+    id_arguments = ("job_id", "object_types", "job_status")
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        object_types: Sequence[str] = ("table",),
+        job_status: bool = True,
+        drs_conn_id: str = "drs_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.object_types = object_types
+        self.job_status = job_status
+        self.drs_conn_id = drs_conn_id

@@ -1,0 +1,233 @@
+"""
+Alibaba Cloud DataWorks: ``GetMigrationSummary`` and ``GetMigrationProcess`` of version 2020-05-18.
+
+Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary and /api-getmigrationprocess. The summary
+has the verdict, the process has the steps. Steps are named as they please, their list may still grow, and an
+empty list says nothing.
+
+The summary's ``DownloadUrl`` is signed, which makes it a secret: no model here has a field for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.progress import (
+    MigrationErrorInfo,
+    MigrationProgress,
+    MigrationState,
+    Phase,
+)
+from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
+from airflow_provider_migration.services.wire import StatusTable, WireModel, at_or_before, require
+
+SERVICE: Final = "dataworks"
+VERSION: Final = "2020-05-18"
+
+STATUSES: Final = StatusTable(
+    {
+        MigrationState.PENDING: ("INIT", "EDITING"),
+        MigrationState.RUNNING: ("IMPORTING", "EXPORTING"),
+        MigrationState.SUCCEEDED: ("IMPORT_SUCCESS", "EXPORT_SUCCESS"),
+        MigrationState.PARTIALLY_SUCCEEDED: ("PARTIAL_SUCCESS",),
+        MigrationState.FAILED: ("IMPORT_ERROR", "EXPORT_ERROR"),
+        MigrationState.CANCELLED: ("REVOKED",),
+    }
+)
+"""``Data.Status`` of the summary."""
+
+STEP_STATUSES: Final = StatusTable(
+    {
+        # Older pages print INT where newer ones print INIT.
+        MigrationState.PENDING: ("INIT", "INT"),
+        MigrationState.RUNNING: ("RUNNING",),
+        MigrationState.SUCCEEDED: ("SUCCESS",),
+        MigrationState.FAILED: ("FAILURE",),
+    }
+)
+"""``Data[].TaskStatus`` of the process."""
+
+ORDERS: Final = (
+    ("EDITING", "INIT", "IMPORTING", "IMPORT_SUCCESS"),
+    ("EDITING", "INIT", "EXPORTING", "EXPORT_SUCCESS"),
+)
+
+TARGETS: Final = STATUSES.targets()
+
+_MAX_STEPS: Final = 64
+
+_CENTRAL_REGIONS: Final = (
+    "ap-south-1",
+    "ap-southeast-2",
+    "cn-beijing-gov-1",
+    "cn-fujian",
+    "cn-hangzhou-finance",
+    "cn-huhehaote",
+    "cn-qingdao",
+    "cn-wuhan",
+    "cn-zhangbei",
+)
+"""Regions without a host of their own."""
+
+
+class MigrationTask(WireModel):
+    """One step of an import or export."""
+
+    task_name: str | None = None
+    task_status: str | None = None
+
+
+class MigrationProcess(WireModel):
+    """
+    The answer of ``GetMigrationProcess``.
+
+    :ivar data: the steps; None when the service says nothing of them.
+    """
+
+    request_id: str | None = None
+    data: list[MigrationTask] | None = None
+
+
+class MigrationSummaryData(WireModel):
+    """
+    The package.
+
+    :ivar gmt_create: epoch milliseconds.
+    :ivar gmt_modified: epoch milliseconds.
+    """
+
+    migration_id: str | None = None
+    project_id: str | None = None
+    name: str | None = None
+    status: str | None = None
+    create_user: str | None = None
+    op_user: str | None = None
+    gmt_create: int | None = None
+    gmt_modified: int | None = None
+
+
+class MigrationSummary(WireModel):
+    """The answer of ``GetMigrationSummary``, without its ``DownloadUrl``."""
+
+    request_id: str | None = None
+    data: MigrationSummaryData = MigrationSummaryData()
+
+
+def _read_process(request: Request, response: Response) -> MigrationProcess:
+    return MigrationProcess.model_validate(rpc_object(request, response))
+
+
+def _read_summary(request: Request, response: Response) -> MigrationSummary:
+    return MigrationSummary.model_validate(rpc_object(request, response))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataWorksApi(AlibabaApi):
+    """DataWorks, as one account sees it in one region."""
+
+    def get_migration_process(
+        self, project_id: str | int, migration_id: str | int
+    ) -> Conversation[MigrationProcess]:
+        """Ask for the steps of a package."""
+        process: MigrationProcess = yield self._ask(
+            "GetMigrationProcess", _read_process, project_id, migration_id
+        )
+        return process
+
+    def get_migration_summary(
+        self, project_id: str | int, migration_id: str | int
+    ) -> Conversation[MigrationSummary]:
+        """Ask for the status of a package."""
+        summary: MigrationSummary = yield self._ask(
+            "GetMigrationSummary", _read_summary, project_id, migration_id
+        )
+        return summary
+
+    def progress(
+        self, project_id: str | int, migration_id: str | int, *, max_lag: float
+    ) -> Conversation[MigrationProgress]:
+        """
+        Ask for the status, then for the steps, and normalise both.
+
+        :param max_lag: not used: a package has no incremental phase.
+        """
+        summary = yield from self.get_migration_summary(project_id, migration_id)
+        package = summary.data
+        state = STATUSES.state_of(package.status)
+        steps: list[MigrationTask] = []
+        if state is not MigrationState.PENDING:  # a package that has not begun has no steps worth a call
+            process = yield from self.get_migration_process(project_id, migration_id)
+            steps = process.data or []
+        phases = tuple(_phase(step) for step in steps)
+        return MigrationProgress(
+            service=SERVICE,
+            migration_id=require("migration_id", migration_id),
+            name=package.name,
+            state=state,
+            service_status=package.status,
+            percent=100 if state is MigrationState.SUCCEEDED else _percent(phases),
+            phases=phases[:_MAX_STEPS],
+            error=_error(package.status, phases) if state is MigrationState.FAILED else None,
+            observed_at=self.clock(),
+            request_id=summary.request_id,
+            console_url="https://dataworks.console.aliyun.com/",
+            words_reached=frozenset().union(
+                *(
+                    at_or_before(order, package.status)
+                    for order in ORDERS
+                    if state is not MigrationState.PENDING
+                )
+            )
+            | at_or_before(("EDITING", "INIT"), package.status),
+        )
+
+    def _ask(
+        self,
+        action: str,
+        read: Callable[[Request, Response], Any],
+        project_id: str | int,
+        migration_id: str | int,
+    ) -> Request:
+        form = {"ProjectId": project_id, "MigrationId": migration_id}
+        return self._request(
+            SERVICE, VERSION, action, read, form={name: _number(name, value) for name, value in form.items()}
+        )
+
+
+def endpoint_of(region: str) -> str:
+    """Return the host of DataWorks in a region, as the official SDK has it."""
+    if region in _CENTRAL_REGIONS:
+        return "dataworks.aliyuncs.com"
+    return f"dataworks.{region}.aliyuncs.com"
+
+
+def _number(name: str, value: str | int) -> str:
+    argument = {"ProjectId": "project_id", "MigrationId": "migration_id"}[name]
+    text = require(argument, value)
+    if not (text.isascii() and text.isdigit()):
+        raise MigrationConfigurationError(f"{argument} must be a number as DataWorks shows it, not {text!r}.")
+    return text
+
+
+def _phase(step: MigrationTask) -> Phase:
+    state = STEP_STATUSES.state_of(step.task_status)
+    known = {MigrationState.SUCCEEDED: 100.0, MigrationState.PENDING: 0.0}
+    return Phase(name=step.task_name, state=state, service_status=step.task_status, percent=known.get(state))
+
+
+def _percent(phases: tuple[Phase, ...]) -> float | None:
+    done = sum(phase.state is MigrationState.SUCCEEDED for phase in phases)
+    return 100 * done / len(phases) if phases else None
+
+
+def _error(status: str | None, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
+    failed = ", ".join(str(phase.name) for phase in phases if phase.state is MigrationState.FAILED)
+    return MigrationErrorInfo(
+        code=status,
+        message=f"Failed in step {failed}." if failed else f"DataWorks reports {status} and names no step.",
+        remedy="Open the package in DataWorks' Migration Assistant: its report names the objects and the reason.",
+    )

@@ -1,0 +1,596 @@
+"""
+Huawei Cloud DRS: the progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``).
+
+Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only while
+existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed transfer; job
+ids look like UUIDs and are none.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from pydantic import BeforeValidator
+
+from airflow_provider_migration.conversation import Conversation, Request, Response, Signer, encode_query
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationRequestError,
+    MigrationResponseError,
+)
+from airflow_provider_migration.progress import (
+    MigrationErrorInfo,
+    MigrationProgress,
+    MigrationState,
+    ObjectProgress,
+    ObjectSummary,
+    Phase,
+    bulk_percent,
+)
+from airflow_provider_migration.services.huawei import api_object, refused
+from airflow_provider_migration.services.wire import (
+    StatusTable,
+    WireModel,
+    api_error,
+    at_or_before,
+    require,
+    utc_now,
+)
+
+SERVICE: Final = "drs"
+
+OBJECT_TYPES: Final = (
+    "table",
+    "event",
+    "table_structure",
+    "procedure",
+    "view",
+    "function",
+    "database",
+    "trigger",
+    "table_indexs",  # sic
+)
+
+LANGUAGES: Final = ("en-us", "zh-cn")
+
+MAX_LIMIT: Final = 1000
+
+MAX_PAGES: Final = 2000
+"""How many pages of one list are read at most: two million objects."""
+
+SLOWEST: Final = 20
+
+STATUSES: Final = StatusTable(
+    {
+        MigrationState.PENDING: (
+            "CREATING",
+            "CONFIGURATION",
+            "WAITING_FOR_START",
+            "STARTJOBING",
+            "CHILD_TRANSFER_STARTING",
+        ),
+        MigrationState.RUNNING: (
+            "FULL_TRANSFER_STARTED",
+            "FULL_TRANSFER_COMPLETE",
+            "INCRE_TRANSFER_STARTED",
+            "RELEASE_RESOURCE_STARTED",
+            "REBUILD_NODE_STARTED",
+            "CHANGE_JOB_STARTED",
+            "CHILD_TRANSFER_STARTED",
+            "CHILD_TRANSFER_COMPLETE",
+            "RELEASE_CHILD_TRANSFER_STARTED",
+            "RELEASE_CHILD_TRANSFER_COMPLETE",
+            "NODE_UPGRADE_START",
+            "NODE_UPGRADE_COMPLETE",
+        ),
+        # Paused, though it reads as if it were about to be; the second word is a misspelling in the docs.
+        MigrationState.PAUSED: ("PAUSING", "PAUSEING"),
+        MigrationState.FAILED: (
+            "CREATE_FAILED",
+            "START_JOB_FAILED",
+            "FULL_TRANSFER_FAILED",
+            "INCRE_TRANSFER_FAILED",
+            "RELEASE_RESOURCE_FAILED",
+            "REBUILD_NODE_FAILED",
+            "CHANGE_JOB_FAILED",
+            "CHILD_TRANSFER_FAILED",
+            "NODE_UPGRADE_FAILED",
+        ),
+        MigrationState.CANCELLED: ("DELETED", "RELEASE_RESOURCE_COMPLETE"),
+    }
+)
+"""
+``transfer_status`` of a job. ``FULL_TRANSFER_COMPLETE`` of a job without an incremental phase, and
+``RELEASE_RESOURCE_COMPLETE`` of one whose bulk work is known to be done, are successes.
+"""
+
+_FULL: Final = (
+    "CREATING",
+    "CONFIGURATION",
+    "WAITING_FOR_START",
+    "STARTJOBING",
+    "FULL_TRANSFER_STARTED",
+    "FULL_TRANSFER_COMPLETE",
+)
+_INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
+_RELEASE: Final = ("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_COMPLETE")
+
+TARGETS: Final = STATUSES.targets(states=(MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED))
+TARGETS_WITHOUT_JOB_STATUS: Final = frozenset(("full_done",))
+
+
+def _without_percent_sign(value: Any) -> Any:
+    return value.strip().removesuffix("%") if isinstance(value, str) else value
+
+
+Percentage = Annotated[float | None, BeforeValidator(_without_percent_sign)]
+
+
+class ObjectRow(WireModel):
+    """One object and how far it is, in percent."""
+
+    src_db: str | None = None
+    src_tb: str | None = None
+    dst_db: str | None = None
+    dst_tb: str | None = None
+    progress: Percentage = None
+
+
+class ProgressDataPage(WireModel):
+    """
+    One page of ``progress-data``.
+
+    :ivar count: how many objects the whole list has.
+    :ivar create_time: when the list was made: epoch milliseconds as text, or ISO 8601.
+    """
+
+    count: int | None = None
+    create_time: str | None = None
+    flow_compare_data: list[ObjectRow] | None = None
+
+
+class PartProgress(WireModel):
+    """How far one part of the bulk work is, in percent."""
+
+    completed: Percentage = None
+    remaining_time: str | None = None
+
+
+class ProgressMap(WireModel):
+    """The parts of the bulk work."""
+
+    struct: PartProgress | None = None
+    data: PartProgress | None = None
+    index: PartProgress | None = None
+
+
+class JobProgress(WireModel):
+    """
+    One job of ``batch-progress``.
+
+    :ivar progress: percent of the bulk work; not reliable on its own.
+    :ivar incre_trans_delay: seconds; -1 before the incremental phase.
+    :ivar task_mode: ``FULL_TRANS``, ``INCR_TRANS`` or ``FULL_INCR_TRANS``.
+    :ivar process_time: epoch milliseconds of the last progress; 0 when there was none.
+    :ivar remaining_time: seconds.
+    :ivar request_id: from the header of the answer.
+    """
+
+    request_id: str | None = None
+    job_id: str | None = None
+    transfer_status: str | None = None
+    task_mode: str | None = None
+    progress: Percentage = None
+    progress_map: ProgressMap = ProgressMap()
+    incre_trans_delay: float | None = None
+    incre_trans_delay_millis: float | None = None
+    process_time: str | None = None
+    remaining_time: str | None = None
+    error_code: str | None = None
+    error_msg: str | None = None
+
+    @property
+    def has_incremental(self) -> bool:
+        """Whether the job has an incremental phase; where the mode is not given, whether it is in it."""
+        mode = (self.task_mode or self.transfer_status or "").upper()
+        return "INCR" in mode
+
+    @property
+    def delay(self) -> float | None:
+        """How far the incremental phase is behind, in seconds; None before it has begun."""
+        delay = self.incre_trans_delay
+        if delay is None and self.incre_trans_delay_millis is not None:
+            delay = self.incre_trans_delay_millis / 1000
+        return delay if delay is not None and delay >= 0 else None
+
+
+class _BatchProgress(WireModel):
+    results: list[JobProgress] | None = None
+
+
+class ObjectListing:
+    """
+    Where in a list of objects the next page begins, and when the list is at its end.
+
+    :param limit: objects a page, 1–1000.
+    :param offset: index of the first object, from 0.
+    :raises MigrationConfigurationError: if either is out of range.
+    """
+
+    def __init__(self, limit: int = MAX_LIMIT, offset: int = 0) -> None:
+        if not _is_whole(limit) or not 1 <= limit <= MAX_LIMIT:
+            raise MigrationConfigurationError(f"limit must be 1 to {MAX_LIMIT}, not {limit!r}.")
+        if not _is_whole(offset) or offset < 0:
+            raise MigrationConfigurationError(f"offset must be 0 or more, not {offset!r}.")
+        self.limit = limit
+        self.offset = offset
+        self.pages = 0
+        self.at_end = False
+        self._seen: set[int] = set()
+
+    def take(self, page: ProgressDataPage) -> Iterable[ObjectRow]:
+        """Return what is new on a page. One without anything new is the end: it is empty, or repeats."""
+        rows = page.flow_compare_data or []
+        self.pages += 1
+        self.offset += len(rows)
+        new = []
+        for row in rows:
+            key = hash((row.src_db, row.src_tb, row.dst_db, row.dst_tb))
+            if key not in self._seen:
+                self._seen.add(key)
+                new.append(row)
+        self.at_end = not new or (page.count is not None and self.offset >= page.count)
+        return new
+
+
+def check_object_types(object_types: Iterable[object]) -> None:
+    """
+    Refuse what is no object type.
+
+    :raises MigrationConfigurationError: naming it and those that DRS knows.
+    """
+    for object_type in object_types:
+        if object_type not in OBJECT_TYPES:
+            raise MigrationConfigurationError(
+                f"object type {object_type!r} is not known to DRS; these are: {', '.join(OBJECT_TYPES)}."
+            )
+
+
+def endpoint_of(region: str) -> str:
+    """Return the host of DRS in a region (https://developer.huaweicloud.com/endpoint?DRS)."""
+    return f"drs.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+@dataclass(slots=True)
+class _Objects:
+    """What the pages of one object type amount to, without keeping them."""
+
+    name: str
+    count: int = 0
+    seen: int = 0
+    completed: int = 0
+    percent_sum: float = 0.0
+    slowest: list[ObjectProgress] = field(default_factory=list)
+
+    def add(self, page: ProgressDataPage, rows: Iterable[ObjectRow]) -> None:
+        rows = list(rows)
+        unfinished = [row for row in rows if row.progress is None or not row.progress >= 100]
+        self.count = max(self.count, page.count or 0)
+        self.seen += len(rows)
+        self.completed += len(rows) - len(unfinished)
+        self.percent_sum += sum(min(max(row.progress or 0.0, 0.0), 100.0) for row in rows)
+        objects = (
+            ObjectProgress(
+                source=_name(row.src_db, row.src_tb),
+                destination=_name(row.dst_db, row.dst_tb),
+                percent=row.progress,
+            )
+            for row in heapq.nsmallest(SLOWEST, unfinished, key=lambda row: row.progress or 0.0)
+        )
+        self.slowest = _slowest([*self.slowest, *objects])
+
+    @property
+    def total(self) -> int:
+        return max(self.count, self.seen)
+
+    @property
+    def is_done(self) -> bool:
+        return 0 < self.total == self.completed
+
+    @property
+    def percent(self) -> float | None:
+        return self.percent_sum / self.seen if self.seen else None
+
+    def phase(self) -> Phase:
+        if self.is_done:
+            state = MigrationState.SUCCEEDED
+        else:
+            state = MigrationState.RUNNING if self.percent_sum else MigrationState.PENDING
+        return Phase(name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total)
+
+
+def _name(database: str | None, table: str | None) -> str:
+    return ".".join(filter(None, (database, table)))
+
+
+def _slowest(objects: Iterable[ObjectProgress]) -> list[ObjectProgress]:
+    return heapq.nsmallest(SLOWEST, objects, key=lambda item: item.percent or 0.0)
+
+
+def _read_page(request: Request, response: Response) -> ProgressDataPage:
+    return ProgressDataPage.model_validate(api_object(request, response))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrsApi:
+    """
+    DRS, as one account sees it in one project.
+
+    :param endpoint: scheme and host, such as ``https://drs.cn-north-4.myhuaweicloud.com``.
+    :param region: region id, or None where the endpoint alone says it.
+    """
+
+    endpoint: str
+    project_id: str
+    signer: Signer = field(repr=False)
+    region: str | None = None
+    clock: Callable[[], datetime] = field(default=utc_now, repr=False)
+
+    def progress_data_page(
+        self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
+    ) -> Conversation[ProgressDataPage]:
+        """Ask for the page of objects at which a listing stands."""
+        check_object_types((object_type,))
+        if language is not None and language.lower() not in LANGUAGES:
+            raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
+        query = encode_query([("limit", str(listing.limit)), ("offset", str(listing.offset))])
+        job = quote(require("job_id", job_id), safe="")
+        request = self._request(
+            "ShowProgressData",
+            "GET",
+            f"/v5/{quote(self.project_id, safe='')}/jobs/{job}/progress-data/{object_type}?{query}",
+            _read_page,
+            language=language,
+        )
+        if listing.pages >= MAX_PAGES:
+            raise api_error(
+                MigrationResponseError,
+                request,
+                None,
+                f"the list does not end after {MAX_PAGES} pages of {listing.limit}",
+            )
+        page: ProgressDataPage = yield request
+        return page
+
+    def get_job_status(self, job_id: str) -> Conversation[JobProgress]:
+        """Ask for the status of a job."""
+        job = require("job_id", job_id)
+
+        def read(request: Request, response: Response) -> JobProgress:
+            results = _BatchProgress.model_validate(api_object(request, response)).results or []
+            result = next((item for item in results if item.job_id in (job, None)), None)
+            if result is None:
+                raise api_error(MigrationResponseError, request, response, "no result for this job")
+            if not result.transfer_status and result.error_code:
+                raise refused(request, response, result.error_code, result.error_msg)
+            return result.model_copy(update={"request_id": response.headers.get("x-request-id")})
+
+        status: JobProgress = yield self._request(
+            "BatchListProgresses",
+            "POST",
+            f"/v3/{quote(self.project_id, safe='')}/jobs/batch-progress",
+            read,
+            body=json.dumps({"jobs": [job]}).encode(),
+        )
+        return status
+
+    def progress(
+        self,
+        job_id: str,
+        object_types: Sequence[str] = ("table",),
+        job_status: bool = True,
+        *,
+        max_lag: float,
+    ) -> Conversation[MigrationProgress]:
+        """
+        Ask for the job's status and for its objects, and normalise both.
+
+        A job that has not begun has no objects yet, so their list is not asked for.
+
+        :param object_types: whose objects to count.
+        :param job_status: whether to ask for the status.
+        """
+        types = (object_types,) if isinstance(object_types, str) else tuple(object_types)
+        check_object_types(types)
+        if not types and not job_status:
+            raise MigrationConfigurationError(
+                "object_types is empty: without job_status there is nothing to ask."
+            )
+        job = (yield from self.get_job_status(job_id)) if job_status else None
+        objects: list[_Objects] = []
+        if job is None or STATUSES.state_of(job.transfer_status) is not MigrationState.PENDING:
+            for object_type in types:
+                objects.append((yield from self._count_objects(job_id, object_type)))
+        known = [item for item in objects if item.total]
+        common: dict[str, Any] = {
+            "service": SERVICE,
+            "migration_id": require("job_id", job_id),
+            "objects": ObjectSummary(
+                total=sum(item.total for item in known),
+                completed=sum(item.completed for item in known),
+                slowest=tuple(_slowest([row for item in known for row in item.slowest])),
+            )
+            if known
+            else None,
+            "observed_at": self.clock(),
+            "console_url": "https://console.huaweicloud.com/drs/"
+            + (f"?region={quote(self.region, safe='')}" if self.region else ""),
+        }
+        if job is None:
+            return _progress_of_objects(objects, known, common)
+        return _progress_of_job(job, known, common, max_lag)
+
+    def _count_objects(self, job_id: str, object_type: str) -> Conversation[_Objects]:
+        objects, listing = _Objects(object_type), ObjectListing()
+        while not listing.at_end:
+            try:
+                page = yield from self.progress_data_page(job_id, object_type, listing)
+            except MigrationRequestError as error:
+                # "API cannot be called in the current task status": then there is no list.
+                if error.code != "DRS.M00304":
+                    raise
+                break
+            objects.add(page, listing.take(page))
+        return objects
+
+    def _request(
+        self,
+        action: str,
+        method: str,
+        path: str,
+        read: Callable[[Request, Response], Any],
+        *,
+        body: bytes = b"",
+        language: str | None = None,
+    ) -> Request:
+        headers = {"content-type": "application/json", "x-project-id": self.project_id}
+        if language:
+            headers["x-language"] = language.lower()
+        return Request(
+            service=SERVICE,
+            action=action,
+            method=method,
+            url=self.endpoint + path,
+            headers=headers,
+            body=body,
+            read=read,
+            signer=self.signer,
+        )
+
+
+def _progress_of_objects(
+    objects: list[_Objects], known: list[_Objects], common: dict[str, Any]
+) -> MigrationProgress:
+    """Normalise what the objects alone tell: no state of the job, and no more than that existing data is copied."""
+    seen = sum(item.seen for item in known)
+    percent = sum(item.percent_sum for item in known) / seen if seen else None
+    if not known:
+        state = MigrationState.UNKNOWN
+    else:
+        state = MigrationState.RUNNING if percent else MigrationState.PENDING
+    all_done = len(known) == len(objects) and all(item.is_done for item in known)
+    full = Phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
+    return MigrationProgress(
+        state=state, percent=percent, phases=(full, *(item.phase() for item in known)), **common
+    )
+
+
+def _progress_of_job(
+    job: JobProgress, known: list[_Objects], common: dict[str, Any], max_lag: float
+) -> MigrationProgress:
+    word = (job.transfer_status or "").strip().upper()
+    bulk_done = _is_bulk_done(job, word, known)
+    state = _state(job, word, bulk_done, max_lag)
+    phases = tuple(_phases(job, word, state, bulk_done, known))
+    lag = job.delay if job.has_incremental else None
+    return MigrationProgress(
+        state=state,
+        service_status=job.transfer_status,
+        percent=100
+        if state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        else bulk_percent(phases),
+        phases=phases,
+        lag_seconds=lag,
+        error=_error(job) if state is MigrationState.FAILED else None,
+        request_id=job.request_id,
+        words_reached=_words_reached(job, word, bulk_done),
+        **common,
+    )
+
+
+def _is_bulk_done(job: JobProgress, word: str, known: list[_Objects]) -> bool:
+    if word in ("FULL_TRANSFER_COMPLETE", _INCREMENTAL, "INCRE_TRANSFER_FAILED"):
+        return True
+    if word in _FULL or word == "FULL_TRANSFER_FAILED":
+        return False
+    parts = [
+        part for part in (job.progress_map.struct, job.progress_map.data, job.progress_map.index) if part
+    ]
+    tables = [item for item in known if item.name == "table"]
+    contradicted = job.progress is not None and 0 < job.progress < 100
+    return (
+        job.progress == 100
+        or (job.progress_map.data is not None and all(part.completed == 100 for part in parts))
+        or (bool(tables) and all(item.is_done for item in known))
+        or (job.has_incremental and job.delay is not None and not contradicted)
+    )
+
+
+def _state(job: JobProgress, word: str, bulk_done: bool, max_lag: float) -> MigrationState:
+    if word == "FULL_TRANSFER_COMPLETE" and (job.task_mode or "").upper() == "FULL_TRANS":
+        return MigrationState.SUCCEEDED
+    if word == "RELEASE_RESOURCE_COMPLETE" and bulk_done:
+        return MigrationState.SUCCEEDED
+    if word == _INCREMENTAL and job.delay is not None and job.delay <= max_lag:
+        return MigrationState.CAUGHT_UP
+    return STATUSES.state_of(word)
+
+
+def _phases(
+    job: JobProgress, word: str, state: MigrationState, bulk_done: bool, known: list[_Objects]
+) -> Iterable[Phase]:
+    if (job.task_mode or "").upper() != "INCR_TRANS":
+        struct = job.progress_map.struct
+        if struct and struct.completed is not None:
+            done = bulk_done or struct.completed == 100
+            yield Phase(
+                name="structure",
+                state=MigrationState.SUCCEEDED if done else state,
+                percent=100 if done else struct.completed,
+            )
+        percent = 0.0 if state is MigrationState.PENDING and job.progress is None else job.progress
+        yield Phase(
+            name="full",
+            state=MigrationState.SUCCEEDED if bulk_done else state,
+            service_status=job.transfer_status if word in _FULL or word == "FULL_TRANSFER_FAILED" else None,
+            percent=100 if bulk_done else percent,
+        )
+    yield from (item.phase() for item in known)
+    if job.has_incremental:
+        begun = "INCRE" in word or state is MigrationState.SUCCEEDED
+        yield Phase(
+            name="incremental",
+            state=state if begun or (bulk_done and job.delay is not None) else MigrationState.PENDING,
+            service_status=job.transfer_status if "INCRE" in word else None,
+        )
+
+
+def _words_reached(job: JobProgress, word: str, bulk_done: bool) -> frozenset[str]:
+    # A job that is being released, has failed or is paused may have left any phase: only what is
+    # known to have been done counts as passed.
+    passed = [*_FULL] if bulk_done else []
+    if bulk_done and word in _RELEASE and job.has_incremental and job.delay is not None:
+        passed.append(_INCREMENTAL)
+    return (
+        frozenset(item.lower() for item in passed)
+        | at_or_before((*_FULL, _INCREMENTAL) if word in (*_FULL, _INCREMENTAL) else (), word)
+        | at_or_before(_RELEASE, word)
+    )
+
+
+def _error(job: JobProgress) -> MigrationErrorInfo:
+    return MigrationErrorInfo(
+        code=job.error_code or job.transfer_status,
+        message=job.error_msg or f"DRS reports {job.transfer_status} and gives no reason.",
+        remedy="Look at the task's log in the DRS console; once the cause is gone, the task can be resumed there.",
+    )

@@ -1,0 +1,327 @@
+"""
+Alibaba Cloud DTS: ``DescribeMigrationJobStatus`` of version 2020-01-01.
+
+Source: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus. The page
+writes numbers and booleans as strings, leaves out the sections of phases that have not begun, and gives the
+delay in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.progress import (
+    MigrationErrorInfo,
+    MigrationProgress,
+    MigrationState,
+    Phase,
+    bulk_percent,
+)
+from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
+from airflow_provider_migration.services.wire import StatusTable, WireModel, at_or_before, instant, require
+
+SERVICE: Final = "dts"
+VERSION: Final = "2020-01-01"
+
+STATUSES: Final = StatusTable(
+    {
+        MigrationState.PENDING: ("NotStarted", "NotConfigured", "PreCheckPass"),
+        MigrationState.RUNNING: (
+            "Prechecking",
+            "Migrating",
+            "Retrying",
+            "Upgrade",
+            "Downgrade",
+            "Modifying",
+            "Initializing",
+        ),
+        # The second word is an old misspelling of the first that the service has been seen to use.
+        MigrationState.PAUSED: ("Suspending", "Suspengding", "Locked"),
+        MigrationState.SUCCEEDED: ("Finished",),
+        MigrationState.FAILED: ("PrecheckFailed", "MigrationFailed", "Failed", "InitializeFailed"),
+    }
+)
+"""``MigrationJobStatus``. ``Finished`` is a success only when every enabled phase is done."""
+
+PHASE_STATUSES: Final = StatusTable(
+    {
+        MigrationState.PENDING: ("NotStarted",),
+        MigrationState.RUNNING: ("Migrating", "Checking"),
+        MigrationState.PAUSED: ("Suspending",),
+        MigrationState.CAUGHT_UP: ("Catched",),
+        MigrationState.SUCCEEDED: ("Finished", "Success"),
+        MigrationState.FAILED: ("Failed",),
+    }
+)
+"""``Status`` of the sections of the answer."""
+
+ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "Migrating", "Finished")
+
+TARGETS: Final = STATUSES.targets(
+    further=("Catched",), states=(MigrationState.CAUGHT_UP, MigrationState.CANCELLED)
+)
+
+_REMEDIES: Final = {
+    "precheckfailed": "Repair the failed items, then start the precheck again in the DTS console.",
+    "initializefailed": "Look at the task's details in the DTS console.",
+}
+_REMEDY: Final = (
+    "Look at the failed phase in the DTS console; once its cause is gone the task can be started again."
+)
+
+
+class CheckItem(WireModel):
+    """One item of the precheck."""
+
+    item_name: str | None = None
+    check_status: str | None = None
+    error_message: str | None = None
+    repair_method: str | None = None
+
+
+class PrecheckDetail(WireModel):
+    """The items of the precheck."""
+
+    check_item: list[CheckItem] | None = None
+
+
+class PrecheckStatus(WireModel):
+    """The precheck."""
+
+    status: str | None = None
+    percent: float | None = None
+    error_message: str | None = None
+    detail: PrecheckDetail | None = None
+
+
+class PhaseStatus(WireModel):
+    """
+    A phase that copies structure or existing data.
+
+    :ivar progress: how many tables or rows have been copied.
+    """
+
+    status: str | None = None
+    percent: float | None = None
+    progress: int | None = None
+    error_message: str | None = None
+
+
+class SynchronizationStatus(WireModel):
+    """
+    The incremental phase.
+
+    :ivar delay: seconds.
+    :ivar checkpoint: epoch seconds.
+    """
+
+    status: str | None = None
+    percent: float | None = None
+    delay: float | None = None
+    checkpoint: float | None = None
+    error_message: str | None = None
+
+
+class MigrationMode(WireModel):
+    """Which phases are enabled; None where the service does not say."""
+
+    structure_initialization: bool | None = None
+    data_initialization: bool | None = None
+    data_synchronization: bool | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the service says of each phase if it is enabled."""
+        return None not in (
+            self.structure_initialization,
+            self.data_initialization,
+            self.data_synchronization,
+        )
+
+
+class Endpoint(WireModel):
+    """The source or the destination."""
+
+    instance_id: str | None = None
+    instance_type: str | None = None
+    engine_name: str | None = None
+    database_name: str | None = None
+    ip: str | None = None
+    port: str | None = None
+
+
+class MigrationJob(WireModel):
+    """The answer of ``DescribeMigrationJobStatus``."""
+
+    request_id: str | None = None
+    migration_job_id: str | None = None
+    migration_job_name: str | None = None
+    migration_job_status: str | None = None
+    migration_job_class: str | None = None
+    pay_type: str | None = None
+    task_id: str | None = None
+    migration_mode: MigrationMode = MigrationMode()
+    precheck_status: PrecheckStatus | None = None
+    structure_initialization_status: PhaseStatus | None = None
+    data_initialization_status: PhaseStatus | None = None
+    data_synchronization_status: SynchronizationStatus | None = None
+    source_endpoint: Endpoint | None = None
+    destination_endpoint: Endpoint | None = None
+
+
+def _read(request: Request, response: Response) -> MigrationJob:
+    return MigrationJob.model_validate(rpc_object(request, response))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtsApi(AlibabaApi):
+    """DTS, as one account sees it in one region."""
+
+    def describe_migration_job_status(
+        self,
+        migration_job_id: str,
+        *,
+        client_token: str | None = None,
+        account_id: str | None = None,
+        region_id: str | None = None,
+    ) -> Conversation[MigrationJob]:
+        """Ask for one migration job."""
+        job: MigrationJob = yield self._request(
+            SERVICE,
+            VERSION,
+            "DescribeMigrationJobStatus",
+            _read,
+            query={
+                "MigrationJobId": require("migration_job_id", migration_job_id),
+                "RegionId": region_id or self.region,
+                "ClientToken": client_token,
+                "AccountId": account_id,
+            },
+        )
+        return job
+
+    def progress(self, migration_job_id: str, *, max_lag: float) -> Conversation[MigrationProgress]:
+        """Ask for one migration job and normalise the answer."""
+        job = yield from self.describe_migration_job_status(migration_job_id)
+        now = self.clock()
+        phases = tuple(_phases(job))
+        state = _state(job, phases, max_lag)
+        incremental = job.data_synchronization_status or SynchronizationStatus()
+        status = job.migration_job_status
+        words = at_or_before(ORDER, status)
+        if any(phase.state is MigrationState.CAUGHT_UP for phase in phases):
+            words |= {"catched"}
+        return MigrationProgress(
+            service=SERVICE,
+            migration_id=require("migration_job_id", migration_job_id),
+            name=job.migration_job_name,
+            state=state,
+            service_status=status,
+            percent=100
+            if state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+            else bulk_percent(phases),
+            phases=phases,
+            lag_seconds=incremental.delay if (incremental.delay or 0) >= 0 else None,
+            checkpoint=instant(incremental.checkpoint, now),
+            error=_error(job, phases) if state is MigrationState.FAILED else None,
+            observed_at=now,
+            request_id=job.request_id,
+            console_url="https://dts.console.aliyun.com/",
+            words_reached=words,
+        )
+
+
+def endpoint_of(region: str) -> str:
+    """
+    Return the host of DTS in a region.
+
+    Source: https://www.alibabacloud.com/help/en/dts/developer-reference/request-syntax. The SDK's own table
+    sends every region to the central host, which knows nothing of instances overseas.
+    """
+    if region in ("cn-wulanchabu", "cn-chengdu", "cn-beijing-finance-1"):
+        return "dts.aliyuncs.com"
+    return f"dts.{'cn-hangzhou' if region == 'cn-hangzhou-finance' else region}.aliyuncs.com"
+
+
+def _phases(job: MigrationJob) -> Iterable[Phase]:
+    mode = job.migration_mode
+    if precheck := job.precheck_status:
+        yield _phase("precheck", precheck, error=_failed_items(precheck) or precheck.error_message)
+    for name, enabled, bulk in (
+        ("structure", mode.structure_initialization, job.structure_initialization_status),
+        ("full", mode.data_initialization, job.data_initialization_status),
+    ):
+        if enabled or (enabled is None and bulk):
+            yield _phase(name, bulk or PhaseStatus(status="NotStarted"), done=bulk.progress if bulk else None)
+    incremental = job.data_synchronization_status
+    if mode.data_synchronization or (mode.data_synchronization is None and incremental):
+        yield _phase("incremental", incremental or SynchronizationStatus(status="NotStarted"))
+
+
+def _phase(
+    name: str,
+    section: PrecheckStatus | PhaseStatus | SynchronizationStatus,
+    *,
+    done: int | None = None,
+    error: str | None = None,
+) -> Phase:
+    state = PHASE_STATUSES.state_of(section.status)
+    percent = section.percent
+    if state is MigrationState.SUCCEEDED:
+        percent = 100
+    elif state is MigrationState.PENDING and percent is None:
+        percent = 0
+    return Phase(
+        name=name,
+        state=state,
+        service_status=section.status,
+        percent=None if name == "incremental" else percent,
+        done=done,
+        error=(error or section.error_message) if state is MigrationState.FAILED else None,
+    )
+
+
+def _state(job: MigrationJob, phases: tuple[Phase, ...], max_lag: float) -> MigrationState:
+    state = STATUSES.state_of(job.migration_job_status)
+    work = [phase for phase in phases if phase.name != "precheck"]
+    if state is MigrationState.SUCCEEDED:
+        # A job that a person stops half way is Finished too.
+        done = (MigrationState.SUCCEEDED, MigrationState.CAUGHT_UP)
+        if not all(phase.state in done for phase in work):
+            return MigrationState.CANCELLED
+        # A phase that never began has no section: only the mode tells that none is missing.
+        return state if work and job.migration_mode.is_known else MigrationState.UNKNOWN
+    if (
+        (job.migration_job_status or "").lower() == "migrating"
+        and work[-1:]
+        and work[-1].name == "incremental"
+    ):
+        delay = (job.data_synchronization_status or SynchronizationStatus()).delay
+        bulk_done = all(phase.state is MigrationState.SUCCEEDED for phase in work[:-1])
+        in_sync = delay is None or 0 <= delay <= max_lag
+        if bulk_done and work[-1].state is MigrationState.CAUGHT_UP and in_sync:
+            return MigrationState.CAUGHT_UP
+    return state
+
+
+def _failed_items(precheck: PrecheckStatus) -> str:
+    items = (precheck.detail.check_item if precheck.detail else None) or []
+    return "; ".join(
+        ": ".join(filter(None, (item.item_name, item.error_message)))
+        + (f" (repair: {item.repair_method})" if item.repair_method else "")
+        for item in items
+        if PHASE_STATUSES.state_of(item.check_status) is MigrationState.FAILED
+    )
+
+
+def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
+    status = job.migration_job_status
+    failed = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
+    return MigrationErrorInfo(
+        code=status,
+        message=failed or f"DTS reports {status} and gives no reason.",
+        remedy=_REMEDIES.get((status or "").lower(), _REMEDY),
+    )

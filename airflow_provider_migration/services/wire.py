@@ -1,0 +1,241 @@
+"""What the four services have in common on the wire, and how little of it is relied upon."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+
+from airflow_provider_migration.conversation import Request, Response
+from airflow_provider_migration.exceptions import (
+    MigrationApiError,
+    MigrationAuthenticationError,
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
+    MigrationResponseError,
+    MigrationServiceError,
+    MigrationThrottledError,
+)
+from airflow_provider_migration.progress import MILESTONES, MigrationState, clean_text
+
+
+def _plain(key: object) -> str:
+    return str(key).replace("_", "").lower()
+
+
+class WireModel(BaseModel):
+    """
+    A tolerant model of something a service answers.
+
+    Fields are found whatever the case of their names (``MigrationJobStatus``, ``migration_job_status``).
+    Numbers and booleans may come as strings and texts as numbers. A value that does not fit its field is
+    taken as absent, because an answer that is odd in one place still tells the rest.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _match_names(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise ValueError("not an object")
+        given = {_plain(key): value for key, value in data.items()}
+        return {name: given[_plain(name)] for name in cls.model_fields if _plain(name) in given}
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _absent_when_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+
+
+class StatusTable:
+    """
+    The status words of a service and the states they mean; compared without regard to case.
+
+    :param words: for each state its words, as the service documents them.
+    """
+
+    def __init__(self, words: Mapping[MigrationState, tuple[str, ...]]) -> None:
+        self.words = words
+        self._states = {word.lower(): state for state, group in words.items() for word in group}
+
+    def state_of(self, word: str | None) -> MigrationState:
+        """Return the state that a word means; ``unknown`` for a word that is not documented, or for none."""
+        return self._states.get((word or "").strip().lower(), MigrationState.UNKNOWN)
+
+    def targets(
+        self, *, further: Iterable[str] = (), states: Iterable[MigrationState] = ()
+    ) -> frozenset[str]:
+        """
+        Return, in lower case, every target that a migration of the service can reach.
+
+        :param further: words that are targets though they are no status (steps).
+        :param states: states that follow from more than one word.
+        """
+        return frozenset(
+            [*MILESTONES, *self._states, *(word.lower() for word in further)]
+            + [state.value for state in (*self.words, *states, MigrationState.UNKNOWN)]
+        )
+
+
+def at_or_before(order: tuple[str, ...], word: str | None) -> frozenset[str]:
+    """Return the words of an order up to and including one of them, in lower case; that word alone if it is not in it."""
+    reached = (word or "").strip().lower()
+    words = [item.lower() for item in order]
+    if reached in words:
+        return frozenset(words[: words.index(reached) + 1])
+    return frozenset((reached,)) if reached else frozenset()
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine, in UTC."""
+    return datetime.now(UTC)
+
+
+def instant(value: float | None, now: datetime) -> datetime | None:
+    """
+    Return epoch seconds (or milliseconds) as UTC time; None for what cannot be a checkpoint.
+
+    Zero, negative and tiny numbers stand for "none yet"; more than a day ahead of the clock is no time at all.
+    """
+    if value is None:
+        return None
+    seconds = value / 1000 if value >= 1e12 else value
+    if not 1e9 <= seconds <= (now + timedelta(days=1)).timestamp():
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
+    MigrationAuthenticationError: (
+        "Check login, password and security token of the connection, and this machine's clock."
+    ),
+    MigrationPermissionError: "Give the account of the connection the right to make this call.",
+    MigrationNotFoundError: "Check the id, and that host, region and project of the connection are those it lives in.",
+    MigrationRequestError: "Check the arguments and the connection.",
+    MigrationThrottledError: "Raise poke_interval, or watch fewer migrations with this account.",
+    MigrationServiceError: "It is asked again by itself; if this stays, check host and network, and the service's status page.",
+    MigrationResponseError: (
+        "Check host in the connection: a proxy, a login page or another service may have answered."
+    ),
+}
+
+
+def api_error(
+    error: type[MigrationApiError],
+    request: Request,
+    response: Response | None,
+    text: object,
+    *,
+    code: str | None = None,
+    request_id: str | None = None,
+) -> MigrationApiError:
+    """
+    Make the error for an answer: what was asked, what came back, what to do.
+
+    :param response: the answer, or None when there was none.
+    :param text: what the service says, or what is wrong. Left out where a key was refused, because
+        services echo there what was signed.
+    """
+    came_back = [f"HTTP {response.status}"] if response else []
+    if code:
+        came_back.append(str(clean_text(code, 128)))
+    if error is not MigrationAuthenticationError and text:
+        came_back.append(str(clean_text(text, 500)))
+    if request_id:
+        came_back.append(f"request id {clean_text(request_id, 128)}")
+    return error(
+        f"{request.action} at {urlsplit(request.url).netloc}: {', '.join(came_back)}. {_REMEDIES[error]}",
+        service=request.service,
+        action=request.action,
+        http_status=response.status if response else None,
+        code=clean_text(code, 128),
+        request_id=clean_text(request_id, 128),
+    )
+
+
+def error_by_status(status: int) -> type[MigrationApiError] | None:
+    """Return what an HTTP status means where the answer itself says nothing; None for success."""
+    if 200 <= status < 300:
+        return None
+    known: dict[int, type[MigrationApiError]] = {
+        401: MigrationAuthenticationError,
+        403: MigrationPermissionError,
+        404: MigrationNotFoundError,
+        408: MigrationServiceError,
+        425: MigrationServiceError,
+        429: MigrationThrottledError,
+    }
+    if status in known:
+        return known[status]
+    if 400 <= status < 500:
+        return MigrationRequestError
+    return MigrationServiceError if status >= 500 else MigrationResponseError
+
+
+def error_by_code(
+    table: Iterable[tuple[str, type[MigrationApiError]]], code: str | None
+) -> type[MigrationApiError] | None:
+    """
+    Return the error of the first row whose pattern is found at the start of a code; None when no row fits.
+
+    :param table: regular expressions, compared without regard to case, and what they mean.
+    """
+    return next((error for pattern, error in table if re.match(pattern, code or "", re.IGNORECASE)), None)
+
+
+def json_object(request: Request, response: Response) -> dict[str, Any]:
+    """
+    Return the body as a JSON object.
+
+    :raises MigrationApiError: what the HTTP status says, where the body is no JSON object.
+    """
+    try:
+        data = json.loads(response.body)
+    except (ValueError, RecursionError):
+        data = None
+    if isinstance(data, dict):
+        return data
+    kind = response.headers.get("content-type", "no content type")
+    text = f"not a JSON object ({kind}, {len(response.body)} bytes)"
+    if 300 <= response.status < 400:
+        text = "a redirect, which is never followed"
+    raise api_error(error_by_status(response.status) or MigrationResponseError, request, response, text)
+
+
+def require(argument: str, value: object) -> str:
+    """
+    Return an id as text.
+
+    :raises MigrationConfigurationError: if it is empty, too long, or holds what no id holds.
+    """
+    text = "" if value is None or isinstance(value, bool) else str(value).strip()
+    if not text:
+        raise MigrationConfigurationError(f"{argument} is empty: give the id that the service shows.")
+    if len(text) > 256 or not text.isprintable():
+        raise MigrationConfigurationError(f"{argument} is no id: it is too long or has control characters.")
+    return text

@@ -1,0 +1,1 @@
+"""Wait for a migration on the triggerer: one trigger for every service."""

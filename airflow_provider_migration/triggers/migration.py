@@ -1,0 +1,117 @@
+"""The trigger of all services."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import XCom
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_provider_migration.exceptions import MigrationError
+from airflow_provider_migration.verdict import Outcome, Verdict, Watch
+
+if TYPE_CHECKING:
+    from airflow_provider_migration.hooks.base import MigrationHook
+
+PROGRESS_KEY = "migration_progress"
+
+
+class MigrationTrigger(BaseTrigger):
+    """
+    Go on with the wait that a sensor has begun, until there is a verdict.
+
+    It holds no secret: the hook looks the connection up on the triggerer. The deadline is a time of day, so
+    a triggerer that starts again does not extend it.
+
+    :param hook: where the hook is, as ``module:Class``.
+    :param hook_arguments: what to make it with.
+    :param ids: which migration, as arguments of the hook's ``aget_progress``.
+    :param watch: what a :class:`~airflow_provider_migration.verdict.Watch` is made of.
+    :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task whose XCom shows the record.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: str,
+        hook_arguments: dict[str, Any],
+        ids: dict[str, Any],
+        watch: dict[str, Any],
+        task_key: dict[str, Any],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's is not annotated
+        self.hook = hook
+        self.hook_arguments = hook_arguments
+        self.ids = ids
+        self.watch = watch
+        self.task_key = task_key
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the trigger is made of again, in plain JSON."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "hook": self.hook,
+                "hook_arguments": self.hook_arguments,
+                "ids": self.ids,
+                "watch": self.watch,
+                "task_key": self.task_key,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until there is a verdict, and give it as the one event."""
+        watch = Watch.from_json(self.watch)
+        verdict, error = await self._wait(watch)
+        yield TriggerEvent(
+            {
+                "outcome": verdict.outcome.value,
+                "reason": verdict.reason,
+                "progress": watch.progress.model_dump(mode="json") if watch.progress else None,
+                "error": error.to_json() if error else None,
+            }
+        )
+
+    async def _wait(self, watch: Watch) -> tuple[Verdict, MigrationError | None]:
+        hook: MigrationHook[Any] = await asyncio.to_thread(self._make_hook)
+        try:
+            async with hook.keep_session():
+                while True:
+                    await asyncio.sleep(watch.next_poll_in(time.time()))
+                    verdict, error = await self._poll(hook, watch)
+                    if verdict.outcome is not Outcome.WAIT:
+                        return verdict, error
+        except MigrationError as error:  # the connection cannot be used
+            return watch.fail_poll(error, time.time()), error
+
+    async def _poll(self, hook: MigrationHook[Any], watch: Watch) -> tuple[Verdict, MigrationError | None]:
+        error: MigrationError | None = None
+        try:
+            progress = await hook.aget_progress(**self.ids, max_lag=watch.wishes.max_lag)
+        except MigrationError as problem:
+            error = problem
+            verdict = watch.fail_poll(error, time.time())
+        else:
+            verdict = watch.observe(progress, time.time())
+            if watch.has_changed:
+                await self._publish(progress.model_dump(mode="json"))
+        if news := watch.news(error):
+            self.log.info("%s", news)
+        return verdict, error
+
+    def _make_hook(self) -> MigrationHook[Any]:
+        # In a thread, because it loads the service's modules.
+        hook: MigrationHook[Any] = resolve_name(self.hook)(**self.hook_arguments)
+        return hook
+
+    async def _publish(self, record: dict[str, Any]) -> None:
+        """Show the record while the task is deferred; what fails here must not end the wait."""
+        try:
+            await sync_to_async(XCom.set)(key=PROGRESS_KEY, value=record, **self.task_key)
+        except Exception as problem:
+            self.log.warning("XCom %s cannot be written: %s", PROGRESS_KEY, problem)

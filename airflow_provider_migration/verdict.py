@@ -1,0 +1,327 @@
+"""
+Decide, from what was seen and what the user wants: wait, done or fail.
+
+:class:`Watch` is the whole decision, without a clock and without I/O: poke, reschedule and deferrable
+mode all fetch a record, hand it in together with the time, and do what they are told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from airflow_provider_migration.exceptions import MigrationError
+from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
+
+_AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
+    MigrationState.PENDING: (
+        MigrationState.PENDING,
+        MigrationState.RUNNING,
+        MigrationState.CAUGHT_UP,
+        MigrationState.SUCCEEDED,
+    ),
+    MigrationState.RUNNING: (MigrationState.RUNNING, MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED),
+}
+"""States that a migration passes through; a poll may miss them. Any other state must be met itself."""
+
+_ENDED: Final = (
+    MigrationState.SUCCEEDED,
+    MigrationState.PARTIALLY_SUCCEEDED,
+    MigrationState.CANCELLED,
+)
+
+
+class Outcome(StrEnum):
+    """What to do now."""
+
+    WAIT = "wait"
+    DONE = "done"
+    FAIL = "fail"
+    SKIP = "skip"
+    TIMEOUT = "timeout"
+    POLL_ERROR = "poll_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What to do now, and why.
+
+    :ivar outcome: what to do.
+    :ivar reason: what a person is told; with ``POLL_ERROR``, what goes before the error's own message.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+
+
+WAIT: Final = Verdict(Outcome.WAIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """
+    What the user wants, in plain JSON values; the sensors' docstrings give the meanings.
+
+    :ivar deadline: epoch seconds at which waiting ends.
+    :ivar started_at: epoch seconds at which it began, for messages and for the pace.
+    """
+
+    targets: tuple[str, ...]
+    started_at: float
+    deadline: float
+    max_lag: float = 60
+    on_paused: str = "wait"
+    on_unknown: str = "wait"
+    failure_grace: float = 0
+    stall_timeout: float | None = None
+    hold_for: float = 0
+    max_poll_errors: int | None = 5
+    poke_interval: float = 60
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """
+    What earlier polls left behind, in plain JSON values.
+
+    :ivar polls: how often was asked.
+    :ivar poll_errors: how many of the last polls failed one after the other.
+    :ivar last_seen: a digest of what counts as movement.
+    :ivar last_lag: the lag of the last record, in seconds.
+    :ivar moved_at: when it was last seen to move, epoch seconds.
+    :ivar failed_since: since when the state is failed, epoch seconds.
+    :ivar held_since: since when the target is held, epoch seconds.
+    :ivar last_told: a digest of what the last log line said.
+    """
+
+    polls: int = 0
+    poll_errors: int = 0
+    last_seen: str | None = None
+    last_lag: float | None = None
+    moved_at: float | None = None
+    failed_since: float | None = None
+    held_since: float | None = None
+    last_told: str | None = None
+
+
+def target_reached(progress: MigrationProgress, target: str) -> bool:
+    """Tell whether a record is at a target: a milestone, a state, or the service's own word."""
+    word = target.lower()
+    if word in MILESTONES:
+        return progress.reached(word)
+    if word in progress.words_reached:
+        return True
+    try:
+        state = MigrationState(word)
+    except ValueError:
+        return False
+    return progress.state in _AT_OR_PAST.get(state, (state,))
+
+
+@dataclass(slots=True)
+class Watch:
+    """
+    One wait for one migration.
+
+    :ivar wishes: what the user wants; does not change.
+    :ivar history: what the polls so far left behind.
+    :ivar progress: the last record, or None.
+    :ivar has_changed: whether the last poll changed the record, other than its time.
+    """
+
+    wishes: Wishes
+    history: History = field(default_factory=History)
+    progress: MigrationProgress | None = None
+    has_changed: bool = False
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Watch:
+        """Make the watch again that :meth:`to_json` wrote down; the last record is not part of it."""
+        wishes = {**data["wishes"], "targets": tuple(data["wishes"]["targets"])}
+        return cls(Wishes(**wishes), History(**data["history"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return wishes and history as plain JSON."""
+        wishes = {**asdict(self.wishes), "targets": list(self.wishes.targets)}
+        return {"wishes": wishes, "history": asdict(self.history)}
+
+    def observe(self, progress: MigrationProgress, now: float) -> Verdict:
+        """
+        Decide on a record.
+
+        :param now: epoch seconds.
+        """
+        held = any(target_reached(progress, target) for target in self.wishes.targets)
+        failed = progress.state is MigrationState.FAILED
+        before = self.history
+        seen = _digest(_movement(progress))
+        moved = seen != before.last_seen or (
+            progress.lag_seconds is not None
+            and before.last_lag is not None
+            and progress.lag_seconds < before.last_lag
+        )
+        self.has_changed = self.progress is None or _content(self.progress) != _content(progress)
+        self.progress = progress
+        self.history = replace(
+            before,
+            polls=before.polls + 1,
+            poll_errors=0,
+            last_seen=seen,
+            last_lag=progress.lag_seconds,
+            moved_at=now if moved else _since(before.moved_at, now),
+            failed_since=_since(before.failed_since, now) if failed else None,
+            held_since=_since(before.held_since, now) if held else None,
+        )
+        verdict = self._decide(progress, now)
+        return self._by_the_deadline(verdict, now)
+
+    def fail_poll(self, error: MigrationError, now: float) -> Verdict:
+        """
+        Decide on a poll that gave no record.
+
+        :param error: why; one that does not pass ends the wait.
+        :param now: epoch seconds.
+        """
+        before = self.history
+        self.has_changed = False
+        self.history = replace(before, polls=before.polls + 1, poll_errors=before.poll_errors + 1)
+        if not error.passing:
+            return Verdict(Outcome.POLL_ERROR)
+        allowed, failed = self.wishes.max_poll_errors, self.history.poll_errors
+        if allowed is not None and failed > allowed:
+            return Verdict(
+                Outcome.POLL_ERROR,
+                f"{failed} polls in a row have failed (max_poll_errors={allowed}); the last: ",
+            )
+        return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
+
+    def next_poll_in(self, now: float) -> float:
+        """Return how many seconds to wait until the next poll, never beyond the deadline."""
+        wishes = self.wishes
+        interval = wishes.poke_interval
+        if wishes.exponential_backoff:
+            # Starts at half the interval and doubles, spread by up to as much again: as Airflow's own does.
+            # The exponent is bounded because 2.0 ** 1024 overflows.
+            least = max(int(interval * 2.0 ** min(self.history.polls - 2, 64)), 1)
+            spread = hashlib.sha1(f"{wishes.started_at}#{self.history.polls}".encode(), usedforsecurity=False)
+            interval = least + int(spread.hexdigest(), 16) % least
+            if wishes.max_wait is not None:
+                interval = min(interval, wishes.max_wait)
+        return max(min(interval, wishes.deadline - now), 0)
+
+    def news(self, error: MigrationError | None = None) -> str | None:
+        """
+        Return a line that says what is new since the last call, or None when nothing is.
+
+        :param error: why the last poll failed, if it did.
+        """
+        if error is not None:
+            told = _digest([type(error).__name__, getattr(error, "code", None)])
+            line = f"Poll {self.history.polls} failed: {error}"
+        elif self.progress is not None:
+            told, line = _digest(_headline(self.progress)), describe(self.progress)
+        else:
+            return None
+        if told == self.history.last_told:
+            return None
+        self.history = replace(self.history, last_told=told)
+        return line
+
+    def _decide(self, progress: MigrationProgress, now: float) -> Verdict:
+        wishes, history, state = self.wishes, self.history, progress.state
+        if history.held_since is not None:
+            held_for = now - history.held_since
+            return (
+                Verdict(Outcome.DONE, self._message("Reached", now)) if held_for >= wishes.hold_for else WAIT
+            )
+        if history.failed_since is not None:
+            graceful = now - history.failed_since < wishes.failure_grace
+            return WAIT if graceful else Verdict(Outcome.FAIL, self._message("The migration failed", now))
+        if state in _ENDED:
+            return Verdict(Outcome.FAIL, self._message("The migration ended short of the target", now))
+        if state is MigrationState.PAUSED and wishes.on_paused != "wait":
+            outcome = Outcome.SKIP if wishes.on_paused == "skip" else Outcome.FAIL
+            return Verdict(outcome, self._message("The migration is paused", now))
+        if state is MigrationState.UNKNOWN and wishes.on_unknown == "fail":
+            return Verdict(Outcome.FAIL, self._message("The service reports a status that is not known", now))
+        if wishes.stall_timeout is not None and history.moved_at is not None:
+            still = now - history.moved_at
+            if still >= wishes.stall_timeout:
+                return Verdict(Outcome.FAIL, self._message(f"Nothing has moved for {still:.0f} s", now))
+        return WAIT
+
+    def _by_the_deadline(self, verdict: Verdict, now: float, detail: str = "") -> Verdict:
+        if verdict.outcome is not Outcome.WAIT or now < self.wishes.deadline:
+            return verdict
+        return Verdict(Outcome.TIMEOUT, self._message("The time is up", now) + detail)
+
+    def _message(self, what: str, now: float) -> str:
+        last = describe(self.progress) if self.progress else "no answer yet"
+        waited = max(now - self.wishes.started_at, 0)
+        return f"{what}: {last}; wanted {' or '.join(self.wishes.targets)}; waited {waited:.0f} s."
+
+
+def describe(progress: MigrationProgress) -> str:
+    """Return a record in one line."""
+    parts = [f"{progress.service} {progress.migration_id}: {progress.state}"]
+    if progress.service_status and progress.service_status.lower() != progress.state.value:
+        parts.append(f"({progress.service_status})")
+    if progress.percent is not None:
+        parts.append(f"{progress.percent:g} %")
+    running = [phase for phase in progress.phases if phase.state is MigrationState.RUNNING]
+    if running:
+        parts.append("in " + ", ".join(_phase(phase.name, phase.percent) for phase in running))
+    if progress.lag_seconds is not None:
+        parts.append(f"lag {progress.lag_seconds:.0f} s")
+    line = " ".join(parts)
+    if progress.error:
+        line += "".join(
+            f"; {label}{text}"
+            for label, text in (
+                ("", progress.error.message or progress.error.code),
+                ("what to do: ", progress.error.remedy),
+            )
+            if text
+        )
+    return line
+
+
+def _phase(name: str | None, percent: float | None) -> str:
+    return f"{name}" if percent is None else f"{name} {percent:g} %"
+
+
+def _since(before: float | None, now: float) -> float:
+    # A clock that was set back starts the wait anew rather than making it negative.
+    return now if before is None or before > now else before
+
+
+def _content(progress: MigrationProgress) -> dict[str, Any]:
+    return progress.model_dump(exclude={"observed_at", "request_id"})
+
+
+def _movement(progress: MigrationProgress) -> dict[str, Any]:
+    # The lag of a stuck migration grows by itself, so only a shrinking one counts as movement.
+    return progress.model_dump(
+        mode="json", exclude={"observed_at", "request_id", "lag_seconds", "console_url", "name"}
+    )
+
+
+def _headline(progress: MigrationProgress) -> list[Any]:
+    return [
+        progress.state,
+        progress.service_status,
+        progress.percent and int(progress.percent),
+        [(phase.name, phase.state, phase.service_status) for phase in progress.phases],
+        progress.error and progress.error.model_dump(mode="json"),
+        progress.objects and progress.objects.completed,
+    ]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha1(json.dumps(value).encode(), usedforsecurity=False).hexdigest()
