@@ -1,0 +1,255 @@
+"""
+An Airflow of its own, with the example DAGs and the simulator: behind ``make demo`` and ``make ui``.
+
+``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom as it goes. ``ui`` leaves
+Airflow running to click through until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+from airflow_provider_migration.simulator import connections
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+BIN: Final = Path(sys.executable).parent
+DAG_ID: Final = "watch_four_services"
+SERVICES: Final = ("dataworks", "dts", "oms", "drs")
+MODES: Final = ("poke", "deferrable")
+
+START_SECONDS: Final = 300
+RUN_SECONDS: Final = 300
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("demo", "ui"))
+    parser.add_argument("--port", type=int, help="port of the UI (ui: 8080, demo: any that is free)")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    port = arguments.port or (8080 if arguments.command == "ui" else _free_port())
+    if not _is_free(port):
+        print(
+            f"Port {port} is in use. Stop what listens there, or choose another with --port.", file=sys.stderr
+        )
+        return 2
+    home = ROOT / ".demo" / arguments.command
+    try:
+        with _simulator(home) as simulator_url, _airflow(home, port, simulator_url) as api:
+            return _demo(api) if arguments.command == "demo" else _ui(api)
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+        return 130 if arguments.command == "demo" else 0
+    except RuntimeError as error:
+        print(f"{error} The logs are in {home.relative_to(ROOT)}.", file=sys.stderr)
+        return 1
+
+
+def _demo(api: Api) -> int:
+    run = api.post(f"/dags/{DAG_ID}/dagRuns", {"logical_date": None})["dag_run_id"]
+    print(f"Started {DAG_ID}. Each line below was read from XCom while its task was waiting:\n", flush=True)
+    started, shown, state = time.monotonic(), {}, "queued"
+    while state in ("queued", "running"):
+        if time.monotonic() - started > RUN_SECONDS:
+            raise RuntimeError(f"The run has not ended after {RUN_SECONDS} s.")
+        time.sleep(1)
+        state = api.get(f"/dags/{DAG_ID}/dagRuns/{run}")["state"]
+        tasks = api.get(f"/dags/{DAG_ID}/dagRuns/{run}/taskInstances")["task_instances"]
+        for task in sorted(tasks, key=lambda task: task["task_id"]):
+            record = api.xcom(run, task["task_id"], "migration_progress")
+            if record is None:
+                continue
+            line = f"{task['task_id']:<21}{task['state'] or '':<10} {_describe(record)}"
+            if shown.get(task["task_id"]) != line:
+                shown[task["task_id"]] = line
+                print(f"{time.monotonic() - started:4.0f} s  {line}", flush=True)
+    print(f"\nThe run ended: {state}. The final records, alike in both modes:\n", flush=True)
+    alike = True
+    for service in SERVICES:
+        finals = [api.xcom(run, f"{mode}.{service}", "return_value") for mode in MODES]
+        if None in finals:
+            raise RuntimeError(f"A sensor of {service} left no final record.")
+        alike = alike and finals[0]["state"] == finals[1]["state"]
+        record = finals[-1]
+        print(f"{service}  {record['migration_id']}  {record['state']}  {record['percent']:g}", flush=True)
+    return 0 if state == "success" and alike else 1
+
+
+def _ui(api: Api) -> int:
+    print(
+        f"\nAirflow is ready on {api.url} (no login). Trigger {DAG_ID} and look at a task's XCom.", flush=True
+    )
+    print("Ctrl-C ends Airflow and the simulator.", flush=True)
+    while True:
+        time.sleep(3600)
+
+
+def _describe(record: dict[str, Any]) -> str:
+    percent = "" if record["percent"] is None else f"{record['percent']:g} %"
+    running = [phase["name"] for phase in record["phases"] if phase["state"] == "running"]
+    lag = "" if record["lag_seconds"] is None else f"lag {record['lag_seconds']:.0f} s"
+    return f"{record['state']:<10} {percent:>7}  {', '.join(running)} {lag}".rstrip()
+
+
+class Api:
+    """Airflow's public REST API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # it is on this machine
+
+    def log_in(self) -> None:
+        """Get a token; everyone is an administrator here."""
+        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        answer.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Read something."""
+        answer = self._session.get(f"{self.url}/api/v2{path}", timeout=30)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create something."""
+        answer = self._session.post(f"{self.url}/api/v2{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def xcom(self, run: str, task: str, key: str) -> dict[str, Any] | None:
+        """Read an XCom value of the demonstration, None where there is none yet."""
+        try:
+            value = self.get(f"/dags/{DAG_ID}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}")["value"]
+        except requests.HTTPError:
+            return None
+        record: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+        return record
+
+    def is_ready(self) -> bool:
+        """Tell whether every component runs and the example DAGs are there."""
+        try:
+            health = self.get("/monitor/health")
+            self.log_in()
+            dags = self.get("/dags")["total_entries"]
+        except (requests.RequestException, KeyError):
+            return False
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all(health[part]["status"] == "healthy" for part in parts) and dags >= len(
+            list((ROOT / "example_dags").glob("*.py"))
+        )
+
+
+@contextmanager
+def _simulator(home: Path) -> Iterator[str]:
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    command = [sys.executable, "-m", "airflow_provider_migration.simulator", "--port", "0"]
+    with (
+        (home / "simulator.log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line.startswith("Simulator ready on "):
+                raise RuntimeError("The simulator did not start.")
+            print(line.strip(), flush=True)
+            yield line.split()[-1]
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _airflow(home: Path, port: int, simulator_url: str) -> Iterator[Api]:
+    url = f"http://localhost:{port}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+        "NO_PROXY": "localhost,127.0.0.1",
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    importable = {
+        conn_id: {**connection, "extra": json.dumps(connection["extra"])}
+        for conn_id, connection in connections(simulator_url).items()
+    }
+    (home / "connections.json").write_text(json.dumps(importable))
+    with (home / "airflow.log").open("w") as log:
+        print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
+        for arguments in (["db", "migrate"], ["connections", "import", str(home / "connections.json")]):
+            done = subprocess.run(
+                [BIN / "airflow", *arguments], env=environment, stdout=log, stderr=log, check=False
+            )
+            if done.returncode:
+                raise RuntimeError(f"'airflow {' '.join(arguments[:2])}' failed.")
+        # A session of its own, so that a signal reaches every component and only these.
+        process = subprocess.Popen(
+            [BIN / "airflow", "standalone"], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            api, started = Api(url), time.monotonic()
+            while not api.is_ready():
+                if process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                    raise RuntimeError("Airflow did not become ready.")
+                time.sleep(1)
+            yield api
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
