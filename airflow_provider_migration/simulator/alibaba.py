@@ -1,0 +1,435 @@
+"""
+Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS and DataWorks behind it.
+
+Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
+DTS action DescribeMigrationJobStatus (2020-01-01), the DataWorks actions GetMigrationProcess and
+GetMigrationSummary (2020-05-18).
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
+
+from airflow_provider_migration.auth.alibaba import ALGORITHM, DATE_FORMAT, signature
+from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
+from airflow_provider_migration.simulator.scripts import Condition, Moment
+from airflow_provider_migration.simulator.wire import (
+    Answer,
+    Call,
+    Identifiers,
+    Subject,
+    parse_authorization,
+    refuse,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_migration.simulator.playback import Frame, Playback
+
+CLOCK_TOLERANCE = 15 * 60
+"""Seconds by which a request's date may be off, and for which a nonce is remembered (twice, both ways)."""
+
+_VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks"}
+_REQUIRED = {
+    "DescribeMigrationJobStatus": ("dts", ("MigrationJobId",)),
+    "GetMigrationProcess": ("dataworks", ("ProjectId", "MigrationId")),
+    "GetMigrationSummary": ("dataworks", ("ProjectId", "MigrationId")),
+}
+_WRITES = {
+    "ConfigureMigrationJob": "dts",
+    "ConfigureMigrationJobAlert": "dts",
+    "CreateMigrationJob": "dts",
+    "DeleteMigrationJob": "dts",
+    "StartMigrationJob": "dts",
+    "StopMigrationJob": "dts",
+    "SuspendMigrationJob": "dts",
+    "CreateExportMigration": "dataworks",
+    "CreateImportMigration": "dataworks",
+    "StartMigration": "dataworks",
+}
+_READ_PREFIXES = ("Describe", "Get", "List")
+
+_CHECK_ITEMS = (
+    "CHECK_CONN_SRC",
+    "CHECK_AUTH_SRC",
+    "CHECK_CONN_DEST",
+    "CHECK_AUTH_DEST",
+    "CHECK_BINLOG_ON",
+    "CHECK_BINLOG_MODE",
+    "CHECK_BINLOG_ROW_IMAGE",
+    "CHECK_SERVER_ID",
+    "CHECK_BINLOG_EXIST",
+    "CHECK_ENGINE",
+    "CHECK_MYSQL_PASSOWRD_FORMAT",
+    "CHECK_SRC",
+    "CHECK_SQL_MODE",
+    "CHECK_SAME_USER",
+)
+_FAILED_CHECKS = {
+    "CHECK_BINLOG_MODE": (
+        "The binlog_format of the source database is STATEMENT.",
+        "Set binlog_format to ROW in the source database and run the precheck again.",
+    ),
+    "CHECK_AUTH_DEST": (
+        "The destination account lacks the CREATE privilege.",
+        "Grant the account read and write privileges on the destination database.",
+    ),
+}
+_FAILURE = "DTS-1020042: Duplicate entry '1024' for key 'PRIMARY' in table orders.order_items."
+_TABLES, _ROWS = 24, 200_001
+
+_IMPORT_STEPS = ("IMPORE_PREPARE", "IMPORT_RESOURCE", "IMPORT_FUNCTION", "IMPORT_NODE", "IMPORT_PUBLISH")
+
+
+class Alibaba:
+    """The gateway with DTS and DataWorks."""
+
+    def __init__(self, playback: Playback, identifiers: Identifiers) -> None:
+        self._playback = playback
+        self._identifiers = identifiers
+        self._nonces: dict[str, float] = {}
+
+    def subject(self, call: Call) -> Subject:
+        """Return what the call is about; the action decides the service, else the version."""
+        action = call.headers.get("x-acs-action", "")
+        by_version = _VERSIONS.get(call.headers.get("x-acs-version", ""), "alibaba")
+        service = _REQUIRED[action][0] if action in _REQUIRED else _WRITES.get(action, by_version)
+        parameters = _parameters(call)
+        return Subject(
+            service=service,
+            action=action,
+            id=parameters.get("MigrationJobId") or parameters.get("MigrationId") or "",
+            writes=bool(action) and not action.startswith(_READ_PREFIXES),
+        )
+
+    def admit(self, call: Call) -> None:
+        """Check the signature and everything it covers."""
+        headers = call.headers
+        if call.path != "/":
+            self._refuse(
+                call,
+                404,
+                "InvalidApi.NotFound",
+                "Specified api is not found, please check your url and method.",
+            )
+        if call.method not in ("GET", "POST"):
+            self._refuse(call, 405, "UnsupportedHTTPMethod", "This http method is not supported.")
+        parts = parse_authorization(headers.get("authorization", ""), ALGORITHM)
+        if parts is None or not all(parts.get(name) for name in ("Credential", "SignedHeaders", "Signature")):
+            self._refuse_incomplete(
+                call, f"a header Authorization: {ALGORITHM} Credential=,SignedHeaders=,Signature="
+            )
+        for header, code in _MANDATORY_HEADERS.items():
+            if not headers.get(header):
+                self._refuse(call, 400, code, f"{header} is mandatory for this action.")
+        if parts["Credential"] != ACCESS_KEY or headers.get("x-acs-accesskey-id", ACCESS_KEY) != ACCESS_KEY:
+            self._refuse(call, 404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+        if headers.get("x-acs-security-token", SECURITY_TOKEN) != SECURITY_TOKEN:
+            self._refuse(call, 400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+        self._check_date(call)
+        self._check_signature(call, parts)
+        self._check_nonce(call)
+
+    def answer(self, call: Call) -> Answer:
+        """Answer one of the three actions."""
+        headers = call.headers
+        action, version = headers["x-acs-action"], headers["x-acs-version"]
+        if version not in _VERSIONS:
+            self._refuse(call, 400, "InvalidVersion", "Specified parameter Version is not valid.")
+        if _WRITES.get(action) == _VERSIONS[version]:
+            self._refuse(
+                call,
+                403,
+                "Forbidden.RAM",
+                "User not authorized to operate on the specified resource, or this API doesn't support RAM.",
+            )
+        service, required = _REQUIRED.get(action, ("", ()))
+        if service != _VERSIONS[version]:
+            self._refuse(
+                call,
+                404,
+                "InvalidAction.NotFound",
+                "Specified api is not found, please check your url and method.",
+            )
+        parameters = _parameters(call)
+        for name in required:
+            if not parameters.get(name):
+                self._refuse(call, 400, f"Missing{name}", f"{name} is mandatory for this action.")
+        if service == "dts":
+            return self._dts(call, parameters["MigrationJobId"])
+        for name in required:
+            if not parameters[name].isdecimal():
+                self._refuse(call, 400, f"Invalid{name}", f"Specified parameter {name} is not valid.")
+        return self._dataworks(call, int(parameters["ProjectId"]), str(int(parameters["MigrationId"])))
+
+    def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
+        """Answer ``Throttling.User``; the hint is a header in milliseconds."""
+        answer = self._error(
+            call, status or 400, "Throttling.User", "Request was denied due to user flow control."
+        )
+        if hint is None:
+            return answer
+        return Answer(answer.status, answer.content, {"x-acs-retry-after": str(round(hint * 1000))})
+
+    def broken(self, call: Call, *, status: int | None) -> Answer:
+        """Answer ``ServiceUnavailable``."""
+        message = "The request has failed due to a temporary failure of the server."
+        return self._error(call, status or 503, "ServiceUnavailable", message)
+
+    def _error(self, call: Call, status: int, code: str, message: str) -> Answer:
+        request_id = self._identifiers.uuid()
+        content = {
+            "RequestId": request_id,
+            "HostId": call.headers.get("host", ""),
+            "Code": code,
+            "Message": message,
+            "Recommend": f"https://api.alibabacloud.com/troubleshoot?q={code}&requestId={request_id}",
+        }
+        return Answer(status, content)
+
+    def _refuse(self, call: Call, status: int, code: str, message: str) -> NoReturn:
+        refuse(self._error(call, status, code, message))
+
+    def _refuse_incomplete(self, call: Call, missing: str) -> NoReturn:
+        message = f"The request signature does not conform to Aliyun standards: {missing} is needed."
+        self._refuse(call, 400, "IncompleteSignature", message)
+
+    def _check_date(self, call: Call) -> None:
+        try:
+            date = datetime.strptime(call.headers["x-acs-date"], DATE_FORMAT).replace(tzinfo=UTC)
+        except ValueError:
+            self._refuse(
+                call,
+                400,
+                "InvalidTimeStamp.Format",
+                "Specified time stamp or date value is not well formatted.",
+            )
+        if abs(date.timestamp() - self._playback.clock()) > CLOCK_TOLERANCE:
+            self._refuse(
+                call, 400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."
+            )
+
+    def _check_signature(self, call: Call, parts: dict[str, str]) -> None:
+        headers = call.headers
+        signed = parts["SignedHeaders"].split(";")
+        needed = {"host"} | {name for name in headers if name.startswith("x-acs-")}
+        if call.body:
+            needed.add("content-type")
+        if unsigned := sorted(needed - set(signed)):
+            self._refuse_incomplete(call, f"{unsigned[0]} among the signed headers")
+        if absent := sorted(set(signed) - set(headers)):
+            self._refuse_incomplete(call, f"the signed header {absent[0]}")
+        expected = signature(
+            SECRET_KEY,
+            method=call.method,
+            path=call.path,
+            query=call.canonical_query,
+            headers=headers,
+            signed_names=sorted(signed),
+            content_sha256=call.content_sha256,
+        )
+        right_hash = headers["x-acs-content-sha256"] == call.content_sha256
+        if not right_hash or not hmac.compare_digest(expected.encode(), parts["Signature"].encode()):
+            # The cloud echoes what it signed, so a client that shows the message shows the token too.
+            lines = [
+                call.method,
+                call.path,
+                call.canonical_query,
+                *(f"{name}:{headers[name]}" for name in sorted(signed)),
+            ]
+            self._refuse(
+                call,
+                400,
+                "SignatureDoesNotMatch",
+                "Specified signature does not match our calculation. server canonical request is: "
+                + "\n".join(lines),
+            )
+
+    def _check_nonce(self, call: Call) -> None:
+        now = self._playback.clock()
+        while self._nonces and now - next(iter(self._nonces.values())) > 2 * CLOCK_TOLERANCE:
+            del self._nonces[next(iter(self._nonces))]
+        nonce = call.headers["x-acs-signature-nonce"]
+        if nonce in self._nonces:
+            self._refuse(call, 400, "SignatureNonceUsed", "Specified signature nonce was used already.")
+        self._nonces[nonce] = now
+
+    def _dts(self, call: Call, job_id: str) -> Answer:
+        frame = self._playback.poll("dts", job_id)
+        if frame is None:
+            self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
+        request_id = self._identifiers.uuid()
+        if (error := frame.error) is not None:
+            if error.http_status == 200:
+                fields = {"Success": False, "ErrCode": error.code, "ErrMessage": error.message}
+                return Answer(200, {"RequestId": request_id, **fields})
+            self._refuse(call, error.http_status or 400, error.code, error.message)
+        return Answer(
+            200, {"RequestId": request_id, **frame.steps_over(dts_job(frame), numbers_as_text=True)}
+        )
+
+    def _dataworks(self, call: Call, project_id: int, migration_id: str) -> Answer:
+        projects = [
+            getattr(item, "project_id", None)
+            for item in self._playback.of("dataworks")
+            if item.id == migration_id
+        ]
+        frame = self._playback.poll("dataworks", migration_id) if projects == [project_id] else None
+        if frame is None:
+            self._refuse(
+                call, 404, "InvalidMigration.NotFound", f"The migration {migration_id} does not exist."
+            )
+        envelope = {"RequestId": self._identifiers.uuid(), "HttpStatusCode": 200, "Success": True}
+        if (error := frame.error) is not None:
+            if error.http_status == 200:
+                fields = {"Success": False, "ErrorCode": error.code, "ErrorMessage": error.message}
+                return Answer(200, envelope | fields)
+            self._refuse(call, error.http_status or 400, error.code, error.message)
+        if call.headers["x-acs-action"] == "GetMigrationProcess":
+            return Answer(
+                200, envelope | {"Data": frame.steps_over(dataworks_steps(frame.moment), "process")}
+            )
+        return Answer(200, envelope | {"Data": frame.steps_over(dataworks_summary(frame), "summary")})
+
+
+_MANDATORY_HEADERS = {
+    "x-acs-action": "MissingAction",
+    "x-acs-version": "MissingVersion",
+    "x-acs-date": "MissingTimestamp",
+    "x-acs-signature-nonce": "MissingSignatureNonce",
+    "x-acs-content-sha256": "MissingContentSha256",
+}
+
+
+def _parameters(call: Call) -> dict[str, str]:
+    if not call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return call.parameters
+    form = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {**call.parameters, **dict(form)}
+
+
+def dts_job(frame: Frame) -> dict[str, Any]:
+    """Return what DescribeMigrationJobStatus says of a job; phases that have not begun are absent."""
+    moment, migration = frame.moment, frame.migration
+    endpoint = {"UserName": "dtstest", "InstanceType": "RDS", "EngineName": "MySQL"}
+    incremental = migration.has_incremental
+    job: dict[str, Any] = {
+        "TaskId": migration.id.removeprefix("dts"),
+        "MigrationJobId": migration.id,
+        "MigrationJobName": migration.name,
+        "MigrationJobClass": "2xlarge",
+        "MigrationJobStatus": _dts_status(moment),
+        "PayType": "PostPaid",
+        "Success": True,
+        "MigrationMode": {
+            "structureInitialization": True,
+            "dataInitialization": True,
+            "dataSynchronization": incremental,
+        },
+        "SourceEndpoint": {**endpoint, "InstanceId": "rm-bp1source"},
+        "DestinationEndpoint": {**endpoint, "InstanceId": "rm-bp1destination"},
+    }
+    for key, phase, fraction, total in (
+        ("PrecheckStatus", "precheck", moment.precheck, None),
+        ("StructureInitializationStatus", "structure", moment.structure, _TABLES),
+        ("DataInitializationStatus", "full", moment.full, _ROWS),
+    ):
+        if fraction is None:
+            continue
+        running = "Checking" if phase == "precheck" else "Migrating"
+        section: dict[str, Any] = {
+            "Status": "Finished" if fraction >= 1 else running,
+            "Percent": str(int(fraction * 100)),
+        }
+        if total is not None:
+            section["Progress"] = str(int(fraction * total))
+        if moment.condition is Condition.FAILED and moment.phase == phase:
+            section["Status"] = "Failed"
+            if phase != "precheck":
+                section["ErrorMessage"] = _FAILURE
+        if phase == "precheck":
+            section["Detail"] = {"CheckItem": _check_items(fraction, failed=section["Status"] == "Failed")}
+        job[key] = section
+    if moment.lag is not None:
+        job["DataSynchronizationStatus"] = {
+            "Status": "Catched" if moment.caught_up else "Migrating",
+            "Percent": "95" if moment.caught_up else str(max(95 - int(moment.lag / 4), 0)),
+            "Checkpoint": str(int(frame.now - moment.lag)),
+            "Delay": str(int(moment.lag)),
+        }
+    return job
+
+
+def _dts_status(moment: Moment) -> str:
+    match moment.condition:
+        case Condition.WAITING:
+            return "NotStarted"
+        case Condition.FAILED:
+            return "PrecheckFailed" if moment.phase == "precheck" else "MigrationFailed"
+        case Condition.PAUSED:
+            return "Suspending"
+        case Condition.DONE | Condition.STOPPED:
+            return "Finished"
+        case Condition.UNKNOWN:
+            return "Rebalancing"
+    return "Prechecking" if moment.phase == "precheck" else "Migrating"
+
+
+def _check_items(fraction: float, *, failed: bool) -> list[dict[str, str]]:
+    items = []
+    for name in _CHECK_ITEMS[: max(1, round(fraction * len(_CHECK_ITEMS)))]:
+        item = {"CheckStatus": "Success", "ItemName": name}
+        if failed and name in _FAILED_CHECKS:
+            message, remedy = _FAILED_CHECKS[name]
+            item |= {"CheckStatus": "Failed", "ErrorMessage": message, "RepairMethod": remedy}
+        items.append(item)
+    return items
+
+
+def dataworks_steps(moment: Moment) -> list[dict[str, str]]:
+    """Return what GetMigrationProcess says: the list grows as steps begin."""
+    done = 0.15 * (moment.precheck or 0) + 0.15 * (moment.structure or 0) + 0.7 * (moment.full or 0)
+    begun = 0 if moment.precheck is None else min(int(done * len(_IMPORT_STEPS)) + 1, len(_IMPORT_STEPS))
+    steps = [{"TaskName": name, "TaskStatus": "SUCCESS"} for name in _IMPORT_STEPS[:begun]]
+    if steps and done < 1:
+        steps[-1]["TaskStatus"] = "FAILURE" if moment.condition is Condition.FAILED else "RUNNING"
+    if begun < len(_IMPORT_STEPS):
+        steps.append({"TaskName": _IMPORT_STEPS[begun], "TaskStatus": "INIT"})
+    if moment.condition is Condition.PARTIAL:
+        steps[-1]["TaskStatus"] = "FAILURE"
+    return steps
+
+
+def dataworks_summary(frame: Frame) -> dict[str, Any]:
+    """Return what GetMigrationSummary says; only a finished package has a ``DownloadUrl``."""
+    migration, condition = frame.migration, frame.moment.condition
+    created = int(frame.began * 1000)
+    summary: dict[str, Any] = {
+        "MigrationId": int(migration.id),
+        "ProjectId": getattr(migration, "project_id", 0),
+        "Name": migration.name,
+        "GmtCreate": created,
+        "GmtModified": max(int(frame.now * 1000), created),
+        "CreateUser": "982293332403000",
+        "OpUser": "982293332403000",
+        "Status": _DATAWORKS_STATUS[condition],
+    }
+    if condition in (Condition.DONE, Condition.PARTIAL):
+        summary["DownloadUrl"] = (
+            f"https://simulator-oss.oss-cn-hangzhou.aliyuncs.com/pre/store/{migration.id}.zip"
+            f"?Expires={int(frame.now) + 3600}&OSSAccessKeyId=SIMULATEDOSSKEY&Signature=simulatedSignature"
+        )
+    return summary
+
+
+_DATAWORKS_STATUS = {
+    Condition.WAITING: "INIT",
+    Condition.RUNNING: "IMPORTING",
+    Condition.DONE: "IMPORT_SUCCESS",
+    Condition.PARTIAL: "PARTIAL_SUCCESS",
+    Condition.FAILED: "IMPORT_ERROR",
+    Condition.STOPPED: "REVOKED",
+    Condition.UNKNOWN: "ARCHIVING",
+}

@@ -1,0 +1,503 @@
+"""
+Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM's tokens, and DRS.
+
+Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM call
+POST /v3/auth/tokens, the DRS calls GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote
+
+from airflow_provider_migration.auth.huawei import ALGORITHM, DATE_FORMAT, signature
+from airflow_provider_migration.simulator.identity import (
+    ACCESS_KEY,
+    HUAWEI_PROJECT,
+    HUAWEI_REGION,
+    PASSWORD,
+    SECRET_KEY,
+    SECURITY_TOKEN,
+    USER,
+)
+from airflow_provider_migration.simulator.scripts import Condition, Moment
+from airflow_provider_migration.simulator.wire import (
+    Answer,
+    Call,
+    Identifiers,
+    Subject,
+    parse_authorization,
+    refuse,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_migration.simulator.playback import Frame, Playback
+
+CLOCK_TOLERANCE = 15 * 60
+"""Seconds by which ``x-sdk-date`` may be off."""
+LOCK_AFTER, LOCK_SECONDS = 5, 5 * 60
+"""So many wrong signatures in a row lock the AK for so many seconds."""
+TOKEN_SECONDS = 24 * 3600
+"""How long a token is valid."""
+
+OBJECT_TYPES = (
+    "table",
+    "event",
+    "table_structure",
+    "procedure",
+    "view",
+    "function",
+    "database",
+    "trigger",
+    "table_indexs",
+)
+"""The object types of progress-data; ``table_indexs`` is the vendor's spelling."""
+_FEW_OBJECTS = {"event": 1, "procedure": 2, "view": 3, "function": 2, "database": 4, "trigger": 1}
+_MAX_LIMIT, _DEFAULT_LIMIT = 1000, 10
+
+_ROUTES = {
+    "KeystoneCreateUserTokenByPassword": ("POST", re.compile(r"/v3/auth/tokens")),
+    "KeystoneListProjects": ("GET", re.compile(r"/v3/projects")),
+    "ShowProgressData": (
+        "GET",
+        re.compile(r"/v5/(?P<project>[^/]+)/jobs/(?P<job>[^/]+)/progress-data/(?P<type>[^/]+)"),
+    ),
+    "BatchListProgresses": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-progress")),
+    "BatchListJobStatus": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-status")),
+}
+
+_MESSAGES = {
+    "DRS.M00201": ("The value of {} is empty.", "{}为空。"),
+    "DRS.M00202": ("The value of {} is invalid.", "{}的值无效。"),
+    "DRS.M00261": ("Invalid project ID.", "项目ID无效。"),
+    "DRS.M05003": ("Task information not found.", "任务信息不存在。"),
+}
+"""Error messages by code, in the languages of ``X-Language``."""
+
+
+@dataclass(frozen=True)
+class _Token:
+    project: str | None
+    expires: float
+
+
+class Huawei:
+    """The gateway with IAM and DRS."""
+
+    def __init__(self, playback: Playback, identifiers: Identifiers) -> None:
+        self._playback = playback
+        self._identifiers = identifiers
+        self._projects = {HUAWEI_PROJECT} | {getattr(item, "project_id", "") for item in playback.of("drs")}
+        self._tokens: dict[str, _Token] = {}
+        self._wrong_signatures = 0
+        self._locked_until = 0.0
+
+    def revoke_tokens(self) -> None:
+        """Forget every token issued so far, as a changed password does."""
+        self._tokens.clear()
+
+    def subject(self, call: Call) -> Subject:
+        """Return what the call is about."""
+        action, groups = _route(call)
+        if action.startswith("Keystone"):
+            return Subject("iam", action, "", writes=False)
+        job_id = groups.get("job") or ",".join(_jobs(call.body) or ())
+        writes = action not in _ROUTES and call.method not in ("GET", "HEAD")
+        return Subject("drs", action, job_id, writes)
+
+    def admit(self, call: Call) -> None:
+        """Check the token or the signature, and that the project is the caller's."""
+        action, groups = _route(call)
+        if action == "KeystoneCreateUserTokenByPassword":
+            return
+        asked = groups.get("project")
+        headers = call.headers
+        if "x-auth-token" in headers:
+            project = self._check_token(headers["x-auth-token"])
+        elif headers.get("authorization", "").startswith(ALGORITHM):
+            self._check_signature(call)
+            project = headers.get("x-project-id", asked)
+        else:
+            self._refuse_gateway("x-auth-token not found")
+        if asked is not None and (asked != project or asked not in self._projects):
+            self._refuse(call, 403, "DRS.M00261")
+
+    def answer(self, call: Call) -> Answer:
+        """Answer one of the calls."""
+        action, groups = _route(call)
+        match action:
+            case "KeystoneCreateUserTokenByPassword":
+                return self._create_token(call)
+            case "KeystoneListProjects":
+                return self._list_projects(call)
+            case "ShowProgressData":
+                return self._progress_data(call, **groups)
+            case "BatchListProgresses":
+                results = [self._progress(call, groups["project"], job) for job in self._jobs(call)]
+                return self._ok(202, {"results": results, "count": len(results)})
+            case "BatchListJobStatus":
+                return self._ok(200, self._job_status(call, groups["project"]))
+        content = {"error_msg": "The API does not exist or has not been published in the environment."}
+        return Answer(
+            404, content | {"error_code": "APIGW.0101", "request_id": self._identifiers.hexadecimal()}
+        )
+
+    def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
+        """Answer ``APIGW.0308``, with ``Retry-After`` in seconds as the hint."""
+        message = (
+            "The throttling threshold has been reached: policy user over ratelimit,limit:20,time:1 second"
+        )
+        content = self._gateway_content("APIGW.0308", message)
+        headers = {} if hint is None else {"retry-after": str(max(1, round(hint)))}
+        return Answer(status or 429, content, headers)
+
+    def broken(self, call: Call, *, status: int | None) -> Answer:
+        """Answer ``DRS.M00004``; IAM has its own body."""
+        if self.subject(call).service == "iam":
+            return _iam_error(status or 500, "An unexpected error occurred.", "Internal Server Error")
+        content = {"error_code": "DRS.M00004", "error_msg": "The service is abnormal."}
+        return Answer(status or 500, content, self._request_id())
+
+    def _gateway_content(self, code: str, message: str) -> dict[str, str]:
+        return {"error_msg": message, "error_code": code, "request_id": self._identifiers.hexadecimal()}
+
+    def _refuse_gateway(self, reason: str) -> NoReturn:
+        message = f"Incorrect IAM authentication information: {reason}"
+        refuse(Answer(401, self._gateway_content("APIGW.0301", message)))
+
+    def _refuse(self, call: Call, status: int, code: str, what: str = "") -> NoReturn:
+        content = {"error_code": code, "error_msg": _message(call, code).format(what)}
+        refuse(Answer(status, content, self._request_id()))
+
+    def _ok(self, status: int, content: Any) -> Answer:
+        return Answer(status, content, self._request_id())
+
+    def _request_id(self) -> dict[str, str]:
+        return {"x-request-id": self._identifiers.hexadecimal()}
+
+    def _check_token(self, value: str) -> str | None:
+        token = self._tokens.get(value)
+        if token is None:
+            self._refuse_gateway("decrypt token fail")
+        if self._playback.clock() >= token.expires:
+            self._refuse_gateway(f"token expires, expires_at:{_iso(token.expires)}")
+        return token.project
+
+    def _check_signature(self, call: Call) -> None:
+        headers, now = call.headers, self._playback.clock()
+        parts = parse_authorization(headers["authorization"], ALGORITHM) or {}
+        access_key = parts.get("Access", "")
+        if access_key != ACCESS_KEY:
+            self._refuse_gateway(f"Get secretKey failed,ak:{access_key},err:ak not exist")
+        if now < self._locked_until:
+            self._refuse_gateway("AK access failed to reach the limit,forbidden.")
+        if headers.get("x-security-token", SECURITY_TOKEN) != SECURITY_TOKEN:
+            self._refuse_gateway("decrypt token fail")
+        if not self._is_signed(call, parts):
+            self._wrong_signatures += 1
+            if self._wrong_signatures >= LOCK_AFTER:
+                self._wrong_signatures, self._locked_until = 0, now + LOCK_SECONDS
+            self._refuse_gateway("verify aksk signature fail")
+        try:
+            date = datetime.strptime(headers["x-sdk-date"], DATE_FORMAT).replace(tzinfo=UTC)
+        except ValueError:
+            self._refuse_gateway("verify aksk signature fail, x-sdk-date is malformed")
+        if abs(date.timestamp() - now) > CLOCK_TOLERANCE:
+            self._refuse_gateway("verify aksk signature fail, x-sdk-date is more than 15 minutes off")
+        self._wrong_signatures = 0
+
+    def _is_signed(self, call: Call, parts: Mapping[str, str]) -> bool:
+        headers = call.headers
+        signed = parts.get("SignedHeaders", "").split(";")
+        if_sent = {"x-project-id", "x-security-token", "x-sdk-content-sha256"}
+        needed = {"host", "x-sdk-date"} | (if_sent & headers.keys())
+        if not needed <= set(signed) <= headers.keys():
+            return False
+        content_sha256 = headers.get("x-sdk-content-sha256", call.content_sha256)
+        if content_sha256 not in ("UNSIGNED-PAYLOAD", call.content_sha256):
+            return False
+        expected = signature(
+            SECRET_KEY,
+            method=call.method,
+            path=call.path,
+            query=call.canonical_query,
+            headers=headers,
+            signed_names=sorted(signed),
+            content_sha256=content_sha256,
+        )
+        return hmac.compare_digest(expected.encode(), parts.get("Signature", "").encode())
+
+    def _create_token(self, call: Call) -> Answer:
+        auth = _field(_json(call.body), "auth")
+        password = _field(auth, "identity", "password", "user")
+        if _field(auth, "identity", "methods") != ["password"] or not isinstance(password, Mapping):
+            return _iam_error(
+                400, 'The request body is invalid: methods must be ["password"].', "Bad Request"
+            )
+        if not (_field(password, "domain", "name") or _field(password, "domain", "id") or "id" in password):
+            return _iam_error(400, "Expecting to find domain in user.", "Bad Request")
+        if (password.get("name"), password.get("password")) != (USER, PASSWORD):
+            return _iam_error(401, "The username or password is wrong.", "Unauthorized")
+        scope = _field(auth, "scope", "project")
+        project: str | None = None
+        if isinstance(scope, Mapping):
+            project = HUAWEI_PROJECT if scope.get("name") == HUAWEI_REGION else str(scope.get("id"))
+            if project not in self._projects:
+                return _iam_error(401, "The project is not found or is not the user's.", "Unauthorized")
+        now = self._playback.clock()
+        value = "MII" + self._identifiers.hexadecimal(1600)
+        self._tokens[value] = _Token(project, now + TOKEN_SECONDS)
+        domain = {
+            "id": "d78cbac186b744899480f25bd022f468",
+            "name": _field(password, "domain", "name") or USER,
+        }
+        token: dict[str, Any] = {
+            "methods": ["password"],
+            "issued_at": _iso(now),
+            "expires_at": _iso(now + TOKEN_SECONDS),
+            "user": {"id": "7116d09f88fa41908676fdd4b039e95b", "name": USER, "domain": domain},
+            "roles": [{"id": "0", "name": "readonly"}],
+        }
+        if project is not None:
+            token["project"] = {"id": project, "name": HUAWEI_REGION, "domain": domain}
+        else:
+            token["domain"] = domain
+        if call.parameters.get("nocatalog") != "true":
+            endpoint = {
+                "region": HUAWEI_REGION,
+                "interface": "public",
+                "url": f"http://{call.headers.get('host')}",
+            }
+            token["catalog"] = [{"type": "drs", "name": "drs", "endpoints": [endpoint]}]
+        return Answer(201, {"token": token}, {"x-subject-token": value, **self._request_id()})
+
+    def _list_projects(self, call: Call) -> Answer:
+        name = call.parameters.get("name")
+        found = [HUAWEI_PROJECT] if name in (None, HUAWEI_REGION) else []
+        projects = [{"id": item, "name": HUAWEI_REGION, "enabled": True} for item in found]
+        return self._ok(200, {"projects": projects, "links": {"next": None, "previous": None}})
+
+    def _progress_data(self, call: Call, *, project: str, job: str, type: str) -> Answer:
+        self._check_language(call)
+        if type not in OBJECT_TYPES:
+            self._refuse(call, 400, "DRS.M00202", "type")
+        limit = self._integer(call, "limit", _DEFAULT_LIMIT, 1, _MAX_LIMIT)
+        offset = self._integer(call, "offset", 0, 0, 2**31 - 1)
+        frame = self._poll(project, job)
+        if frame is None:
+            self._refuse(call, 400, "DRS.M05003")
+        if (error := frame.error) is not None:
+            refusal = {"error_code": error.code, "error_msg": error.message}
+            return Answer(error.http_status or 400, refusal, self._request_id())
+        scripted = frame.steps_over({}, "objects").get(type)
+        rows: Any = ObjectRows(frame, type) if scripted is None else scripted
+        if name := call.parameters.get("search_name"):
+            rows = [row for row in rows if name in f"{row.get('src_db')}.{row.get('src_tb')}"]
+        content: dict[str, Any] = {
+            "count": len(rows),
+            "create_time": str(int(frame.now * 1000)),
+            "flow_compare_data": list(rows[offset : offset + limit]),
+        }
+        return self._ok(200, content)
+
+    def _progress(self, call: Call, project: str, job: str) -> dict[str, Any]:
+        frame = self._poll(project, job)
+        if frame is None:
+            return {"job_id": job, "error_code": "DRS.M05003", "error_msg": _message(call, "DRS.M05003")}
+        if (error := frame.error) is not None:
+            return {"job_id": job, "error_code": error.code, "error_msg": error.message}
+        item: dict[str, Any] = frame.steps_over(drs_job(frame), "job", numbers_as_text=True)
+        return item
+
+    def _job_status(self, call: Call, project: str) -> dict[str, Any]:
+        jobs = self._jobs(call)
+        paging = _field(_json(call.body), "page_req")
+        page = _field(paging, "cur_page") or 1
+        size = _field(paging, "per_page")
+        size = 5 if size is None else size
+        if not isinstance(page, int) or page < 1:
+            self._refuse(call, 400, "DRS.M00202", "cur_page")
+        if not isinstance(size, int) or not 0 <= size <= 100:
+            self._refuse(call, 400, "DRS.M00202", "per_page")
+        shown = jobs[(page - 1) * size : page * size] if size else jobs
+        results = []
+        for job in shown:
+            item = self._progress(call, project, job)
+            if "transfer_status" in item:
+                results.append({"id": job, "status": item["transfer_status"]})
+            else:
+                error = {"error_code": item.get("error_code"), "error_message": item.get("error_msg")}
+                results.append({"id": job, **error})
+        return {"results": results, "count": len(jobs)}
+
+    def _poll(self, project: str, job: str) -> Frame | None:
+        owners = [getattr(item, "project_id", None) for item in self._playback.of("drs") if item.id == job]
+        return self._playback.poll("drs", job) if owners == [project] else None
+
+    def _jobs(self, call: Call) -> list[str]:
+        self._check_language(call)
+        jobs = _jobs(call.body)
+        if jobs is None:
+            self._refuse(call, 400, "DRS.M00202", "jobs")
+        if not jobs:
+            self._refuse(call, 400, "DRS.M00201", "jobs")
+        return jobs
+
+    def _check_language(self, call: Call) -> None:
+        if call.headers.get("x-language", "en-us").lower() not in ("en-us", "zh-cn"):
+            self._refuse(call, 400, "DRS.M00202", "X-Language")
+
+    def _integer(self, call: Call, name: str, default: int, lowest: int, highest: int) -> int:
+        text = call.parameters.get(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
+            self._refuse(call, 400, "DRS.M00202", name)
+        return int(text)
+
+
+def _route(call: Call) -> tuple[str, dict[str, str]]:
+    for action, (method, pattern) in _ROUTES.items():
+        if method == call.method and (found := pattern.fullmatch(call.path)):
+            return action, {name: unquote(value) for name, value in found.groupdict().items()}
+    return f"{call.method} {call.path}", {}
+
+
+def _message(call: Call, code: str) -> str:
+    english, chinese = _MESSAGES[code]
+    return chinese if call.headers.get("x-language", "").lower() == "zh-cn" else english
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _field(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _jobs(body: bytes) -> list[str] | None:
+    jobs = _field(_json(body), "jobs")
+    if isinstance(jobs, list) and all(isinstance(job, str) for job in jobs):
+        return jobs
+    return None
+
+
+def _iam_error(code: int, message: str, title: str) -> Answer:
+    return Answer(code, {"error": {"code": code, "message": message, "title": title}})
+
+
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def drs_job(frame: Frame) -> dict[str, Any]:
+    """Return a job's item of batch-progress, numbers as text as there; the delay is -1 before its phase."""
+    moment = frame.moment
+    remaining = 0.0 if moment.full is None else (1 - moment.full) * frame.migration.duration / 2
+    lag = -1.0 if moment.lag is None else moment.lag
+    full = _full_fraction(moment)
+    job: dict[str, Any] = {
+        "job_id": frame.migration.id,
+        "progress": str(int(full * 100)),
+        "incre_trans_delay": str(int(lag)),
+        "incre_trans_delay_millis": str(int(lag * 1000) if lag >= 0 else -1),
+        "task_mode": "FULL_INCR_TRANS" if frame.migration.has_incremental else "FULL_TRANS",
+        "transfer_status": _status(moment),
+        "process_time": "0" if moment.structure is None else str(int(frame.now * 1000)),
+        "remaining_time": str(int(remaining)),
+        "progress_map": {
+            name: {"completed": f"{int(fraction * 100)}%", "remaining_time": None}
+            for name, fraction in (("struct", moment.structure or 0.0), ("data", full), ("index", full))
+            if moment.structure is not None
+        },
+        "apply_rows_rate": -1 if lag < 0 else int(50 + lag),
+        "apply_bytes_rate": -1 if lag < 0 else int(50 + lag) * 512,
+    }
+    if moment.condition is Condition.FAILED:
+        job |= {
+            "error_code": "DRS.M01501",
+            "error_msg": "Row 1024 of orders.order_items could not be written.",
+        }
+    return job
+
+
+_STARTING_SHARE, _FULL_SHARE = 0.4, 0.9
+"""Where, in the fraction of its phase, STARTJOBING ends and the full transfer is complete."""
+
+
+def _full_fraction(moment: Moment) -> float:
+    return min((moment.full or 0.0) / _FULL_SHARE, 1.0)
+
+
+def _status(moment: Moment) -> str:
+    match moment.condition:
+        case Condition.WAITING:
+            return "CREATING"
+        case Condition.FAILED:
+            return "START_JOB_FAILED" if moment.phase == "precheck" else "FULL_TRANSFER_FAILED"
+        case Condition.PAUSED:
+            return "PAUSING"
+        case Condition.STOPPED:
+            return "RELEASE_RESOURCE_STARTED" if moment.since < 0.1 else "RELEASE_RESOURCE_COMPLETE"
+        case Condition.UNKNOWN:
+            return "REBALANCING"
+    if moment.phase == "precheck":
+        return "CONFIGURATION"
+    if moment.phase == "structure" and (moment.structure or 0.0) < _STARTING_SHARE:
+        return "STARTJOBING"
+    if moment.lag is not None:
+        return "INCRE_TRANSFER_STARTED"
+    return "FULL_TRANSFER_COMPLETE" if _full_fraction(moment) >= 1 else "FULL_TRANSFER_STARTED"
+
+
+class ObjectRows:
+    """
+    The rows of progress-data for one object type: a lazy sequence, so that 100,000 objects cost nothing.
+
+    Empty before the full phase and, as the console shows it, again in the incremental phase.
+    """
+
+    def __init__(self, frame: Frame, object_type: str) -> None:
+        moment = frame.moment
+        full = (moment.structure or 0.0) if object_type == "table_structure" else _full_fraction(moment)
+        self._fraction = full
+        self._of_database = object_type == "database"
+        # Triggers and events are moved when the task is ended, so they stay below 100 %.
+        self._ceiling = 90 if object_type in ("trigger", "event") else 100
+        tables = getattr(frame.migration, "objects", 0)
+        shown = (moment.structure or 0.0) >= _STARTING_SHARE and moment.lag is None
+        self._count = min(_FEW_OBJECTS.get(object_type, tables), tables) if shown else 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Any:
+        return iter(self[0 : self._count])
+
+    def __getitem__(self, part: slice) -> list[dict[str, Any]]:
+        return [self._row(number) for number in range(*part.indices(self._count))]
+
+    def _row(self, number: int) -> dict[str, Any]:
+        # Half of the time is spread over when objects begin; each takes the other half.
+        progress = min(max(self._fraction * 2 - number / self._count, 0.0), 1.0)
+        database = f"shop_{number % 4}"
+        table = "" if self._of_database else f"table_{number:06d}"
+        return {
+            "src_db": database,
+            "src_tb": table,
+            "dst_db": database,
+            "dst_tb": table,
+            "progress": int(progress * self._ceiling),
+        }

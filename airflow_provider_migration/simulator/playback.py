@@ -1,0 +1,126 @@
+"""Plays a scenario: when each migration began, where it stands, what its steps say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from airflow_provider_migration.simulator.scenario import (
+    ApiError,
+    DataWorksMigration,
+    DrsMigration,
+    DtsMigration,
+    OmsMigration,
+    Scenario,
+)
+from airflow_provider_migration.simulator.scripts import Moment, at
+
+AnyMigration = DataWorksMigration | DtsMigration | OmsMigration | DrsMigration
+_RELATIVE_TIME = re.compile(r"now(?:([+-])(\d+))?")
+
+
+class Frame:
+    """What one migration answers now."""
+
+    def __init__(self, migration: AnyMigration, *, began: float, now: float, seconds: float) -> None:
+        self.migration = migration
+        self.began = began
+        self.now = now
+        self._steps = [step for step in migration.steps if step.at <= seconds]
+        # Explicit steps without a script say everything themselves, over a migration that has not begun.
+        script_time = 0.0 if migration.steps and migration.script is None else seconds
+        self.moment: Moment = at(
+            migration.script or "success",
+            script_time,
+            duration=migration.duration,
+            incremental=migration.has_incremental,
+        )
+
+    @property
+    def error(self) -> ApiError | None:
+        """The error that the latest step answers with."""
+        return self._steps[-1].error if self._steps else None
+
+    def steps_over(self, answer: Any, part: str | None = None, *, numbers_as_text: bool = False) -> Any:
+        """
+        Return the answer with what the steps say merged over it.
+
+        :param part: the key of a step that holds the fields; without it, the step itself does.
+        :param numbers_as_text: whether the service writes times as text.
+        """
+        for step in self._steps:
+            if part is None:
+                fields: Any = step.fields
+            elif part in step.fields:
+                fields = step.fields[part]
+            else:
+                continue
+            fields = self._with_times(fields, numbers_as_text)
+            if isinstance(answer, Mapping) and isinstance(fields, Mapping) and not step.replace:
+                answer = _merge(answer, fields)
+            else:
+                answer = fields
+        return answer
+
+    def _with_times(self, value: Any, as_text: bool) -> Any:
+        if isinstance(value, Mapping):
+            return {name: self._with_times(item, as_text) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._with_times(item, as_text) for item in value]
+        if isinstance(value, str) and (found := _RELATIVE_TIME.fullmatch(value)):
+            moment = int(self.now) + int(f"{found[1] or '+'}{found[2] or 0}")
+            return str(moment) if as_text else moment
+        return value
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        lower = merged.get(name)
+        both = isinstance(lower, Mapping) and isinstance(value, Mapping)
+        merged[name] = _merge(lower, value) if both else value  # type: ignore[arg-type]  # both are mappings
+    return merged
+
+
+class Playback:
+    """
+    The running scenario; a migration's script begins with its first poll.
+
+    :param clock: the time in seconds since 1970.
+    :param speed: seconds of script per second of clock.
+    """
+
+    def __init__(self, scenario: Scenario, *, clock: Callable[[], float], speed: float) -> None:
+        self.scenario = scenario
+        self.clock = clock
+        self._speed = speed
+        self._migrations: dict[tuple[str, str], AnyMigration] = {
+            (item.service, item.id): item for item in scenario.migrations
+        }
+        self._began: dict[tuple[str, str], float] = {}
+
+    def poll(self, service: str, migration_id: str) -> Frame | None:
+        """Return what a migration answers now; None when there is no such migration."""
+        key = (service, migration_id)
+        migration = self._migrations.get(key)
+        if migration is None:
+            return None
+        now = self.clock()
+        began = self._began.setdefault(key, now)
+        return Frame(migration, began=began, now=now, seconds=max((now - began) * self._speed, 0.0))
+
+    def jump(self, service: str, migration_id: str, seconds: float) -> None:
+        """
+        Put a migration to this second of its script; it goes on from there.
+
+        :raises KeyError: when there is no such migration.
+        """
+        key = (service, migration_id)
+        if key not in self._migrations:
+            raise KeyError(f"no {service} migration {migration_id!r} in the scenario")
+        self._began[key] = self.clock() - seconds / self._speed
+
+    def of(self, service: str) -> Iterator[AnyMigration]:
+        """Yield the migrations of a service."""
+        return (item for item in self.scenario.migrations if item.service == service)

@@ -1,0 +1,330 @@
+"""
+What the simulator plays: the migrations, their scripts, the faults on the wire.
+
+See :class:`Scenario` for the keys of a scenario file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from airflow_provider_migration.simulator.identity import HUAWEI_PROJECT
+from airflow_provider_migration.simulator.scripts import SCRIPTS
+
+
+class ScenarioError(ValueError):
+    """A scenario is missing or wrong; the message says which key, and what is allowed."""
+
+
+_YAML_NAMES: dict[type, str] = {dict: "mapping", list: "list"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiError(_Strict):
+    """
+    An error that a step answers with, in the vendor's own body.
+
+    :param http_status: 400 without it, for OMS 200.
+    """
+
+    code: str
+    message: str = ""
+    http_status: int | None = Field(None, ge=200, le=599)
+
+
+class Step(BaseModel):
+    """
+    From ``at`` seconds on, the service's own fields are merged over what it would answer.
+
+    Fields of DTS go into the body, those of OMS into ``data``. DataWorks takes ``summary`` (fields of its
+    ``Data``) and ``process`` (the list of steps), DRS takes ``job`` (fields of the batch-progress item) and
+    ``objects`` (rows by object type). A text such as ``now-12`` becomes the Unix time of 12 seconds ago.
+
+    :param at: seconds since the first poll, times the speed.
+    :param replace: forget what would be answered and what earlier steps said; this way fields can be absent.
+    :param error: answer with an error of the service instead.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    at: float = Field(ge=0)
+    replace: bool = False
+    error: ApiError | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The service's own fields."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class _Migration(_Strict):
+    name: str = "simulated migration"
+    script: str | None = None
+    duration: float = Field(35.0, gt=0)
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The id that the sensors and the records know it by."""
+        raise NotImplementedError
+
+    @property
+    def has_incremental(self) -> bool:
+        """Whether an incremental phase follows the full one."""
+        return bool(getattr(self, "incremental", False))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_script(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and (script := values.get("script")) is not None:
+            service = str(values.get("service"))
+            if script not in SCRIPTS[service]:
+                allowed = ", ".join(sorted(SCRIPTS[service]))
+                raise ValueError(f"script {script!r} is not one that {service} has; allowed: {allowed}")
+            if script == "flap" and values.get("incremental") is False:
+                raise ValueError("script 'flap' is about lag and needs incremental: true")
+        return values
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> _Migration:
+        times = [step.at for step in self.steps]
+        if times != sorted(times):
+            raise ValueError("steps must be in the order of 'at'")
+        if self.step_parts:
+            allowed = ", ".join(["at", "replace", "error", *self.step_parts])
+            for number, step in enumerate(self.steps):
+                for name, value in step.fields.items():
+                    if name not in self.step_parts:
+                        raise ValueError(f"steps[{number}].{name} is not a part; allowed: {allowed}")
+                    if not isinstance(value, self.step_parts[name]):
+                        raise ValueError(
+                            f"steps[{number}].{name} must be a {_YAML_NAMES[self.step_parts[name]]}"
+                        )
+        return self
+
+    @property
+    def step_parts(self) -> dict[str, type]:
+        """The parts that a step may name; none where a step holds the service's fields directly."""
+        return {}
+
+
+class DataWorksMigration(_Migration):
+    """An import package of DataWorks."""
+
+    service: Literal["dataworks"]
+    project_id: int = 123456
+    migration_id: int
+
+    @property
+    def id(self) -> str:
+        """The migration id as text."""
+        return str(self.migration_id)
+
+    @property
+    def step_parts(self) -> dict[str, type]:
+        """What GetMigrationSummary and GetMigrationProcess answer."""
+        return {"summary": dict, "process": list}
+
+
+class DtsMigration(_Migration):
+    """A migration job of DTS."""
+
+    service: Literal["dts"]
+    migration_job_id: str
+    incremental: bool = True
+
+    @property
+    def id(self) -> str:
+        """The migration job id."""
+        return self.migration_job_id
+
+
+class OmsMigration(_Migration):
+    """A migration project of OMS."""
+
+    service: Literal["oms"]
+    project_id: str
+    incremental: bool = True
+
+    @property
+    def id(self) -> str:
+        """The project id."""
+        return self.project_id
+
+
+class DrsMigration(_Migration):
+    """A job of DRS; ``objects`` is how many tables it has, up to 100,000."""
+
+    service: Literal["drs"]
+    job_id: str
+    project_id: str = HUAWEI_PROJECT
+    incremental: bool = True
+    objects: int = Field(40, ge=0, le=100_000)
+
+    @property
+    def id(self) -> str:
+        """The job id."""
+        return self.job_id
+
+    @property
+    def step_parts(self) -> dict[str, type]:
+        """What batch-progress and progress-data answer."""
+        return {"job": dict, "objects": dict}
+
+
+Migration = Annotated[
+    DataWorksMigration | DtsMigration | OmsMigration | DrsMigration, Field(discriminator="service")
+]
+
+
+class Fault(_Strict):
+    """
+    A fault on the wire, after a request was authenticated.
+
+    :param kind: ``throttle``; ``throttle_with_hint`` (says how long to wait); ``server_error``; ``html``
+        (a page where JSON was expected); ``truncated`` (the connection ends in the middle of the body);
+        ``slow``; ``drop`` (the connection ends without an answer).
+    :param rate: the share of requests that it befalls, drawn from the seed and the request's number among
+        the authenticated ones of its service.
+    :param first: only the first so many authenticated requests of each service can be befallen.
+    :param service: only this service (``iam`` is Huawei Cloud's token service), else each one.
+    :param hint: seconds that ``throttle_with_hint`` suggests.
+    :param delay: seconds of real time that ``slow`` takes.
+    :param status: HTTP status of ``throttle``, ``throttle_with_hint``, ``server_error`` and ``html``; without
+        it, the vendor's usual one.
+    """
+
+    kind: Literal["throttle", "throttle_with_hint", "server_error", "html", "truncated", "slow", "drop"]
+    rate: float = Field(1.0, ge=0, le=1)
+    first: int | None = Field(None, ge=1)
+    service: Literal["dataworks", "dts", "oms", "drs", "iam"] | None = None
+    hint: float = Field(1.0, gt=0)
+    delay: float = Field(5.0, gt=0)
+    status: int | None = Field(None, ge=200, le=599)
+
+
+class Scenario(_Strict):
+    """
+    Everything that is played; the top level of a scenario file.
+
+    A migration has its service's ids, named as the sensors name them, and a ``script`` (default ``success``;
+    see :data:`~airflow_provider_migration.simulator.scripts.SCRIPTS`) with a ``duration`` in seconds, or
+    explicit ``steps``, or steps over a script::
+
+        seed: 7
+        migrations:
+          - {service: dts, migration_job_id: dts0001, script: pause, duration: 60}
+          - {service: drs, job_id: job-1, objects: 5000, incremental: false}
+          - service: oms
+            project_id: p_0001
+            steps:
+              - {at: 0, status: RUNNING, currentStep: FULL_MIGRATION, fullMigrationProgress: 40}
+              - {at: 20, status: FAILED}
+        faults:
+          - {kind: throttle, rate: 0.1, service: dts}
+          - {kind: drop, first: 1}
+
+    :param seed: decides every draw; the same seed and the same requests give the same answers.
+    """
+
+    seed: int = 0
+    migrations: tuple[Migration, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    @field_validator("migrations")
+    @classmethod
+    def _ids_differ(cls, migrations: tuple[Migration, ...]) -> tuple[Migration, ...]:
+        seen = set()
+        for migration in migrations:
+            if (key := (migration.service, migration.id)) in seen:
+                raise ValueError(f"{migration.service} {migration.id} is there twice; give each its own id")
+            seen.add(key)
+        return migrations
+
+    @classmethod
+    def load(cls, source: Scenario | Mapping[str, Any] | str | Path | None) -> Scenario:
+        """
+        Return the scenario that ``source`` is, holds or names; the built-in one for None.
+
+        :raises ScenarioError: when the file cannot be read or a key is wrong.
+        """
+        if isinstance(source, Scenario):
+            return source
+        if source is None:
+            return cls.model_validate(BUILT_IN)
+        if isinstance(source, Mapping):
+            return cls._validate(source, "scenario")
+        import yaml
+
+        try:
+            content = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ScenarioError(f"cannot read the scenario {source}: {error.strerror or error}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise ScenarioError(f"the scenario {source} is not valid YAML: {reason}") from None
+        if not isinstance(content, Mapping):
+            raise ScenarioError(
+                f"the scenario {source} must be a mapping with the keys: {', '.join(cls.model_fields)}"
+            )
+        return cls._validate(content, str(source))
+
+    @classmethod
+    def _validate(cls, content: Mapping[str, Any], name: str) -> Scenario:
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise ScenarioError(
+                f"{name}: " + "; ".join(_explain(detail) for detail in error.errors(include_url=False))
+            ) from None
+
+
+_MODELS: dict[str | int, type[BaseModel]] = {
+    "dataworks": DataWorksMigration,
+    "dts": DtsMigration,
+    "oms": OmsMigration,
+    "drs": DrsMigration,
+    "faults": Fault,
+    "error": ApiError,
+}
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    model: type[BaseModel] = Scenario
+    place = ""
+    for part in detail["loc"]:
+        model = _MODELS.get(part, model)
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif part not in SCRIPTS:  # the service's name is pydantic's, not a key of the file
+            place += f".{part}" if place else part
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    match detail["type"]:
+        case "extra_forbidden":
+            message = f"unknown key; allowed: {', '.join(sorted(model.model_fields))}"
+        case "union_tag_not_found":
+            message = f"the key 'service' is missing; allowed: {', '.join(SCRIPTS)}"
+        case "union_tag_invalid":
+            message = f"service {detail['ctx']['tag']!r} is not known; allowed: {', '.join(SCRIPTS)}"
+        case "missing":
+            message = "this key is missing"
+    return f"{place}: {message}" if place else message
+
+
+BUILT_IN: dict[str, Any] = {
+    "seed": 0,
+    "migrations": [
+        {"service": "dataworks", "project_id": 123456, "migration_id": 1234, "name": "workspace_import"},
+        {"service": "dts", "migration_job_id": "dtsdemo0001", "name": "MySQL migration"},
+        {"service": "oms", "project_id": "p_demo0001"},
+        {"service": "drs", "job_id": "163b98e8-6088-46c3-8b86-c18fea6jb502"},
+    ],
+}
+"""The scenario that is played when none is given: each migration succeeds in 30 to 40 seconds."""

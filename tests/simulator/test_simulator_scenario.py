@@ -1,0 +1,109 @@
+"""A wrong scenario is refused with the key that is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_migration.simulator import Scenario, ScenarioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DTS = {"service": "dts", "migration_job_id": "dts1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"migration": []}, "migration: unknown key; allowed: faults, migrations, seed"),
+        ({"seed": "x"}, "seed: Input should be a valid integer"),
+        ({"migrations": [{"service": "dms"}]}, "'dms' is not known; allowed: dataworks, dts, oms, drs"),
+        ({"migrations": [{"job_id": "x"}]}, "migrations[0]: the key 'service' is missing"),
+        ({"migrations": [{"service": "dts"}]}, "migrations[0].migration_job_id: this key is missing"),
+        (
+            {"migrations": [{**DTS, "objects": 5}]},
+            "migrations[0].objects: unknown key; allowed: duration, incremental, migration_job_id",
+        ),
+        (
+            {"migrations": [{**DTS, "script": "sucess"}]},
+            "migrations[0]: script 'sucess' is not one that dts has; allowed: failure, flap, never_ending",
+        ),
+        (
+            {"migrations": [{**DTS, "script": "partial_success"}]},
+            "script 'partial_success' is not one that dts has",
+        ),
+        ({"migrations": [{**DTS, "script": "flap", "incremental": False}]}, "needs incremental: true"),
+        ({"migrations": [{**DTS, "duration": 0}]}, "migrations[0].duration: Input should be greater than 0"),
+        ({"migrations": [DTS, DTS]}, "dts dts1 is there twice"),
+        ({"migrations": [{**DTS, "steps": [{"at": 5}, {"at": 1}]}]}, "in the order of 'at'"),
+        ({"migrations": [{**DTS, "steps": [{}]}]}, "migrations[0].steps[0].at: this key is missing"),
+        (
+            {"migrations": [{**DTS, "steps": [{"at": 0, "error": {"codes": 1}}]}]},
+            "migrations[0].steps[0].error.codes: unknown key; allowed: code, http_status, message",
+        ),
+        (
+            {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "status": "x"}]}]},
+            "steps[0].status is not a part; allowed: at, replace, error, job, objects",
+        ),
+        (
+            {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "objects": []}]}]},
+            "steps[0].objects must be a mapping",
+        ),
+        (
+            {"migrations": [{"service": "drs", "job_id": "j", "objects": 100_001}]},
+            "migrations[0].objects: Input should be less than or equal to 100000",
+        ),
+        ({"faults": [{"kind": "fire"}]}, "faults[0].kind: Input should be 'throttle'"),
+        (
+            {"faults": [{"kind": "drop", "rate": 2}]},
+            "faults[0].rate: Input should be less than or equal to 1",
+        ),
+        ({"faults": [{"kind": "drop", "chance": 1}]}, "faults[0].chance: unknown key; allowed: delay, first"),
+    ],
+)
+def test_a_wrong_key_is_named(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.yaml"
+    path.write_text("seed: 5\nmigrations:\n  - {service: oms, project_id: p_1, script: pause}\n")
+    scenario = Scenario.load(path)
+    assert scenario.seed == 5
+    assert [(item.service, item.id, item.script) for item in scenario.migrations] == [("oms", "p_1", "pause")]
+    assert Scenario.load(str(path)) == scenario
+    assert Scenario.load(scenario) is scenario
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot read the scenario"),
+        ("a: [", "is not valid YAML"),
+        ("- a", "must be a mapping with the keys: seed, migrations, faults"),
+        ("seeds: 1", "seeds: unknown key"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "scenario.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.load(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_example_of_the_documentation_is_valid() -> None:
+    import textwrap
+
+    import yaml
+
+    lines = (Scenario.__doc__ or "").split("::\n", 1)[1].split(":param", 1)[0]
+    scenario = Scenario.load(yaml.safe_load(textwrap.dedent(lines)))
+    assert len(scenario.migrations) == 3

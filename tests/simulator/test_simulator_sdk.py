@@ -1,0 +1,170 @@
+"""The vendors' own SDK clients work against the simulator unchanged."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_migration.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    dts_client = pytest.importorskip("alibabacloud_dts20200101.client")
+    dts_models = pytest.importorskip("alibabacloud_dts20200101.models")
+    dataworks_client = pytest.importorskip("alibabacloud_dataworks_public20200518.client")
+    dataworks_models = pytest.importorskip("alibabacloud_dataworks_public20200518.models")
+    openapi = pytest.importorskip("alibabacloud_tea_openapi.utils_models")
+    drs_v3 = pytest.importorskip("huaweicloudsdkdrs.v3")
+    drs_v5 = pytest.importorskip("huaweicloudsdkdrs.v5")
+    credentials = pytest.importorskip("huaweicloudsdkcore.auth.credentials")
+    regions = pytest.importorskip("huaweicloudsdkcore.region.region")
+    huawei_errors = pytest.importorskip("huaweicloudsdkcore.exceptions.exceptions")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Method 'batch_list_job_status':DeprecationWarning"),
+    # The SDKs keep their sessions open until the process ends.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+KEY, SECRET = "SIMULATORACCESSKEY", "simulator-secret-key"
+PROJECT = "5237e10fe9aa4ad5b16b6a5245248314"
+JOB = "163b98e8-6088-46c3-8b86-c18fea6jb502"
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    scenario = {
+        "migrations": [
+            {"service": "dataworks", "migration_id": 1234},
+            {"service": "dts", "migration_job_id": "dtsdemo0001"},
+            {"service": "drs", "job_id": JOB, "objects": 30},
+        ]
+    }
+    with Simulator(scenario, speed=0.001) as running:
+        yield running
+
+
+def alibaba_config(simulator: Simulator, **changes: Any) -> Any:
+    host = simulator.url.removeprefix("http://")
+    values = {"access_key_id": KEY, "access_key_secret": SECRET, "endpoint": host, "protocol": "HTTP"}
+    return openapi.Config(**{**values, **changes})
+
+
+def huawei_client(client_class: Any, simulator: Simulator, **changes: Any) -> Any:
+    values = {"ak": KEY, "sk": SECRET, "project_id": PROJECT, **changes}
+    token = values.pop("token", None)
+    basic = credentials.BasicCredentials(**values)
+    if token:
+        basic = basic.with_security_token(token)
+    return client_class.new_builder().with_credentials(basic).with_endpoint(simulator.url).build()
+
+
+@pytest.mark.parametrize(
+    "credential", [{}, {"security_token": "simulator-security-token"}], ids=["AccessKey", "STS"]
+)
+def test_the_dts_client_reads_a_job(simulator: Simulator, credential: dict[str, str]) -> None:
+    simulator.jump("dts", "dtsdemo0001", 100)
+    client = dts_client.Client(alibaba_config(simulator, **credential))
+    request = dts_models.DescribeMigrationJobStatusRequest(
+        migration_job_id="dtsdemo0001", region_id="cn-hangzhou", client_token="a b+c/d~*"
+    )
+    body = client.describe_migration_job_status(request).body
+    assert body.migration_job_status == "Migrating"
+    assert body.data_synchronization_status.status == "Catched"
+    assert body.migration_mode.data_synchronization is True
+    assert len(body.precheck_status.detail.check_item) == 14
+
+
+@pytest.mark.parametrize(
+    ("credential", "code"),
+    [
+        ({"access_key_secret": "wrong"}, "SignatureDoesNotMatch"),
+        ({"access_key_id": "NOBODY"}, "InvalidAccessKeyId.NotFound"),
+        ({"security_token": "forged"}, "InvalidSecurityToken.Malformed"),
+    ],
+)
+def test_the_dts_client_is_told_why_it_is_refused(
+    simulator: Simulator, credential: dict[str, str], code: str
+) -> None:
+    client = dts_client.Client(alibaba_config(simulator, **credential))
+    request = dts_models.DescribeMigrationJobStatusRequest(migration_job_id="dtsdemo0001")
+    with pytest.raises(Exception, match="request id") as caught:
+        client.describe_migration_job_status(request)
+    assert caught.value.code == code  # type: ignore[attr-defined]
+
+
+def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) -> None:
+    simulator.jump("dataworks", 1234, 100)
+    client = dataworks_client.Client(alibaba_config(simulator))
+    process = client.get_migration_process(
+        dataworks_models.GetMigrationProcessRequest(migration_id=1234, project_id=123456)
+    ).body
+    summary = client.get_migration_summary(
+        dataworks_models.GetMigrationSummaryRequest(migration_id=1234, project_id=123456)
+    ).body
+    assert [step.task_status for step in process.data] == ["SUCCESS"] * 5
+    assert summary.data.status == "IMPORT_SUCCESS"
+    assert "Signature=" in summary.data.download_url
+
+
+@pytest.mark.parametrize("token", [None, "simulator-security-token"], ids=["AK/SK", "temporary"])
+def test_the_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: str | None) -> None:
+    simulator.jump("drs", JOB, 25)
+    client = huawei_client(drs_v5.DrsClient, simulator, token=token)
+    request = drs_v5.ShowProgressDataRequest(
+        x_language="zh-cn", job_id=JOB, type="table", offset=20, limit=1000
+    )
+    page = client.show_progress_data(request)
+    assert page.count == 30
+    assert len(page.flow_compare_data) == 10
+    assert page.flow_compare_data[0].src_tb == "table_000020"
+
+
+def test_the_drs_v5_client_filters_by_a_name_beyond_ascii(simulator: Simulator) -> None:
+    simulator.jump("drs", JOB, 25)
+    client = huawei_client(drs_v5.DrsClient, simulator)
+    request = drs_v5.ShowProgressDataRequest(job_id=JOB, type="table", search_name="我 db/x~*")
+    assert client.show_progress_data(request).count == 0
+    request.search_name = "table_000003"
+    assert client.show_progress_data(request).count == 1
+
+
+def test_the_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> None:
+    simulator.jump("drs", JOB, 100)
+    client = huawei_client(drs_v3.DrsClient, simulator)
+    request = drs_v3.BatchListProgressesRequest(body=drs_v3.BatchQueryProgressReq(jobs=[JOB, "nobody"]))
+    known, unknown = client.batch_list_progresses(request).results
+    assert known.transfer_status == "INCRE_TRANSFER_STARTED"
+    assert known.progress_map["data"].completed == "100%"
+    assert unknown.error_code == "DRS.M05003"
+
+
+def test_the_drs_v3_client_reads_the_deprecated_batch_status(simulator: Simulator) -> None:
+    simulator.jump("drs", JOB, 100)
+    client = huawei_client(drs_v3.DrsClient, simulator)
+    body = drs_v3.BatchQueryJobReqPage(jobs=[JOB], page_req=drs_v3.PageReq(cur_page=1, per_page=0))
+    answer = client.batch_list_job_status(drs_v3.BatchListJobStatusRequest(body=body))
+    assert [(item.id, item.status) for item in answer.results] == [(JOB, "INCRE_TRANSFER_STARTED")]
+
+
+@pytest.mark.parametrize("change", [{"sk": "wrong"}, {"ak": "NOBODY"}, {"token": "forged"}])
+def test_the_drs_client_is_told_why_it_is_refused(simulator: Simulator, change: dict[str, str]) -> None:
+    client = huawei_client(drs_v5.DrsClient, simulator, **change)
+    with pytest.raises(huawei_errors.ClientRequestException) as caught:
+        client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id=JOB, type="table"))
+    assert (caught.value.status_code, caught.value.error_code) == (401, "APIGW.0301")
+
+
+def test_the_drs_client_finds_the_project_of_a_region(simulator: Simulator) -> None:
+    basic = credentials.BasicCredentials(ak=KEY, sk=SECRET).with_iam_endpoint(simulator.url)
+    region = regions.Region("cn-north-4", simulator.url)
+    client = drs_v5.DrsClient.new_builder().with_credentials(basic).with_region(region).build()
+    answer = client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id=JOB, type="table"))
+    assert answer.count is not None
