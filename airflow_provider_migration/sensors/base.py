@@ -107,6 +107,7 @@ class MigrationSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._watch: Watch | None = None
         self._started_at: float | None = None
+        self._has_link = False
         self._check("on_paused", on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
         self._check("on_unknown", on_unknown in ("wait", "fail"), "'wait' or 'fail'")
         for name in ("max_lag", "failure_grace", "hold_for"):
@@ -144,7 +145,7 @@ class MigrationSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait as the mode says, and return the record with which the target was reached."""
-        self._watch, self._started_at = None, time.time()
+        self._watch, self._started_at, self._has_link = None, time.time(), False
         return super().execute(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -299,7 +300,9 @@ class MigrationSensor(BaseSensorOperator):
         # Airflow wipes a rescheduled task's XCom at each poll.
         if record and (watch.has_changed or self.reschedule):
             self._push(context, PROGRESS_KEY, record)
+        if record and not self._has_link:
             self._push(context, CONSOLE_URL_KEY, record["console_url"])
+            self._has_link = True
         store = None if self.deferrable else context.get("task_state_store")
         try:
             if store is not None and record and watch.has_changed:

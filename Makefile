@@ -1,0 +1,58 @@
+# Everything here needs Python 3.11 or newer and nothing else; the first use makes .venv.
+
+AIRFLOW_VERSION := 3.3.2
+CONSTRAINTS := constraints/airflow-$(AIRFLOW_VERSION).txt
+VENV := .venv
+BIN := $(VENV)/bin
+GROUPS := --group test --group lint
+
+# The first Python that works and is new enough.
+PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+
+# Without bytecode each process that imports Airflow takes seconds longer.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help demo ui test lint bench constraints clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
+	$(BIN)/python scripts/local_airflow.py demo
+
+ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 to click through
+	$(BIN)/python scripts/local_airflow.py ui
+
+test: $(VENV)/.developed ## Run the tests
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.developed ## Check format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+bench: $(VENV)/.developed ## Measure what a poll costs
+	$(BIN)/python benchmarks/poll.py
+
+constraints: $(VENV)/.tools ## Pin anew what the package, its tests and Airflow $(AIRFLOW_VERSION) need
+	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --output-file $(CONSTRAINTS)
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+
+$(VENV)/.tools:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11, 3.12 or 3.13 is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.tools pyproject.toml $(CONSTRAINTS)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints $(CONSTRAINTS) --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints $(CONSTRAINTS) $(GROUPS)
+	@touch $@
