@@ -1,0 +1,109 @@
+"""The same migrations, watched in poke, reschedule and deferrable mode, come to the same end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration.simulator import Simulator
+from tests.system.dags import every_mode
+from tests.system.dags.every_mode import CASES, MODES, scenario
+
+EXPECTED = {
+    "good": ("success", "caught_up"),
+    "failing": ("failed", "failed"),
+    "paused": ("failed", "paused"),
+    "flaky": ("success", "caught_up"),
+    "never_ending": ("failed", "running"),
+    "soft_fail": ("skipped", "failed"),
+    "package": ("success", "succeeded"),
+}
+
+SECRETS = ("simulator-secret-key", "simulator-password", "Signature=", "OSSAccessKeyId", "DownloadUrl")
+
+
+@pytest.fixture(scope="module")
+def run(airflow_database: None) -> tuple[dict[str, Any], str, int]:
+    """Run every case in every mode once; give what each task came to, the logs, and the writes attempted."""
+    program = Path(every_mode.__file__)
+    with Simulator(scenario()) as simulator:
+        environment = {
+            **os.environ,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(program.parent),
+            **{
+                f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection)
+                for conn_id, connection in simulator.connections().items()
+            },
+        }
+        done = subprocess.run(
+            [sys.executable, program], env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        writes = simulator.writes
+    assert done.returncode == 0, done.stderr[-5000:]
+    return json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr, writes
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", CASES)
+def test_a_migration_ends_its_task_in_the_same_state_whatever_the_mode(
+    run: tuple[dict[str, Any], str, int], case: str, mode: str
+) -> None:
+    task = run[0][f"{case}.{mode}"]
+    state, migration_state = EXPECTED[case]
+    assert task["state"] == state
+    assert task["xcom"]["migration_progress"]["state"] == migration_state
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_mode_leaves_the_same_record(run: tuple[dict[str, Any], str, int], case: str) -> None:
+    def what_stays(record: dict[str, Any]) -> dict[str, Any]:
+        times = ("migration_id", "name", "observed_at", "request_id", "checkpoint", "lag_seconds", "objects")
+        return {key: value for key, value in record.items() if key not in times}
+
+    records = [what_stays(run[0][f"{case}.{mode}"]["xcom"]["migration_progress"]) for mode in MODES]
+    assert records[0] == records[1] == records[2]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("case", [case for case, (state, _) in EXPECTED.items() if state == "success"])
+def test_a_success_returns_the_record_that_was_shown_last(
+    run: tuple[dict[str, Any], str, int], case: str, mode: str
+) -> None:
+    xcom = run[0][f"{case}.{mode}"]["xcom"]
+    assert xcom["return_value"] == xcom["migration_progress"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_migration_fails_its_task_once_without_retries(
+    run: tuple[dict[str, Any], str, int], mode: str
+) -> None:
+    assert run[0][f"failing.{mode}"]["tries"] == 1
+
+
+def test_the_log_names_the_failed_precheck_items_and_their_repair(
+    run: tuple[dict[str, Any], str, int],
+) -> None:
+    error = run[0]["failing.poke"]["xcom"]["migration_progress"]["error"]
+    assert "repair:" in error["message"]
+    assert error["message"] in run[1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_task_leads_to_its_console(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+    assert run[0][f"good.{mode}"]["xcom"]["migration_console_url"].startswith("https://dts.console.aliyun.com/")
+
+
+def test_nothing_is_ever_changed(run: tuple[dict[str, Any], str, int]) -> None:
+    assert run[2] == 0
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_is_logged_or_kept(run: tuple[dict[str, Any], str, int], secret: str) -> None:
+    assert secret not in run[1]
+    assert secret not in json.dumps(run[0])
