@@ -197,7 +197,7 @@ class Watch:
         if allowed is not None and failed > allowed:
             return Verdict(
                 Outcome.POLL_ERROR,
-                f"{failed} polls in a row have failed (max_poll_errors={allowed}); the last: ",
+                f"Polling has failed {failed} times in a row (max_poll_errors={allowed}): ",
             )
         return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
 

@@ -1,0 +1,205 @@
+"""What the trigger does between the first poll and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk.serde import deserialize, serialize
+
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.transport import Surroundings
+from airflow_provider_migration.triggers import migration
+from airflow_provider_migration.triggers.migration import MigrationTrigger
+from airflow_provider_migration.verdict import Watch, Wishes
+
+DTS = {"service": "dts", "migration_job_id": "dts1", "script": "success", "duration": 100}
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Simulator]]:
+    """Start a simulator that plays a migration at a speed, and connect Airflow to it."""
+    started: list[Simulator] = []
+
+    def start(script: str = "success", speed: float = 1e-9, **more: Any) -> Simulator:
+        simulator = Simulator({"migrations": [{**DTS, "script": script}], **more}, speed=speed)
+        started.append(simulator)
+        simulator.start()
+        for conn_id, connection in simulator.connections().items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return simulator
+
+    yield start
+    for simulator in started:
+        simulator.stop()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Collect what the trigger writes to XCom, which outside a triggerer has nowhere to go."""
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(migration.XCom, "set", lambda **arguments: written.append(arguments))
+    return written
+
+
+def trigger(*, timeout: float = 60, job: str = "dts1", **wishes: Any) -> MigrationTrigger:
+    now = time.time()
+    wanted: dict[str, Any] = {"targets": ("caught_up",), "poke_interval": 0.1, **wishes}
+    return MigrationTrigger(
+        hook="airflow_provider_migration.hooks.dts:DtsHook",
+        hook_arguments={"dts_conn_id": "dts_default"},
+        ids={"migration_job_id": job},
+        watch=Watch(Wishes(started_at=now, deadline=now + timeout, **wanted)).to_json(),
+        task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run+1", "map_index": -1},
+    )
+
+
+async def event_of(trigger: MigrationTrigger) -> dict[str, Any]:
+    """Run a trigger as Airflow does, from what it is stored as, and give its event."""
+    path, arguments = trigger.serialize()
+    assert path == f"{MigrationTrigger.__module__}.MigrationTrigger"
+    restored = MigrationTrigger(**deserialize(serialize(arguments)))
+    event = await anext(restored.run())
+    payload: dict[str, Any] = event.payload
+    assert json.loads(json.dumps(payload)) == payload
+    return payload
+
+
+async def test_a_migration_is_watched_to_its_target(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play(speed=100)
+    event = await event_of(trigger())
+    assert (event["outcome"], event["progress"]["state"]) == ("done", "caught_up")
+    states = [write["value"]["state"] for write in shown]
+    assert states == sorted(states, key=["pending", "running", "caught_up"].index)
+    assert shown[-1]["value"] == event["progress"]
+
+
+async def test_progress_is_shown_under_the_task_that_waits(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play().jump("dts", "dts1", 150)
+    await event_of(trigger())
+    (write,) = shown
+    del write["value"]
+    assert write == {
+        "key": "migration_progress",
+        "dag_id": "dag",
+        "task_id": "wait",
+        "run_id": "run+1",
+        "map_index": -1,
+    }
+
+
+async def test_nothing_is_written_while_nothing_changes(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    simulator = play()
+    simulator.jump("dts", "dts1", 50)
+    assert (await event_of(trigger(timeout=1)))["outcome"] == "timeout"
+    assert len(simulator.requests) > 3
+    assert len(shown) == 1
+
+
+async def test_the_deadline_brings_one_last_poll_and_the_last_state(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    simulator = play()
+    simulator.jump("dts", "dts1", 50)
+    started = time.monotonic()
+    event = await event_of(trigger(timeout=0.5, poke_interval=60))
+    assert time.monotonic() - started < 5
+    assert event["outcome"] == "timeout"
+    assert "running" in event["reason"]
+    assert len(simulator.requests) == 1
+
+
+async def test_a_target_that_is_reached_at_the_deadline_counts(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play().jump("dts", "dts1", 150)
+    assert (await event_of(trigger(timeout=0.2, poke_interval=60)))["outcome"] == "done"
+
+
+async def test_a_deadline_that_passed_while_no_triggerer_ran_is_kept(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play().jump("dts", "dts1", 50)
+    assert (await event_of(trigger(timeout=-3600)))["outcome"] == "timeout"
+
+
+async def test_a_failed_migration_is_reported_with_its_record(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play("precheck_failure").jump("dts", "dts1", 90)
+    event = await event_of(trigger())
+    assert event["outcome"] == "fail"
+    assert event["progress"]["error"]["code"] == "PrecheckFailed"
+
+
+async def test_an_error_that_no_poll_can_heal_ends_the_wait(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    simulator = play()
+    event = await event_of(trigger(job="dts9"))
+    assert (event["outcome"], event["error"]["type"]) == ("poll_error", "MigrationNotFoundError")
+    assert len(simulator.requests) == 1
+
+
+async def test_polls_that_fail_are_tolerated_and_then_named(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_wait(seconds: float) -> None: ...
+
+    monkeypatch.setattr(MigrationHook, "world", Surroundings(asleep=no_wait))
+    play().stop()
+    event = await event_of(trigger(max_poll_errors=1))
+    assert event["outcome"] == "poll_error"
+    assert event["error"]["type"] == "MigrationServiceError"
+    assert "failed 2 times in a row" in event["reason"]
+
+
+async def test_a_connection_that_is_missing_is_named(shown: list[dict[str, Any]]) -> None:
+    event = await event_of(trigger())
+    assert event["error"]["type"] == "MigrationConfigurationError"
+    assert "'dts_default'" in event["error"]["message"]
+
+
+async def test_a_record_that_cannot_be_shown_does_not_end_the_wait(
+    play: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**arguments: Any) -> None:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(migration.XCom, "set", refuse)
+    play(speed=100)
+    assert (await event_of(trigger()))["outcome"] == "done"
+
+
+async def test_many_triggers_share_connections_and_leave_none_behind(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play(speed=100)
+    before = len(asyncio.all_tasks())
+    events = await asyncio.gather(*(event_of(trigger()) for _ in range(20)))
+    assert {event["outcome"] for event in events} == {"done"}
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_trigger_that_is_cancelled_goes_quietly(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    simulator = play()
+    task = asyncio.create_task(event_of(trigger()))
+    await asyncio.sleep(0.5)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert simulator.writes == 0
