@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_migration.keys import CONSOLE_URL_KEY
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
-
-CONSOLE_URL_KEY = "migration_console_url"
 
 
 class MigrationConsoleLink(BaseOperatorLink):

@@ -22,7 +22,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_migration.links import CONSOLE_URL_KEY, MigrationConsoleLink
+from airflow_provider_migration.keys import CONSOLE_URL_KEY, PROGRESS_KEY, WATCH_KEY
+from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
     from airflow_provider_migration.hooks.base import MigrationHook
     from airflow_provider_migration.progress import MigrationProgress
     from airflow_provider_migration.verdict import Verdict, Watch
-
-PROGRESS_KEY = "migration_progress"
-"""XCom key, and key in the task state store, of the record."""
-
-WATCH_KEY = "migration_watch"
-"""Key in the task state store of what a rescheduled sensor remembers between its polls."""
 
 AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
 """How long after the trigger's own deadline Airflow's trigger timeout steps in."""
@@ -66,8 +61,8 @@ class MigrationSensor(BaseSensorOperator):
     :param failure_grace: for how many seconds a failed migration may still turn around.
     :param stall_timeout: fail when nothing has moved for so many seconds; None to wait until ``timeout``.
     :param hold_for: for how many seconds the target must hold without a break before it counts.
-    :param max_poll_errors: how many polls in a row may fail in a way that may pass (throttled, out of
-        reach, garbled). A wrong key or an unknown id fails at once.
+    :param max_poll_errors: how many times in a row polling may fail in a way that may pass (throttled, out
+        of reach, garbled). A wrong key or an unknown id fails at once.
     :param deferrable: wait on the triggerer, without a worker slot.
     """
 
@@ -128,7 +123,8 @@ class MigrationSensor(BaseSensorOperator):
             from airflow_provider_migration.exceptions import MigrationConfigurationError
 
             raise MigrationConfigurationError(
-                f"{type(self).__name__} {self.task_id!r}: {name} must be {allowed}, not {getattr(self, name)!r}."
+                f"{type(self).__name__} {self.task_id!r}: {name} must be {allowed}, "
+                f"not {getattr(self, name)!r}."
             )
 
     @cached_property
@@ -141,7 +137,9 @@ class MigrationSensor(BaseSensorOperator):
         return {self.conn_argument: getattr(self, self.conn_argument)}
 
     def _ids(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.id_arguments}
+        ids = {name: getattr(self, name) for name in self.id_arguments}
+        # A trigger holds plain JSON.
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in ids.items()}
 
     def execute(self, context: Context) -> Any:
         """Wait as the mode says, and return the record with which the target was reached."""
@@ -165,6 +163,7 @@ class MigrationSensor(BaseSensorOperator):
             self.log.info("%s", news)
         self._publish(context, watch)
         if not self._is_waiting(verdict, watch.progress, error):
+            self.log.info("%s", verdict.reason)
             return PokeReturnValue(True, watch.progress and watch.progress.model_dump(mode="json"))
         if self.deferrable:
             self._defer_to_trigger(context, watch)

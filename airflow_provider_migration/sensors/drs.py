@@ -19,8 +19,8 @@ class DrsProgressSensor(MigrationSensor):
 
     :param job_id: the id of the job. (templated)
     :param object_types: whose objects to count: ``table``, ``event``, ``table_structure``, ``procedure``,
-        ``view``, ``function``, ``database``, ``trigger``, ``table_indexs``. DRS moves triggers and events only
-        when a job is ended. (templated)
+        ``view``, ``function``, ``database``, ``trigger``, ``table_indexs``. DRS moves triggers and events
+        only when a job is ended. (templated)
     :param job_status: whether to ask for the job's status too. Without it only ``full_done`` can be waited
         for, and only while the existing data is copied: later DRS gives no list of objects.
     :param drs_conn_id: id of a connection with AK and SK, or with an IAM user and password. (templated)

@@ -13,12 +13,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
+from airflow_provider_migration.keys import PROGRESS_KEY
 from airflow_provider_migration.verdict import Outcome, Verdict, Watch
 
 if TYPE_CHECKING:
     from airflow_provider_migration.hooks.base import MigrationHook
-
-PROGRESS_KEY = "migration_progress"
 
 
 class MigrationTrigger(BaseTrigger):
@@ -32,7 +31,8 @@ class MigrationTrigger(BaseTrigger):
     :param hook_arguments: what to make it with.
     :param ids: which migration, as arguments of the hook's ``aget_progress``.
     :param watch: what a :class:`~airflow_provider_migration.verdict.Watch` is made of.
-    :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task whose XCom shows the record.
+    :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task whose XCom shows the
+        record.
     """
 
     def __init__(

@@ -493,6 +493,7 @@ print(*sorted(sys.modules))
     ours = [name for name in loaded if name.startswith("airflow_provider_migration.")]
     assert ours == [
         "airflow_provider_migration.get_provider_info",  # Airflow itself reads it
+        "airflow_provider_migration.keys",
         "airflow_provider_migration.links",
         "airflow_provider_migration.sensors",
         "airflow_provider_migration.sensors.base",

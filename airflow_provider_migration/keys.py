@@ -1,0 +1,10 @@
+"""Under which keys a sensor shows and remembers what it sees."""
+
+PROGRESS_KEY = "migration_progress"
+"""XCom and task state store: the record."""
+
+CONSOLE_URL_KEY = "migration_console_url"
+"""XCom: where a person looks at the migration."""
+
+WATCH_KEY = "migration_watch"
+"""Task state store: what a rescheduled sensor remembers between its polls."""
