@@ -42,7 +42,12 @@ def run(airflow_database: None) -> tuple[dict[str, Any], str, int]:
             },
         }
         done = subprocess.run(
-            [sys.executable, program], env=environment, capture_output=True, text=True, timeout=600, check=False
+            [sys.executable, program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         writes = simulator.writes
     assert done.returncode == 0, done.stderr[-5000:]
@@ -96,7 +101,9 @@ def test_the_log_names_the_failed_precheck_items_and_their_repair(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_task_leads_to_its_console(run: tuple[dict[str, Any], str, int], mode: str) -> None:
-    assert run[0][f"good.{mode}"]["xcom"]["migration_console_url"].startswith("https://dts.console.aliyun.com/")
+    assert run[0][f"good.{mode}"]["xcom"]["migration_console_url"].startswith(
+        "https://dts.console.aliyun.com/"
+    )
 
 
 def test_nothing_is_ever_changed(run: tuple[dict[str, Any], str, int]) -> None:

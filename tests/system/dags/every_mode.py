@@ -58,7 +58,12 @@ def scenario() -> dict[str, Any]:
     for case, (service, script) in SCRIPTS.items():
         argument = CASES[case][1]
         for mode in MODES:
-            migration = {"service": service, argument: migration_id(case, mode), "script": script, "duration": 4}
+            migration = {
+                "service": service,
+                argument: migration_id(case, mode),
+                "script": script,
+                "duration": 4,
+            }
             migrations.append({**migration, **({"project_id": 123456} if service == "dataworks" else {})})
     faults = [{"kind": kind, "rate": 0.15, "service": "oms"} for kind in ("server_error", "drop", "html")]
     return {"seed": 3, "migrations": migrations, "faults": faults}
@@ -68,7 +73,9 @@ with DAG("every_mode", start_date=datetime(2026, 1, 1), schedule=None) as dag:
     for case, (sensor, argument, arguments) in CASES.items():
         for mode, how in MODES.items():
             ids = {argument: migration_id(case, mode)}
-            sensor(task_id=f"{case}.{mode}", **{"poke_interval": 0.7, "timeout": 60, **arguments, **ids, **how})
+            sensor(
+                task_id=f"{case}.{mode}", **{"poke_interval": 0.7, "timeout": 60, **arguments, **ids, **how}
+            )
 
 
 def main() -> None:
