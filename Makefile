@@ -5,6 +5,7 @@ CONSTRAINTS := constraints/airflow-$(AIRFLOW_VERSION).txt
 VENV := .venv
 BIN := $(VENV)/bin
 GROUPS := --group test --group lint
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # The first Python that works and is new enough.
 PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python; do \
@@ -37,22 +38,23 @@ bench: $(VENV)/.developed ## Measure what a poll costs
 	$(BIN)/python benchmarks/poll.py
 
 constraints: $(VENV)/.tools ## Pin anew what the package, its tests and Airflow $(AIRFLOW_VERSION) need
+	$(BIN)/python -m pip install --quiet uv
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --output-file $(CONSTRAINTS)
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
-$(VENV)/.tools:
+$(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11, 3.12 or 3.13 is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv
+	$(PIP) --upgrade pip
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.tools pyproject.toml $(CONSTRAINTS)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints $(CONSTRAINTS) --editable .
+$(VENV)/.installed: $(VENV)/.tools pyproject.toml
+	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints $(CONSTRAINTS) $(GROUPS)
+	$(PIP) $(GROUPS)
 	@touch $@
