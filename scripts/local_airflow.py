@@ -43,7 +43,8 @@ def main() -> int:
     parser.add_argument("command", choices=("demo", "ui"))
     parser.add_argument("--port", type=int, help="port of the UI (ui: 8080, demo: any that is free)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have made us ignore the first
+        signal.signal(number, signal.default_int_handler)
     port = arguments.port or (8080 if arguments.command == "ui" else _free_port())
     if not _is_free(port):
         print(
