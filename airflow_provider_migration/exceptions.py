@@ -22,7 +22,7 @@ is the one module of the core that imports Airflow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -69,6 +69,7 @@ class MigrationApiError(MigrationError):
         http_status: int | None = None,
         code: str | None = None,
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.service = service
@@ -76,18 +77,11 @@ class MigrationApiError(MigrationError):
         self.http_status = http_status
         self.code = code
         self.request_id = request_id
-        self.retry_after: float | None = None
+        self.retry_after = retry_after
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
-        return {
-            **super().to_json(),
-            "service": self.service,
-            "action": self.action,
-            "http_status": self.http_status,
-            "code": self.code,
-            "request_id": self.request_id,
-        }
+        return {**super().to_json(), **{name: getattr(self, name) for name in _API_FIELDS}}
 
 
 class MigrationAuthenticationError(MigrationApiError, AirflowFailException):
@@ -135,8 +129,13 @@ class MigrationFailedError(MigrationError, AirflowFailException):
         super().__init__(message)
         self.progress = progress
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
+        progress = self.progress.model_dump(mode="json") if self.progress else None
+        return {**super().to_json(), "progress": progress}
 
-_ERRORS: dict[str, type[MigrationError]] = {
+
+_ERRORS: Final[dict[str, type[MigrationError]]] = {
     error.__name__: error
     for error in (
         MigrationConfigurationError,
@@ -148,16 +147,26 @@ _ERRORS: dict[str, type[MigrationError]] = {
         MigrationThrottledError,
         MigrationServiceError,
         MigrationResponseError,
+        MigrationFailedError,
     )
 }
+_API_FIELDS: Final = ("service", "action", "http_status", "code", "request_id", "retry_after")
 
 
 def error_from_json(data: dict[str, Any], *, prefix: str = "") -> MigrationError:
     """
     Make the error again that :meth:`MigrationError.to_json` wrote down.
 
+    What another version of this package wrote and this one does not know is left out.
+
     :param prefix: text to put before the message.
     """
-    fields = dict(data)
-    error = _ERRORS.get(fields.pop("type", ""), MigrationError)
-    return error(prefix + fields.pop("message", ""), **fields)
+    error = _ERRORS.get(data.get("type", ""), MigrationError)
+    message = f"{prefix}{data.get('message', '')}"
+    if issubclass(error, MigrationApiError):
+        return error(message, **{name: data[name] for name in _API_FIELDS if name in data})
+    if issubclass(error, MigrationFailedError) and data.get("progress"):
+        from airflow_provider_migration.progress import MigrationProgress
+
+        return error(message, MigrationProgress.model_validate(data["progress"]))
+    return error(message)

@@ -86,7 +86,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-migration",
         "name": "Cloud migrations",
-        "description": "Watch migrations of Alibaba Cloud DataWorks and DTS, OceanBase OMS and Huawei Cloud DRS.",
+        "description": "Watch migrations of Alibaba Cloud DataWorks and DTS, OceanBase OMS and Huawei DRS.",
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
             for name, url in (

@@ -8,21 +8,28 @@ answer may be. What an answer *means* is the business of the request's own ``rea
 from __future__ import annotations
 
 import asyncio
+import http.client
+import io
+import json
 import logging
 import os
 import random
 import secrets
+import socket
 import ssl
+import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, partial
+from functools import lru_cache, partial
+from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
@@ -36,7 +43,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
-from airflow_provider_migration.services.wire import api_error, utc_now
+from airflow_provider_migration.services.wire import api_error, error_by_status, utc_now
 
 if TYPE_CHECKING:
     import aiohttp
@@ -74,6 +81,21 @@ class Settings:
         """Seconds that an answer may take in all."""
         return self.read_timeout * 2
 
+    @property
+    def no_connection(self) -> str:
+        """What to say when no connection comes to stand."""
+        return f"no connection within {self.connect_timeout:g} s (connect_timeout)"
+
+    @property
+    def nothing_came(self) -> str:
+        """What to say when the service falls silent."""
+        return f"nothing came for {self.read_timeout:g} s (read_timeout)"
+
+    @property
+    def too_slow(self) -> str:
+        """What to say when the answer does not end."""
+        return f"the answer took longer than {self.total_timeout:g} s (twice read_timeout)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -91,7 +113,7 @@ class Surroundings:
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
     rand: Callable[[], float] = random.random
-    nonce: Callable[[], str] = partial(secrets.token_hex, 16)
+    nonce: Callable[[], str] = field(default=lambda: secrets.token_hex(16))
     sleep: Callable[[float], None] = time.sleep
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
@@ -115,58 +137,94 @@ class _Attempt:
         return cls(request, {"user-agent": USER_AGENT, "accept-encoding": "identity", **headers})
 
     def read(self, response: Response, world: Surroundings) -> Any:
-        """Return what the answer says, or raise what is wrong with it and how long the server asks to wait."""
-        request = self.request
+        """Return what the answer says, or raise what is wrong with it and how long to wait."""
         try:
             body = _inflate(response)
         except (zlib.error, ValueError) as error:
-            raise api_error(MigrationResponseError, request, response, str(error)) from None
-        for secret in self._secrets():
+            raise self.failed(str(error), response) from None
+        hidden = self._hidden()
+        for secret in hidden:
             body = body.replace(secret.encode(), b"***")
+        headers = {name: _without(hidden, value) for name, value in response.headers.items()}
         try:
-            return request.read(request, Response(response.status, response.headers, body))
+            return self.request.read(self.request, Response(response.status, headers, body))
         except MigrationApiError as error:
-            error.retry_after = retry_hint(response.headers, world.now())
+            error.retry_after = retry_hint(headers, world.now())
+            error.args = (_without(hidden, str(error)),)  # an answer may have spelt it in another way
             raise
 
-    def _secrets(self) -> Iterator[str]:
+    def _hidden(self) -> list[str]:
+        """Return what a service may echo and nobody may see, as it may be spelt."""
         signature = self.headers.get("authorization", "").rpartition("Signature=")[2]
         # A shorter word would more likely be part of an ordinary text than a secret.
-        return (secret for secret in (*self.request.signer.secrets, signature) if len(secret) >= 8)
+        known = [word for word in (*self.request.signer.secrets, signature) if len(word) >= 5]
+        return [spelling for word in known for spelling in _spellings(word)]
 
-    def unreachable(self, error: BaseException) -> MigrationError:
-        """Make the error for an answer that did not come."""
-        text = f"no answer ({type(error).__name__})"
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            host = urlsplit(self.request.url).netloc
+    def failed(self, text: str, head: Response | None) -> MigrationApiError:
+        """
+        Make the error for an answer that did not come, or not as a whole.
+
+        :param head: status and headers, if these came.
+        """
+        if head is None:
+            return api_error(MigrationServiceError, self.request, None, text)
+        # That the key is refused counts without the body too: asking again would lock it.
+        refusal = error_by_status(head.status) if head.status in (401, 403) else None
+        return api_error(refusal or MigrationResponseError, self.request, head, text)
+
+    def broken(self, error: BaseException, head: Response | None) -> MigrationError:
+        """Make the error for what an HTTP library raised; its own text and chain may show what was sent."""
+        cause = error
+        while deeper := cause.__cause__ or cause.__context__:
+            cause = deeper
+        host = urlsplit(self.request.url).netloc
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return MigrationConfigurationError(
-                f"The certificate of {host} cannot be verified. Name the file of its certificate authority "
-                "as verify in the connection's extra."
+                f"The certificate of {host} cannot be verified: {cause.verify_message}. Where it comes from "
+                "a certificate authority of your own, name the file of that authority as verify in the "
+                "connection's extra."
             )
-        return api_error(MigrationServiceError, self.request, None, text)
+        if isinstance(error, ValueError):
+            return MigrationConfigurationError(
+                f"No request can be sent to {host} ({type(error).__name__}). Check host in the connection, "
+                "and the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: it must be an http one."
+            )
+        why = ": ".join(filter(None, (type(cause).__name__, getattr(cause, "strerror", None))))
+        return self.failed(f"{'no answer' if head is None else 'the answer is cut off'} ({why})", head)
 
-    def too_slow(self, settings: Settings) -> MigrationError:
-        """Make the error for an answer that does not end."""
-        text = f"the answer took longer than {settings.total_timeout:g} s (twice read_timeout)"
-        return api_error(MigrationResponseError, self.request, None, text)
 
-    def too_large(self) -> MigrationError:
-        """Make the error for an answer that is larger than any service's."""
-        text = f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB"
-        return api_error(MigrationResponseError, self.request, None, text)
+def _spellings(word: str) -> set[str]:
+    """Return a word as it may stand in an address or in JSON, whose writers escape more or less of it."""
+    spellings = {word, quote(word, safe="")}
+    for text in (json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]):
+        for_pages = "".join(f"\\u{ord(sign):04x}" if sign in "=&<>'" else sign for sign in text)
+        spellings |= {text, text.replace("/", "\\/"), for_pages}
+    return spellings
+
+
+def _without(hidden: list[str], text: str) -> str:
+    for secret in hidden:
+        text = text.replace(secret, "***")
+    return text
+
+
+class _TooLargeError(Exception):
+    """More bytes came than any service answers."""
+
+    text: Final = f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB"
 
 
 def _inflate(response: Response) -> bytes:
     """Return the body as it was before compression, which was not asked for but may come."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
+    if encoding in ("", "identity") or not response.body:
         return response.body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise ValueError(f"an encoding that was not asked for: {encoding[:32]}")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     body = inflater.decompress(response.body, MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
-        raise ValueError(f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB")
+        raise ValueError(_TooLargeError.text)
     if not inflater.eof:
         raise ValueError("the compressed answer is cut off")
     return body
@@ -179,17 +237,24 @@ def retry_hint(headers: Mapping[str, str], now: datetime) -> float | None:
     :param headers: by lower-case name: ``x-acs-retry-after`` in milliseconds, ``retry-after`` in seconds or
         as a date.
     """
-    try:
-        if milliseconds := headers.get("x-acs-retry-after"):
-            seconds = float(milliseconds) / 1000
-        else:
-            hint = headers.get("retry-after", "").strip()
-            seconds = (
-                float(hint) if hint[:1].isdigit() else (parsedate_to_datetime(hint) - now).total_seconds()
-            )
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(seconds, MAX_CALL_SECONDS) if seconds >= 0 else None
+    for name, seconds_of in _HINTS:
+        try:
+            seconds = seconds_of(headers.get(name, "").strip(), now)
+        except (ValueError, TypeError, OverflowError):
+            continue
+        if isfinite(seconds) and seconds >= 0:
+            return min(seconds, MAX_CALL_SECONDS)
+    return None
+
+
+def _seconds_or_date(hint: str, now: datetime) -> float:
+    return float(hint) if hint[:1].isdigit() else (parsedate_to_datetime(hint) - now).total_seconds()
+
+
+_HINTS: Final[tuple[tuple[str, Callable[[str, datetime], float]], ...]] = (
+    ("x-acs-retry-after", lambda hint, now: float(hint) / 1000),
+    ("retry-after", _seconds_or_date),
+)
 
 
 # --- attempts -------------------------------------------------------------------------------------------
@@ -208,8 +273,8 @@ def _retrying(world: Surroundings) -> dict[str, Any]:
 
     def stop(state: RetryCallState) -> bool:
         elapsed = world.monotonic() - started
-        # One hint of the full length is honoured, and is then the last.
-        too_long = elapsed >= MAX_CALL_SECONDS or state.idle_for + state.upcoming_sleep > MAX_CALL_SECONDS + 1
+        # One hint of the full length, given at once, is honoured, and is then the last.
+        too_long = elapsed >= MAX_CALL_SECONDS or elapsed + state.upcoming_sleep > MAX_CALL_SECONDS + 5
         return state.attempt_number >= MAX_ATTEMPTS or too_long
 
     def say(state: RetryCallState) -> None:
@@ -226,7 +291,94 @@ def _retrying(world: Surroundings) -> dict[str, Any]:
     }
 
 
+# --- TLS ------------------------------------------------------------------------------------------------
+
+
+def tls_context(verify: bool | str) -> ssl.SSLContext:
+    """
+    Return how TLS is verified; making a context costs as much as a hundred polls, so each is made once.
+
+    :param verify: as in :class:`Settings`; with True, ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` count.
+    :raises MigrationConfigurationError: if the certificate authorities cannot be read.
+    """
+    if verify is True:
+        verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    return _tls_context(verify)
+
+
+@lru_cache(maxsize=16)
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
+    from certifi import where
+
+    if verify is False:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    authorities = where() if verify is True else verify
+    is_directory = Path(authorities).is_dir()
+    try:
+        return ssl.create_default_context(
+            cafile=None if is_directory else authorities, capath=authorities if is_directory else None
+        )
+    except OSError as error:
+        raise MigrationConfigurationError(
+            f"The certificate authorities in {authorities} cannot be read ({error.strerror}): name a PEM "
+            "file as verify in the connection's extra, or in REQUESTS_CA_BUNDLE."
+        ) from None
+
+
 # --- requests -------------------------------------------------------------------------------------------
+
+
+class _TooSlowError(Exception):
+    """The answer takes longer than it may in all."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a deadline: the time-out of a socket alone begins anew with every byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, seconds: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._pause = sock.gettimeout() or seconds
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            self._sock.settimeout(min(left, self._pause))
+            try:
+                return self._raw.readinto(buffer)
+            except TimeoutError:
+                if left > self._pause:
+                    raise
+        raise _TooSlowError
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    """An answer, headers included, that must be whole within some seconds."""
+
+    def __init__(self, sock: socket.socket, *args: Any, seconds: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, seconds))
+
+
+def _new_connection(kind: Callable[..., Any], settings: Settings, **kwargs: Any) -> Any:
+    """Make one of urllib3's connections, with TLS as the async driver has it and with a deadline."""
+    if "ca_certs" in kwargs:
+        kwargs |= {"ssl_context": tls_context(settings.verify), "cert_reqs": None}
+        kwargs |= {"ca_certs": None, "ca_cert_dir": None}
+    connection = kind(**kwargs)
+    connection.response_class = partial(_DeadlineResponse, seconds=settings.total_timeout)
+    return connection
 
 
 def new_session(settings: Settings) -> requests.Session:
@@ -235,11 +387,22 @@ def new_session(settings: Settings) -> requests.Session:
 
     import requests
     import urllib3
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+            """Leave TLS to :func:`tls_context`; requests would load the authorities for each connection."""
+
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = partial(_new_connection, type(pool).ConnectionCls, settings)
+            return pool
 
     if settings.verify is False:
-        log.warning("TLS is not verified: the connection's extra says verify: false.")
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # or it is said at each poll
     session = requests.Session()
+    session.mount("https://", Adapter())
+    session.mount("http://", Adapter())
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.auth = lambda prepared: prepared  # anything but None keeps requests from reading .netrc
@@ -277,7 +440,8 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
     import urllib3
 
     attempt = _Attempt.sign(request, world)
-    started = world.monotonic()
+    head: Response | None = None
+    problem: MigrationError
     try:
         with session.request(
             request.method,
@@ -285,22 +449,31 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
             headers=dict(attempt.headers),
             data=request.body or None,
             timeout=(settings.connect_timeout, settings.read_timeout),
-            verify=settings.verify,
             allow_redirects=False,
             stream=True,
         ) as answer:
+            head = Response(answer.status_code, {name.lower(): text for name, text in answer.headers.items()})
             body = bytearray()
-            while chunk := answer.raw.read1(65536, decode_content=False):
+            while chunk := answer.raw.read(65536, decode_content=False):
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise attempt.too_large()
-                if world.monotonic() - started > settings.total_timeout:
-                    raise attempt.too_slow(settings)
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            response = Response(answer.status_code, headers, bytes(body))
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise attempt.unreachable(error) from None
-    return attempt.read(response, world)
+                    raise _TooLargeError
+    except MigrationConfigurationError:  # of TLS
+        raise
+    except _TooLargeError as error:
+        problem = attempt.failed(error.text, head)
+    except _TooSlowError:
+        problem = attempt.failed(settings.too_slow, head)
+    except requests.ConnectTimeout:
+        problem = attempt.failed(settings.no_connection, head)
+    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+        problem = attempt.failed(settings.nothing_came, head)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        problem = attempt.broken(error, head)
+    else:
+        return attempt.read(replace(head, body=bytes(body)), world)
+    # Raised here, because in an except clause it would carry the library's error, and that the request.
+    raise problem
 
 
 # --- aiohttp --------------------------------------------------------------------------------------------
@@ -326,8 +499,7 @@ async def shared_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSess
     """
     shared = _sessions.setdefault(asyncio.get_running_loop(), {})
     if settings.verify not in shared:
-        # Loading the library and the certificates takes a tenth of a second: not on the event loop.
-        tls = await asyncio.to_thread(_tls_context, settings.verify)
+        tls = await asyncio.to_thread(_prepare, settings.verify)
         if settings.verify not in shared:
             shared[settings.verify] = _SharedSession(_new_async_session(tls))
     lent = shared[settings.verify]
@@ -341,33 +513,36 @@ async def shared_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSess
             await lent.session.close()
 
 
-def _new_async_session(tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+def _prepare(verify: bool | str) -> ssl.SSLContext:
+    """Load libraries and certificates, in a thread: it takes a quarter of a second."""
+    import aiohttp  # noqa: F401 - loaded here, so that it is there on the event loop
+    import requests.utils  # noqa: F401 - likewise, for the proxies
+
+    return tls_context(verify)
+
+
+def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     import aiohttp
 
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=tls,
             limit_per_host=20,
             # A poll a minute would find connections closed at aiohttp's 15 s.
             keepalive_timeout=90,
+            # Older Pythons wait for the last word of a TLS peer, which may never come.
+            enable_cleanup_closed=sys.version_info < (3, 12, 7),
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding", "User-Agent"),
         auto_decompress=False,
+        # As much as the sync driver reads: IAM's tokens are headers of many kilobytes.
+        max_line_size=65536,
+        max_field_size=65536,
     )
-
-
-@cache
-def _tls_context(verify: bool | str) -> ssl.SSLContext | bool:
-    """Return a context like the one that requests would use; making one costs as much as a hundred polls."""
-    import aiohttp  # noqa: F401 - loaded here because this is called in a thread
-    from certifi import where
-
-    if verify is False:
-        return False
-
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
-    return ssl.create_default_context(cafile=verify if isinstance(verify, str) else bundle)
+    # Where a connection ends, aiohttp would send a GET once more: with the old signature, and uncounted.
+    session._retry_connection = False
+    return session
 
 
 async def arun(conversation: Conversation[_T], settings: Settings, world: Surroundings = WORLD) -> _T:
@@ -392,14 +567,28 @@ async def arun(conversation: Conversation[_T], settings: Settings, world: Surrou
             return result
 
 
+def _proxy(url: str) -> str | None:
+    """Return the proxy for an address as requests would; aiohttp's own look would read ``.netrc`` too."""
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        raise ValueError("aiohttp cannot use this proxy")
+    return address
+
+
 async def _asend(
     request: Request, session: aiohttp.ClientSession, settings: Settings, world: Surroundings
 ) -> Any:
     import aiohttp
-    from requests.utils import get_environ_proxies, select_proxy
     from yarl import URL
 
     attempt = _Attempt.sign(request, world)
+    head: Response | None = None
+    problem: MigrationError
     try:
         async with session.request(
             request.method,
@@ -411,20 +600,26 @@ async def _asend(
                 sock_connect=settings.connect_timeout,
                 sock_read=settings.read_timeout,
             ),
-            # aiohttp's own look at the environment would read .netrc too.
-            proxy=select_proxy(request.url, get_environ_proxies(request.url)),
+            proxy=_proxy(request.url),
             allow_redirects=False,
         ) as answer:
+            head = Response(answer.status, {name.lower(): text for name, text in answer.headers.items()})
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise attempt.too_large()
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            response = Response(answer.status, headers, bytes(body))
-    except (aiohttp.ServerTimeoutError, aiohttp.ClientError, OSError) as error:
+                    raise _TooLargeError
+    except _TooLargeError as error:
+        problem = attempt.failed(error.text, head)
+    except aiohttp.ConnectionTimeoutError:
+        problem = attempt.failed(settings.no_connection, head)
+    except aiohttp.SocketTimeoutError:
+        problem = attempt.failed(settings.nothing_came, head)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         # TimeoutError is an OSError; aiohttp raises the bare one only when the time in all is over.
-        if type(error) is TimeoutError:
-            raise attempt.too_slow(settings) from None
-        raise attempt.unreachable(error) from None
-    return attempt.read(response, world)
+        timed_out = type(error) is TimeoutError
+        problem = attempt.failed(settings.too_slow, head) if timed_out else attempt.broken(error, head)
+    else:
+        return attempt.read(replace(head, body=bytes(body)), world)
+    # Raised here, because in an except clause it would carry the library's error, and that the request.
+    raise problem

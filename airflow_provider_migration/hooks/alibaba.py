@@ -38,6 +38,6 @@ def read_account(
         signer=AlibabaSigner(
             reader.login("AccessKey ID", "access_key_id"),
             reader.password("AccessKey secret", "access_key_secret"),
-            reader.extra("security_token", "sts_token"),
+            reader.token("security_token", "sts_token"),
         ),
     )

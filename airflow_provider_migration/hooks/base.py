@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -34,8 +36,21 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Api = TypeVar("_Api")
 
+log = logging.getLogger(__name__)
+
 CONNECTION_SECONDS: Final = 300
 """How long a connection is kept before it is looked up again, so that a rotated secret is picked up."""
+
+_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME: Final = re.compile(rf"{_LABEL}([.]{_LABEL})*[.]?")
+_PATH: Final = re.compile(r"[\w/.~%-]*", re.ASCII)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return IPv6Address(text) is not None
+    except ValueError:
+        return False
 
 
 class ConnectionReader:
@@ -49,9 +64,13 @@ class ConnectionReader:
         self.conn_id = connection.conn_id
         self._connection = connection
         try:
-            self._extra: dict[str, Any] = connection.extra_dejson
+            extra = json.loads(connection.extra or "{}")
         except ValueError:
-            raise self.error('extra is not JSON: write an object such as {"region": "cn-hangzhou"}') from None
+            extra = None
+        if not isinstance(extra, dict):
+            raise self.error('extra is no JSON object: write it as in {"region": "cn-hangzhou"}')
+        # The same once more, for Airflow hides in logs what it has read here.
+        self._extra: dict[str, Any] = connection.extra_dejson
 
     def error(self, text: str) -> MigrationConfigurationError:
         """Make an error that names the connection."""
@@ -61,27 +80,43 @@ class ConnectionReader:
         """Return the first of some extra fields that is filled in, as text."""
         for name in names:
             value = self._extra.get(name)
-            if value not in (None, ""):
-                return str(value).strip()
+            if isinstance(value, (dict, list)):
+                raise self.error(f"{name} in extra must be one value: write it as a text")
+            if value is not None and (text := str(value).strip()):
+                return text
         return None
 
-    def credential(self, value: str | None, *extras: str, field: str) -> str:
-        """Return a user name or a secret: from its own field or else from extra."""
-        value = (value or "").strip() or self.extra(*extras)
+    def credential(self, value: str | None, *extras: str, field: str, is_key: bool = True) -> str:
+        """
+        Return an id, a user name or a secret: from its own field or else from extra.
+
+        :param is_key: whether a machine made it, so that it holds ASCII only and no blanks; a password of a
+            person's may hold both.
+        """
+        value = (value or "").strip(None if is_key else "\r\n\t") or self.extra(*extras)
         if not value:
-            also = f" (or {extras[0]} in extra)" if extras else ""
+            also = f", or {extras[0]} in extra" if extras else ""
             raise self.error(f"{field} is empty: fill it in{also}")
         if not value.isprintable():
             raise self.error(f"{field} holds a control character: was it pasted with a line break?")
+        if is_key and (" " in value or not value.isascii()):
+            raise self.error(f"{field} holds a blank or a letter that no key has: paste it again")
         return value
 
-    def login(self, meaning: str, *extras: str) -> str:
+    def login(self, meaning: str, *extras: str, is_key: bool = True) -> str:
         """Return the login."""
-        return self.credential(self._connection.login, *extras, field=f"login ({meaning})")
+        return self.credential(self._connection.login, *extras, field=f"login ({meaning})", is_key=is_key)
 
-    def password(self, meaning: str, *extras: str) -> str:
+    def password(self, meaning: str, *extras: str, is_key: bool = True) -> str:
         """Return the password."""
-        return self.credential(self._connection.password, *extras, field=f"password ({meaning})")
+        return self.credential(
+            self._connection.password, *extras, field=f"password ({meaning})", is_key=is_key
+        )
+
+    def token(self, *names: str) -> str | None:
+        """Return the token of a temporary key, or None where the key is a lasting one."""
+        value = self.extra(*names)
+        return value and self.credential(value, field=f"{names[0]} in extra")
 
     def region(self, given: str | None) -> str | None:
         """Return the region: as given to the hook, else from extra."""
@@ -92,36 +127,49 @@ class ConnectionReader:
 
     def endpoint(self, *, scheme: str = "https") -> str | None:
         """Return scheme, host and port as the connection has them, or None without a host."""
-        host = (self._connection.host or "").strip().rstrip("/") or self.extra("endpoint")
+        host = (self._connection.host or "").strip() or self.extra("endpoint")
         if not host:
             return None
-        return self.url("host", host, scheme=scheme, port=self._connection.port)
+        return self.url("host", host, scheme=scheme, port=self._connection.port or None)
 
     def url(self, field: str, value: str, *, scheme: str = "https", port: int | None = None) -> str:
         """Return an address as scheme, host, port and path, and refuse what is none."""
-        example = "write a host name or a URL such as https://host:8443"
+        problem = self.error(
+            f"{field} is no address, or holds more than one (a user, a password, a query): write a host name "
+            "or a URL such as https://host:8443"
+        )
+        if _is_ipv6(value):
+            value = f"[{value}]"
         try:
             parts = urlsplit(value if "://" in value else f"{scheme}://{value}")
             own_port = parts.port
         except ValueError:
-            raise self.error(f"{field} is no address: {example}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise self.error(f"{field} is no address: {example}")
-        if parts.username is not None or not re.fullmatch(r"[\w.:%-]+", parts.hostname, re.ASCII):
-            raise self.error(f"{field} must hold no user, password or other sign: {example}")
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        number = own_port or port
+            raise problem from None
+        name = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or parts.netloc.endswith(":"):
+            raise problem
+        if not (_HOST_NAME.fullmatch(name) or _is_ipv6(name)):
+            raise problem
+        if parts.username is not None or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
+            raise problem
+        number = port if own_port is None else own_port
+        if number is not None and not 0 < number < 65536:
+            raise self.error(f"port is {number}: write a number from 1 to 65535, or nothing")
         default = {"http": 80, "https": 443}[parts.scheme]
         return (
-            f"{parts.scheme}://{name}"
+            f"{parts.scheme}://"
+            + (f"[{name}]" if ":" in name else name)
             + (f":{number}" if number and number != default else "")
             + parts.path.rstrip("/")
         )
 
     def settings(self) -> transport.Settings:
         """Return how to reach the service."""
+        verify = self._verify()
+        if verify is False:
+            log.warning("TLS is not verified: connection %r says verify: false.", self.conn_id)
         return transport.Settings(
-            verify=self._verify(),
+            verify=verify,
             connect_timeout=self._seconds("connect_timeout", 5.0),
             read_timeout=self._seconds("read_timeout", 30.0),
         )
@@ -134,6 +182,12 @@ class ConnectionReader:
             return value.lower() == "true"
         if not Path(value).is_file():
             raise self.error(f"verify names {value!r}, which is no file here: write true, false or a CA file")
+        try:
+            transport.tls_context(value)
+        except MigrationConfigurationError:
+            raise self.error(
+                f"verify names {value!r}, which holds no certificates: name a PEM file"
+            ) from None
         return value
 
     def _seconds(self, name: str, default: float) -> float:
@@ -200,7 +254,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         except MigrationAuthenticationError:
             if not self._look_up():
                 raise
-            return self._carry(call)
+        return self._carry(call)
 
     def _carry(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         if self._session is None:
@@ -216,7 +270,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         except MigrationAuthenticationError:
             if not await sync_to_async(self._look_up)():
                 raise
-            return await transport.arun(self._converse(call), self._settings, self.world)
+        return await transport.arun(self._converse(call), self._settings, self.world)
 
     @asynccontextmanager
     async def keep_session(self) -> AsyncIterator[None]:
@@ -233,27 +287,27 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         """Read the connection and tell whether it has changed; what hangs on it is kept while it has not."""
         try:
             connection = self.get_connection(self._conn_id)
-        except AirflowNotFoundException:
+        except Exception as error:
             if self._connection is not None:
                 # Airflow says the same of a connection that is gone and of one that it cannot read just now.
-                self.log.warning(
-                    "Connection %r cannot be looked up; going on with what is known.", self._conn_id
-                )
+                log.warning("Connection %r cannot be looked up; going on with what is known.", self._conn_id)
                 self._looked_up_at = self.world.monotonic()
                 return False
-            raise MigrationConfigurationError(
-                f"There is no connection {self._conn_id!r}. Create it with type {self.conn_type!r} in Admin > "
-                f"Connections, or name another as {self.conn_name_attr}."
-            ) from None
+            if isinstance(error, AirflowNotFoundException):
+                raise MigrationConfigurationError(
+                    f"There is no connection {self._conn_id!r}, or none that Airflow can read. Create it "
+                    f"with type {self.conn_type!r} in Admin > Connections, or name another as "
+                    f"{self.conn_name_attr}."
+                ) from None
+            raise
+        is_new = self._connection is None or _content(self._connection) != _content(connection)
+        if is_new:
+            reader = ConnectionReader(connection)
+            self._api, self._settings = self._connect(reader), reader.settings()
+            self._connection = connection
+            self.close()
         self._looked_up_at = self.world.monotonic()
-        before = self._connection
-        if before is not None and _content(before) == _content(connection):
-            return False
-        reader = ConnectionReader(connection)
-        self._api, self._settings = self._connect(reader), reader.settings()
-        self._connection = connection
-        self.close()
-        return True
+        return is_new
 
     @abstractmethod
     def targets(self, **ids: Any) -> frozenset[str]:
@@ -281,7 +335,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             return False, str(error)
         finally:
             self.close()
-        return True, f"{self.hook_name} answered and accepted the credentials of {self._conn_id!r}."
+        return True, f"{self.hook_name} answered and accepted the credentials."
 
 
 def _content(connection: Connection) -> tuple[Any, ...]:
@@ -290,5 +344,5 @@ def _content(connection: Connection) -> tuple[Any, ...]:
         connection.port,
         connection.login,
         connection.password,
-        json.dumps(connection.extra_dejson, sort_keys=True),
+        connection.extra,
     )

@@ -65,17 +65,16 @@ class DrsHook(MigrationHook[DrsApi]):
     def _signer(self, reader: ConnectionReader, region: str | None, project_id: str) -> Signer:
         auth_type = (reader.extra("auth_type") or "aksk").lower()
         if auth_type == "aksk":
-            token = reader.extra("security_token")
-            return HuaweiSigner(reader.login("AK"), reader.password("SK"), token)
+            return HuaweiSigner(reader.login("AK"), reader.password("SK"), reader.token("security_token"))
         if auth_type != "password":
             raise reader.error(f"auth_type is {auth_type!r}: write aksk or password")
         address = reader.extra("iam_endpoint")
         return IamToken(
             endpoint=reader.url("iam_endpoint", address) if address else f"https://{iam_endpoint_of(region)}",
-            user=reader.login("IAM user name"),
-            password=reader.password("IAM password"),
+            user=reader.login("IAM user name", is_key=False),
+            password=reader.password("IAM password", is_key=False),
             domain_name=reader.credential(
-                None, "domain_name", field="domain_name, the account of the IAM user"
+                None, "domain_name", field="domain_name (the account of the IAM user)", is_key=False
             ),
             scope={"name": region} if region else {"id": project_id},
         )
@@ -86,7 +85,7 @@ class DrsHook(MigrationHook[DrsApi]):
         return signer.authenticate(conversation) if isinstance(signer, IamToken) else conversation
 
     def targets(self, *, job_status: bool = True, **ids: Any) -> frozenset[str]:
-        """Return, in lower case, what a sensor can wait for: little, where the job's status is not asked for."""
+        """Return, in lower case, what a sensor can wait for; little without the job's status."""
         return TARGETS if job_status else TARGETS_WITHOUT_JOB_STATUS
 
     def _probe(self, api: DrsApi) -> Conversation[JobProgress]:

@@ -43,7 +43,7 @@ class DtsHook(MigrationHook[DtsApi]):
         migration_job_id: str,
         *,
         client_token: str | None = None,
-        account_id: str | None = None,
+        account_id: str | int | None = None,
         region_id: str | None = None,
     ) -> MigrationJob:
         """
@@ -57,7 +57,10 @@ class DtsHook(MigrationHook[DtsApi]):
         """
         return self._run(
             lambda api: api.describe_migration_job_status(
-                migration_job_id, client_token=client_token, account_id=account_id, region_id=region_id
+                migration_job_id,
+                client_token=client_token,
+                account_id=None if account_id is None else str(account_id),
+                region_id=region_id,
             )
         )
 

@@ -31,10 +31,11 @@ class OmsHook(MigrationHook[OmsApi]):
         endpoint = reader.endpoint(scheme="http")
         if endpoint is None:
             raise reader.error("host is empty: write the address of the OMS console, such as http://oms:8089")
-        user = reader.login("console user")
+        user = reader.login("console user", is_key=False)
         if ":" in user:
             raise reader.error("login holds a colon, which HTTP Basic cannot carry")
-        return OmsApi(endpoint=endpoint, signer=BasicSigner(user, reader.password("console password")))
+        password = reader.password("console password", is_key=False)
+        return OmsApi(endpoint=endpoint, signer=BasicSigner(user, password))
 
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return, in lower case, what a sensor can wait for."""

@@ -1,0 +1,365 @@
+"""How a connection is read: what it may look like, and what is said when it is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+from certifi import where
+
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.hooks.base import ConnectionReader
+from airflow_provider_migration.hooks.dataworks import DataWorksHook
+from airflow_provider_migration.hooks.drs import DrsHook
+from airflow_provider_migration.hooks.dts import DtsHook
+from airflow_provider_migration.hooks.oms import OmsHook
+from airflow_provider_migration.transport import Settings
+
+Connect = Callable[..., str]
+
+KEY = {"login": "some-key-id", "password": "some-key-secret"}
+REGION = {"region": "cn-hangzhou"}
+PROJECT = {"region": "cn-north-4", "project_id": "project-1"}
+
+
+def look_up(hook: Any) -> Any:
+    """Read the connection and return what the hook talks to."""
+    hook._look_up()
+    return hook._api
+
+
+# --- host and port -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "endpoint"),
+    [
+        ({"host": "gateway.example.com"}, "https://gateway.example.com"),
+        ({"host": "Gateway.Example.com"}, "https://gateway.example.com"),
+        ({"host": "gateway.example.com."}, "https://gateway.example.com."),
+        ({"host": "my_gateway"}, "https://my_gateway"),
+        ({"host": " gateway.example.com/ "}, "https://gateway.example.com"),
+        ({"host": "gateway.example.com:8443"}, "https://gateway.example.com:8443"),
+        ({"host": "gateway.example.com", "port": 8443}, "https://gateway.example.com:8443"),
+        ({"host": "gateway.example.com:8443", "port": 9}, "https://gateway.example.com:8443"),
+        ({"host": "gateway.example.com", "port": 443}, "https://gateway.example.com"),
+        ({"host": "https://gateway.example.com:443"}, "https://gateway.example.com"),
+        ({"host": "http://gateway.example.com:80"}, "http://gateway.example.com"),
+        ({"host": "http://127.0.0.1:8100"}, "http://127.0.0.1:8100"),
+        ({"host": "http://127.0.0.1", "port": 8100}, "http://127.0.0.1:8100"),
+        ({"host": "HTTP://127.0.0.1:8100/"}, "http://127.0.0.1:8100"),
+        ({"host": "https://gateway.example.com/dts/"}, "https://gateway.example.com/dts"),
+        ({"host": "::1"}, "https://[::1]"),
+        ({"host": "::1", "port": 8100}, "https://[::1]:8100"),
+        ({"host": "[::1]:8100"}, "https://[::1]:8100"),
+        ({"host": "http://[::1]:8100"}, "http://[::1]:8100"),
+        ({"extra": {"endpoint": "gateway.example.com"}}, "https://gateway.example.com"),
+        ({"extra": REGION}, "https://dts.cn-hangzhou.aliyuncs.com"),
+        ({"host": "", "extra": REGION}, "https://dts.cn-hangzhou.aliyuncs.com"),
+    ],
+)
+def test_a_host_may_be_written_in_many_ways(fields: dict[str, Any], endpoint: str, connect: Connect) -> None:
+    assert look_up(DtsHook(connect(**KEY, **fields))).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("fields", "endpoint"),
+    [
+        ({"host": "oms.example.com"}, "http://oms.example.com"),
+        ({"host": "oms.example.com", "port": 8089}, "http://oms.example.com:8089"),
+        ({"host": "https://oms.example.com", "port": 8089}, "https://oms.example.com:8089"),
+    ],
+)
+def test_the_console_of_oms_speaks_http_unless_told_otherwise(
+    fields: dict[str, Any], endpoint: str, connect: Connect
+) -> None:
+    assert look_up(OmsHook(connect(**KEY, **fields))).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://gateway.example.com",
+        "http://",
+        "http:",
+        "/",
+        "https://user:pass-word@gateway.example.com",
+        "gateway.example.com/?a=b",
+        "gateway.example.com/#a",
+        "gateway example",
+        "a..b",
+        "-gateway",
+        "a" * 64 + ".example.com",
+        "gateway.example.com:99999",
+        "gateway.example.com:port",
+        "gateway.example.com/a b",
+        "http://[::1",
+        "http://[nonsense]",
+        "gatewäy",
+    ],
+)
+def test_a_host_that_is_none_is_refused_without_repeating_it(host: str, connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host .*write a host name") as caught:
+        look_up(DtsHook(connect(**KEY, host=host)))
+
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none_is_refused(port: int, connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': port is .*: write a number"):
+        look_up(DtsHook(connect(**KEY, host="gateway", port=port)))
+
+
+# --- regions -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hook", "region", "endpoint"),
+    [
+        (DtsHook, "cn-hangzhou", "dts.cn-hangzhou.aliyuncs.com"),
+        (DtsHook, "ap-southeast-1", "dts.ap-southeast-1.aliyuncs.com"),
+        (DtsHook, "cn-chengdu", "dts.aliyuncs.com"),
+        (DtsHook, "cn-hangzhou-finance", "dts.cn-hangzhou.aliyuncs.com"),
+        (DataWorksHook, "cn-shanghai", "dataworks.cn-shanghai.aliyuncs.com"),
+        (DataWorksHook, "ap-south-1", "dataworks.aliyuncs.com"),
+        (DrsHook, "cn-north-4", "drs.cn-north-4.myhuaweicloud.com"),
+        (DrsHook, "eu-west-101", "drs.eu-west-101.myhuaweicloud.eu"),
+    ],
+)
+@pytest.mark.parametrize("place", ["region", "region_id", "argument"])
+def test_without_a_host_the_endpoint_follows_from_the_region(
+    hook: Any, region: str, endpoint: str, place: str, connect: Connect
+) -> None:
+    extra = {"project_id": "p", **({place: region} if place != "argument" else {"region": "elsewhere"})}
+    conn_id = connect(**KEY, extra=extra)
+
+    api = look_up(hook(conn_id, region=region if place == "argument" else None))
+
+    assert api.endpoint == f"https://{endpoint}"
+    assert api.region == region
+
+
+@pytest.mark.parametrize("hook", [DtsHook, DataWorksHook, DrsHook])
+def test_without_host_and_region_it_is_said_what_to_write(hook: Any, connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': neither region nor host .*extra"):
+        look_up(hook(connect(**KEY, extra={"project_id": "p"})))
+
+
+def test_the_console_of_oms_needs_a_host(connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host is empty: .*http://oms:8089"):
+        look_up(OmsHook(connect(**KEY)))
+
+
+@pytest.mark.parametrize(
+    "region", ["evil.example.com/", "CN-Hangzhou", "cn hangzhou", "-cn", ["cn-hangzhou"]]
+)
+def test_a_region_that_is_none_is_refused(region: Any, connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match="'some_conn': region"):
+        look_up(DtsHook(connect(**KEY, extra={"region": region})))
+
+
+# --- credentials ---------------------------------------------------------------------------------------
+
+
+def test_a_connection_of_the_official_provider_works(connect: Connect) -> None:
+    extra = {"access_key_id": "other-id", "access_key_secret": "other-secret", "region": "cn-hangzhou"}
+    conn_id = connect(conn_type="alibaba_cloud", extra=extra)
+
+    for hook in (DtsHook(conn_id), DataWorksHook(conn_id)):
+        signer = look_up(hook).signer
+        assert (signer.access_key_id, signer.access_key_secret) == ("other-id", "other-secret")
+
+
+def test_a_connection_may_be_written_as_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_SOME_CONN",
+        "alibaba-dts://some-id:some%2Fsecret@http%3A%2F%2F127.0.0.1%3A8100/?region_id=cn-hangzhou"
+        "&verify=false&connect_timeout=2.5&read_timeout=7",
+    )
+    hook = DtsHook("some_conn")
+
+    api = look_up(hook)
+
+    assert (api.endpoint, api.region) == ("http://127.0.0.1:8100", "cn-hangzhou")
+    assert api.signer.access_key_secret == "some/secret"
+    assert hook._settings == Settings(verify=False, connect_timeout=2.5, read_timeout=7)
+
+
+@pytest.mark.parametrize("field", ["security_token", "sts_token"])
+def test_a_temporary_key_of_alibaba_brings_its_token(field: str, connect: Connect) -> None:
+    conn_id = connect(**KEY, extra={**REGION, field: " a-token "})
+
+    assert look_up(DtsHook(conn_id)).signer.security_token == "a-token"
+
+
+def test_a_temporary_key_of_huawei_brings_its_token(connect: Connect) -> None:
+    conn_id = connect(**KEY, extra={**PROJECT, "security_token": "a-token"})
+
+    assert look_up(DrsHook(conn_id)).signer.security_token == "a-token"
+
+
+@pytest.mark.parametrize("key", [" some-key-id", "some-key-id\n", "\tsome-key-id "])
+def test_blanks_around_a_pasted_key_do_no_harm(key: str, connect: Connect) -> None:
+    conn_id = connect(login=key, password=f"{key} ", extra=REGION)
+
+    signer = look_up(DtsHook(conn_id)).signer
+
+    assert (signer.access_key_id, signer.access_key_secret) == ("some-key-id", "some-key-id")
+
+
+def test_a_password_of_a_person_may_hold_blanks_and_any_letter(connect: Connect) -> None:
+    conn_id = connect(login="Jürgen", password=" geheim für alle \n", host="oms")
+
+    signer = look_up(OmsHook(conn_id)).signer
+
+    assert (signer.user, signer.password) == ("Jürgen", " geheim für alle ")
+
+
+DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
+
+
+@pytest.mark.parametrize(
+    ("hook", "fields", "says"),
+    [
+        (DtsHook, {**KEY, "login": ""}, r"login \(AccessKey ID\) is empty: .*access_key_id in extra"),
+        (DtsHook, {**KEY, "password": None}, r"password \(AccessKey secret\) is empty"),
+        (DtsHook, {**KEY, "login": "a\nb"}, r"login .* control character"),
+        (DtsHook, {**KEY, "login": "а-cyrillic"}, r"login .* a letter that no key has"),
+        (DtsHook, {**KEY, "password": "two words"}, r"password .* a blank"),
+        (
+            DtsHook,
+            {**KEY, "extra": {**REGION, "security_token": "a\nb"}},
+            r"security_token in extra .*control",
+        ),
+        (
+            DtsHook,
+            {**KEY, "extra": {**REGION, "security_token": ["a"]}},
+            r"security_token in extra must be one",
+        ),
+        (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty: fill it in"),
+        (OmsHook, {"host": "oms", "login": "u"}, r"password \(console password\) is empty"),
+        (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login holds a colon"),
+        (DrsHook, {**KEY, "extra": {"region": "cn-north-4"}}, r"project_id is empty"),
+        (DrsHook, {**KEY, "extra": {**PROJECT, "project_id": "a\r\nb"}}, r"project_id holds a control"),
+        (
+            DrsHook,
+            {**KEY, "extra": {**PROJECT, "auth_type": "token"}},
+            r"auth_type is 'token': write aksk or",
+        ),
+        (DrsHook, {**KEY, "extra": {**PROJECT, "auth_type": "password"}}, r"domain_name .* is empty"),
+        (
+            DrsHook,
+            {**KEY, "extra": {**DRS_PASSWORD, "iam_endpoint": "ftp://iam"}},
+            r"iam_endpoint is no address",
+        ),
+        (DtsHook, {**KEY, "extra": "{no json"}, r"extra is no JSON object: write it as in"),
+        (DtsHook, {**KEY, "extra": "[1]"}, r"extra is no JSON object"),
+        (DtsHook, {**KEY, "extra": '"text"'}, r"extra is no JSON object"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_connection_and_the_remedy(
+    hook: Any, fields: dict[str, Any], says: str, connect: Connect
+) -> None:
+    conn_id = connect(**{"extra": REGION, **fields})
+
+    with pytest.raises(MigrationConfigurationError, match=rf"^Connection 'some_conn': .*{says}") as caught:
+        look_up(hook(conn_id))
+
+    assert "some-key-secret" not in str(caught.value)
+
+
+def test_a_missing_connection_is_an_error_that_says_how_to_make_it() -> None:
+    with pytest.raises(
+        MigrationConfigurationError,
+        match=r"no connection 'nowhere'.*type 'alibaba_dts' in Admin > Connections, .*dts_conn_id",
+    ):
+        DtsHook("nowhere").get_progress(migration_job_id="dts1")
+
+
+# --- DRS -----------------------------------------------------------------------------------------------
+
+
+def test_a_password_asks_the_iam_of_the_region(connect: Connect) -> None:
+    signer = look_up(DrsHook(connect(**KEY, extra=DRS_PASSWORD))).signer
+
+    assert signer.endpoint == "https://iam.cn-north-4.myhuaweicloud.com"
+    assert (signer.user, signer.password, signer.domain_name) == ("some-key-id", "some-key-secret", "account")
+
+
+def test_a_password_asks_another_iam_where_one_is_named(connect: Connect) -> None:
+    extra = {**DRS_PASSWORD, "iam_endpoint": "http://127.0.0.1:8100"}
+
+    assert look_up(DrsHook(connect(**KEY, extra=extra))).signer.endpoint == "http://127.0.0.1:8100"
+
+
+def test_a_project_given_to_the_hook_goes_before_the_connections(connect: Connect) -> None:
+    conn_id = connect(**KEY, extra=PROJECT)
+
+    assert look_up(DrsHook(conn_id)).project_id == "project-1"
+    assert look_up(DrsHook(conn_id, project_id="project-2")).project_id == "project-2"
+
+
+# --- settings ------------------------------------------------------------------------------------------
+
+
+def settings_of(**extra: Any) -> Settings:
+    return ConnectionReader(Connection(conn_id="some_conn", extra=json.dumps(extra))).settings()
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({}, Settings(verify=True, connect_timeout=5, read_timeout=30)),
+        ({"verify": True}, Settings()),
+        ({"verify": "true"}, Settings()),
+        ({"verify": ""}, Settings()),
+        ({"verify": None}, Settings()),
+        ({"verify": False}, Settings(verify=False)),
+        ({"verify": "False"}, Settings(verify=False)),
+        ({"connect_timeout": 2, "read_timeout": "2.5"}, Settings(connect_timeout=2, read_timeout=2.5)),
+    ],
+)
+def test_settings_may_be_texts(extra: dict[str, Any], expected: Settings) -> None:
+    assert settings_of(**extra) == expected
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
+@pytest.mark.parametrize("value", ["soon", 0, -1, "nan", "inf", 3601, True, [5]])
+def test_a_time_that_is_none_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': {name} .*: write"):
+        settings_of(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "which is no file here"), ("x", "holds no certificates")]
+)
+def test_a_file_of_authorities_that_is_none_is_refused(
+    content: str | None, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content:
+        file.write_text(content)
+
+    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': verify names .*{says}"):
+        settings_of(verify=str(file))
+
+
+def test_a_file_of_authorities_is_taken() -> None:
+    assert settings_of(verify=where()) == Settings(verify=where())
+
+
+def test_verify_false_is_worth_one_warning(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    hook = DtsHook(connect(**KEY, extra={**REGION, "verify": False}))
+
+    with caplog.at_level(logging.WARNING, "airflow_provider_migration"):
+        for _ in range(3):
+            hook._look_up()
+
+    (record,) = caplog.records
+    assert record.getMessage() == "TLS is not verified: connection 'some_conn' says verify: false."

@@ -1,0 +1,465 @@
+"""The hooks' calls against the simulator, and when a connection is looked up again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration import transport
+from airflow_provider_migration.exceptions import (
+    MigrationAuthenticationError,
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+)
+from airflow_provider_migration.hooks.base import CONNECTION_SECONDS
+from airflow_provider_migration.hooks.dataworks import DataWorksHook
+from airflow_provider_migration.hooks.drs import DrsHook
+from airflow_provider_migration.hooks.dts import DtsHook
+from airflow_provider_migration.hooks.oms import OmsHook
+from airflow_provider_migration.simulator import Simulator
+from tests.servers import Asked, Reply, Server, http
+
+Connect = Callable[..., str]
+Connections = dict[str, dict[str, Any]]
+
+DRS_JOB = "163b98e8-6088-46c3-8b86-c18fea6jb502"
+CASES = [
+    (DataWorksHook, {"project_id": 123456, "migration_id": 1234}),
+    (DtsHook, {"migration_job_id": "dtsdemo0001"}),
+    (OmsHook, {"project_id": "p_demo0001"}),
+    (DrsHook, {"job_id": DRS_JOB}),
+]
+IDS = ["dataworks", "dts", "oms", "drs"]
+HOOKS = [hook for hook, _ in CASES]
+KEY = {"login": "some-key-id", "password": "some-key-secret"}
+
+
+# --- against the simulator -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hook", "ids"), CASES, ids=IDS)
+def test_each_hook_and_its_twin_make_a_record(
+    hook: Any, ids: dict[str, Any], get_progress: Callable[..., Any], connections: Connections
+) -> None:
+    record = get_progress(hook(), **ids)
+
+    assert record.service in IDS
+    assert record.migration_id in {str(value) for value in ids.values()}
+    assert record.state.value != "unknown"
+    assert record.request_id or record.service == "oms"
+
+
+@pytest.mark.parametrize(("hook", "ids"), CASES, ids=IDS)
+def test_an_id_that_the_service_does_not_know_is_not_found(
+    hook: Any, ids: dict[str, Any], get_progress: Callable[..., Any], connections: Connections
+) -> None:
+    last = list(ids)[-1]
+
+    with pytest.raises(MigrationNotFoundError):
+        get_progress(hook(), **{**ids, last: "999" if hook is DataWorksHook else "nothing-of-this-name"})
+
+
+@pytest.mark.parametrize(("hook", "ids"), CASES, ids=IDS)
+def test_a_wrong_password_is_refused_and_asked_for_only_once(
+    hook: Any,
+    ids: dict[str, Any],
+    get_progress: Callable[..., Any],
+    connections: Connections,
+    connect: Connect,
+    simulator: Simulator,
+) -> None:
+    connect(hook.default_conn_name, **{**connections[hook.default_conn_name], "password": "wrong-secret"})
+    before = len(simulator.requests)
+
+    with pytest.raises(MigrationAuthenticationError) as caught:
+        get_progress(hook(), **ids)
+
+    assert len(simulator.requests) == before + 1
+    assert "wrong-secret" not in str(caught.value)
+
+
+def test_dataworks_tells_steps_and_status(connections: Connections) -> None:
+    hook = DataWorksHook()
+
+    assert hook.get_migration_summary(123456, "1234").data.status
+    assert hook.get_migration_process("123456", 1234).request_id
+
+
+def test_dts_tells_a_job(connections: Connections) -> None:
+    assert DtsHook().describe_migration_job_status("dtsdemo0001").migration_job_name == "MySQL migration"
+
+
+def test_oms_tells_a_project(connections: Connections) -> None:
+    result = OmsHook().get_migration_progress("p_demo0001")
+
+    assert result.data is not None
+    assert result.data.current_step
+
+
+def test_drs_tells_a_job_and_its_objects(connections: Connections, simulator: Simulator) -> None:
+    hook = DrsHook()
+    hook.get_job_status(DRS_JOB)
+    simulator.jump("drs", DRS_JOB, 15)
+
+    assert hook.get_job_status(DRS_JOB).transfer_status == "FULL_TRANSFER_STARTED"
+    assert len(list(hook.iter_progress_data(DRS_JOB, "table", limit=7))) == 40
+
+
+@pytest.mark.parametrize("asks", ["sync", "async"])
+def test_drs_asks_iam_for_one_token_and_for_another_when_it_is_refused(
+    asks: str, connections: Connections, connect: Connect, simulator: Simulator
+) -> None:
+    fields = connections["drs_default"]
+    extra = {**fields["extra"], "auth_type": "password", "domain_name": "simulator-domain"}
+    user = {"login": "simulator", "password": "simulator-password"}
+    hook = DrsHook(connect("by_password", **{**fields, **user, "extra": extra}))
+
+    def tokens() -> int:
+        return sum(asked.service == "iam" for asked in simulator.requests)
+
+    def ask() -> None:
+        if asks == "sync":
+            hook.get_progress(DRS_JOB)
+        else:
+            asyncio.run(hook.aget_progress(DRS_JOB))
+
+    before = tokens()
+    ask()
+    ask()
+    assert tokens() == before + 1
+    simulator.revoke_tokens()
+    ask()
+    assert tokens() == before + 2
+
+
+# --- test_connection -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=IDS)
+def test_right_credentials_pass_the_test(hook: Any, connections: Connections) -> None:
+    works, text = hook().test_connection()
+
+    assert works, text
+    assert text == f"{hook.hook_name} answered and accepted the credentials."
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=IDS)
+def test_wrong_credentials_fail_the_test(hook: Any, connections: Connections, connect: Connect) -> None:
+    connect(hook.default_conn_name, **{**connections[hook.default_conn_name], "password": "wrong-secret"})
+
+    works, text = hook().test_connection()
+
+    assert not works
+    assert "Check login, password and security token" in text
+    assert "wrong-secret" not in text
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=IDS)
+def test_a_connection_that_cannot_be_read_fails_the_test(hook: Any, connect: Connect) -> None:
+    works, text = hook(connect(host="a b")).test_connection()
+
+    assert not works
+    assert text.startswith("Connection 'some_conn': host is no address")
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=IDS)
+@pytest.mark.parametrize("status", [400, 404])
+def test_another_server_fails_the_test(hook: Any, status: int, connect: Connect) -> None:
+    with Server([http(status, b"<html>", {"content-type": "text/html"})]) as server:
+        conn_id = connect(**KEY, host=server.url, extra={"project_id": "p", "region": "r"})
+        works, text = hook(conn_id).test_connection()
+
+    assert not works
+    assert f"HTTP {status}, not a JSON object (text/html, 6 bytes)" in text
+
+
+# --- optional parameters -------------------------------------------------------------------------------
+
+
+def test_dts_takes_the_parameters_that_the_vendor_documents(connect: Connect) -> None:
+    with Server([http()]) as server:
+        hook = DtsHook(connect(**KEY, host=server.url, extra={"region": "cn-hangzhou"}))
+        hook.describe_migration_job_status("dts1")
+        hook.describe_migration_job_status("dts1", client_token="a b", account_id=42, region_id="cn-beijing")
+        hook.close()
+
+    assert [asked.target for asked in server.asked] == [
+        "/?MigrationJobId=dts1&RegionId=cn-hangzhou",
+        "/?AccountId=42&ClientToken=a%20b&MigrationJobId=dts1&RegionId=cn-beijing",
+    ]
+
+
+def pages(asked: Asked) -> Reply:
+    """Answer with a page of a list of five objects."""
+    query = dict(pair.split("=") for pair in asked.target.partition("?")[2].split("&"))
+    offset, limit = int(query["offset"]), int(query["limit"])
+    rows = [{"src_tb": f"t{number}", "progress": 100} for number in range(5)][offset : offset + limit]
+    return http(body=json.dumps({"count": 5, "flow_compare_data": rows}).encode())
+
+
+@pytest.fixture
+def drs(connect: Connect) -> Any:
+    with Server([pages]) as server:
+        hook = DrsHook(connect(**KEY, host=server.url, extra={"project_id": "p"}))
+        yield hook, server
+        hook.close()
+
+
+def test_drs_asks_for_the_next_page_only_when_it_is_needed(drs: Any) -> None:
+    hook, server = drs
+
+    rows = hook.iter_progress_data("job", "table", limit=2)
+
+    assert len(server.asked) == 0
+    assert [next(rows).src_tb, next(rows).src_tb] == ["t0", "t1"]
+    assert len(server.asked) == 1
+    assert next(rows).src_tb == "t2"
+    assert len(server.asked) == 2
+    assert [row.src_tb for row in rows] == ["t3", "t4"]
+    assert len(server.asked) == 3
+
+
+def test_drs_begins_where_it_is_told_to_in_the_language_it_is_told(drs: Any) -> None:
+    hook, server = drs
+
+    rows = list(hook.iter_progress_data("job", "view", limit=1000, offset=3, language="zh-cn"))
+
+    assert [row.src_tb for row in rows] == ["t3", "t4"]
+    (asked,) = server.asked
+    assert asked.target == "/v5/p/jobs/job/progress-data/view?limit=1000&offset=3"
+    assert asked.headers["x-language"] == "zh-cn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"object_type": "tables"}, "object type 'tables' is not known"),
+        ({"limit": 0}, "limit must be 1 to 1000"),
+        ({"limit": 1001}, "limit must be 1 to 1000"),
+        ({"offset": -1}, "offset must be 0 or more"),
+        ({"language": "de-de"}, "language must be en-us or zh-cn"),
+        ({"job_id": " "}, "job_id is empty"),
+    ],
+)
+def test_drs_refuses_arguments_before_anything_is_asked(
+    arguments: dict[str, Any], says: str, drs: Any
+) -> None:
+    hook, server = drs
+
+    with pytest.raises(MigrationConfigurationError, match=says):
+        list(hook.iter_progress_data(**{"job_id": "job", "object_type": "table", **arguments}))
+
+    assert not server.asked
+
+
+# --- when a connection is looked up again --------------------------------------------------------------
+
+
+@pytest.fixture
+def console(connect: Connect) -> Any:
+    """Start a console that knows one password, and connect to it."""
+    known = {"password": "first-password"}
+
+    def answer(asked: Asked) -> Reply:
+        from airflow_provider_migration.auth.basic import BasicSigner
+
+        right = f"Basic {BasicSigner('user', known['password'])._credentials}"
+        accepted = asked.headers["authorization"] == right
+        return http(200 if accepted else 401, b'{"success": true, "data": {"status": "RUNNING"}}')
+
+    with Server([answer]) as server:
+
+        def change(password: str, *, of_server: bool = True, of_connection: bool = True) -> None:
+            if of_server:
+                known["password"] = password
+            if of_connection:
+                connect("oms_default", login="user", password=password, host=server.url)
+
+        change("first-password")
+        yield server, change
+
+
+def hook_at(clock: list[float]) -> OmsHook:
+    hook = OmsHook()
+    hook.world = replace(transport.WORLD, monotonic=lambda: clock[0])
+    return hook
+
+
+def test_a_connection_is_looked_up_once_for_five_minutes(
+    get_progress: Callable[..., Any], console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, lookups = [1000.0], []
+    hook = hook_at(clock)
+    look_up = OmsHook.get_connection
+    monkeypatch.setattr(hook, "get_connection", lambda conn_id: lookups.append(conn_id) or look_up(conn_id))
+
+    for clock[0] in (1000.0, 1100.0, 1000.0 + CONNECTION_SECONDS):
+        get_progress(hook, project_id="p_1")
+    assert lookups == ["oms_default"]
+
+    clock[0] += 1
+    get_progress(hook, project_id="p_1")
+    assert lookups == ["oms_default"] * 2
+    hook.close()
+
+
+def test_a_password_that_was_changed_is_taken_up_when_the_old_one_is_refused(
+    get_progress: Callable[..., Any], console: Any
+) -> None:
+    server, change = console
+    hook = OmsHook()
+    get_progress(hook, project_id="p_1")
+    change("second-password")
+
+    assert get_progress(hook, project_id="p_1").service_status == "RUNNING"
+    assert len(server.asked) == 3
+    hook.close()
+
+
+def test_what_a_changed_connection_says_of_the_way_counts_at_once(console: Any, connect: Connect) -> None:
+    server, _ = console
+    clock = [0.0]
+    hook = hook_at(clock)
+    hook.get_progress("p_1")
+    connect(
+        "oms_default", login="user", password="first-password", host=server.url, extra={"read_timeout": 9}
+    )
+    clock[0] = CONNECTION_SECONDS + 1
+
+    hook.get_progress("p_1")
+    hook.close()
+
+    assert hook._settings.read_timeout == 9
+    assert server.accepted == 2  # the old session, which has the old settings, is not used again
+
+
+def test_a_password_that_is_wrong_and_was_not_changed_is_tried_once(
+    get_progress: Callable[..., Any], console: Any
+) -> None:
+    server, change = console
+    change("wrong-password", of_server=False)
+
+    with pytest.raises(MigrationAuthenticationError) as caught:
+        get_progress(OmsHook(), project_id="p_1")
+
+    assert len(server.asked) == 1
+    assert "wrong-password" not in str(caught.value)
+
+
+def test_a_connection_that_cannot_be_looked_up_again_goes_on_as_known(
+    get_progress: Callable[..., Any],
+    console: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = [0.0]
+    hook = hook_at(clock)
+    get_progress(hook, project_id="p_1")
+    monkeypatch.delenv("AIRFLOW_CONN_OMS_DEFAULT")
+    clock[0] = CONNECTION_SECONDS + 1
+
+    with caplog.at_level(logging.WARNING):
+        assert get_progress(hook, project_id="p_1").service_status == "RUNNING"
+
+    assert "Connection 'oms_default' cannot be looked up; going on with what is known." in caplog.text
+    hook.close()
+
+
+def test_a_connection_that_has_become_wrong_stays_wrong_until_it_is_repaired(
+    get_progress: Callable[..., Any], console: Any, connect: Connect
+) -> None:
+    _, change = console
+    clock = [0.0]
+    hook = hook_at(clock)
+    get_progress(hook, project_id="p_1")
+    connect("oms_default", login="user", password="p", host="a b")
+    clock[0] = CONNECTION_SECONDS + 1
+
+    for _ in range(2):
+        with pytest.raises(MigrationConfigurationError, match="host is no address"):
+            get_progress(hook, project_id="p_1")
+    change("first-password")
+    assert get_progress(hook, project_id="p_1").service_status == "RUNNING"
+    hook.close()
+
+
+async def test_a_kept_session_keeps_its_connection_between_polls(console: Any) -> None:
+    server, _ = console
+    hook = OmsHook()
+
+    async with hook.keep_session():
+        for _ in range(3):
+            await hook.aget_progress("p_1")
+
+    assert (len(server.asked), server.accepted) == (3, 1)
+
+
+def test_a_hook_keeps_its_connection_between_polls(console: Any) -> None:
+    server, _ = console
+    hook = OmsHook()
+
+    for _ in range(3):
+        hook.get_progress("p_1")
+    hook.close()
+
+    assert (len(server.asked), server.accepted) == (3, 1)
+
+
+def test_a_hook_reaches_an_ipv6_address(connect: Connect, get_progress: Callable[..., Any]) -> None:
+    with Server([http(body=b'{"success": true, "data": {"status": "INIT"}}')], host="::1") as server:
+        hook = OmsHook(connect(**KEY, host="::1", port=server.port))
+        assert get_progress(hook, project_id="p_1").state == "pending"
+        hook.close()
+
+    assert server.asked[0].headers["host"] == f"[::1]:{server.port}"
+
+
+@pytest.mark.parametrize(("hook", "ids"), CASES, ids=IDS)
+def test_a_hook_shows_no_secret(hook: Any, ids: dict[str, Any], connections: Connections) -> None:
+    made = hook()
+    made.get_progress(**ids)
+    made.close()
+
+    shown = repr(made) + repr(made._api) + repr(made._settings)
+
+    assert "simulator-secret" not in shown
+    assert "simulator-password" not in shown
+
+
+@pytest.mark.parametrize(("hook", "ids"), CASES, ids=IDS)
+def test_a_hook_knows_what_can_be_waited_for(hook: Any, ids: dict[str, Any]) -> None:
+    targets = hook().targets(**ids)
+
+    assert {"succeeded", "full_done"} <= targets
+    assert all(target == target.lower() for target in targets)
+
+
+def test_without_its_status_only_the_copy_of_a_drs_job_can_be_waited_for() -> None:
+    assert DrsHook().targets(job_id="job", job_status=False) == {"full_done"}
+
+
+def test_an_airflow_that_cannot_answer_is_not_taken_for_a_missing_connection(
+    get_progress: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(conn_id: str) -> None:
+        raise ConnectionError("the API server is away")
+
+    hook = DtsHook()
+    monkeypatch.setattr(hook, "get_connection", fail)
+
+    with pytest.raises(ConnectionError, match="away"):
+        get_progress(hook, migration_job_id="dts1")
+
+
+async def test_a_session_is_kept_by_a_hook_that_has_its_connection_already(console: Any) -> None:
+    hook = OmsHook()
+    await hook.aget_progress("p_1")
+
+    async with hook.keep_session():
+        assert (await hook.aget_progress("p_1")).service_status == "RUNNING"

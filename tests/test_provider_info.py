@@ -1,0 +1,174 @@
+"""What Airflow is told about the provider, checked with Airflow's own eyes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_migration.get_provider_info import get_provider_info
+from airflow_provider_migration.hooks.base import MigrationHook
+
+AIRFLOW = Path(airflow.__file__).parent
+INFO = get_provider_info()
+CONNECTION_TYPES = {item["connection-type"]: item for item in INFO["connection-types"]}
+
+
+def schema(name: str) -> dict[str, Any]:
+    return json.loads((AIRFLOW / name).read_text())
+
+
+def hook_class(connection_type: str) -> type[MigrationHook[Any]]:
+    module, _, name = CONNECTION_TYPES[connection_type]["hook-class-name"].rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def test_the_description_fits_airflows_schema() -> None:
+    jsonschema.validate(INFO, schema("provider_info.schema.json"))
+
+
+@pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
+def test_each_connection_type_fits_the_schema_for_providers(connection_type: str) -> None:
+    rules = schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]
+
+    jsonschema.validate(CONNECTION_TYPES[connection_type], rules)
+
+
+def test_the_description_is_plain_json() -> None:
+    assert json.loads(json.dumps(INFO)) == INFO
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        {
+            module
+            for kind in ("hooks", "sensors", "triggers")
+            for item in INFO[kind]
+            for module in item["python-modules"]
+        }
+    ),
+)
+def test_each_module_that_is_named_is_there(module: str) -> None:
+    importlib.import_module(module)
+
+
+@pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
+def test_each_module_that_is_there_is_named(kind: str) -> None:
+    package = importlib.import_module(f"airflow_provider_migration.{kind}")
+    shared = {"__init__", "base", "alibaba"}
+    there = {path.stem for path in Path(str(package.__file__)).parent.glob("*.py")} - shared
+
+    named = {module.rpartition(".")[2] for item in INFO[kind] for module in item["python-modules"]}
+
+    assert named == there
+
+
+@pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
+def test_each_integration_that_is_named_is_described(kind: str) -> None:
+    described = {item["integration-name"] for item in INFO["integrations"]}
+
+    assert {item["integration-name"] for item in INFO[kind]} == described
+
+
+@pytest.mark.parametrize("link", INFO["extra-links"])
+def test_each_link_that_is_named_is_there(link: str) -> None:
+    module, _, name = link.rpartition(".")
+
+    assert hasattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
+def test_each_hook_says_of_itself_what_is_said_of_it(connection_type: str) -> None:
+    hook = hook_class(connection_type)
+
+    assert issubclass(hook, BaseHook)
+    assert hook.conn_type == connection_type
+    assert hook.hook_name == CONNECTION_TYPES[connection_type]["hook-name"]
+    assert hook(**{hook.conn_name_attr: "some_id"})._conn_id == "some_id"
+    assert hook()._conn_id == hook.default_conn_name
+    assert callable(hook.test_connection)
+
+
+def test_the_installed_package_leads_airflow_here() -> None:
+    (entry_point,) = [
+        item
+        for item in entry_points(group="apache_airflow_provider")
+        if item.value.startswith("airflow_provider_migration.")
+    ]
+
+    assert entry_point.load()() == INFO
+    assert entry_point.dist is not None
+    assert entry_point.dist.name == INFO["package-name"]
+
+
+def test_airflow_loads_the_provider_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    from airflow.providers_manager import ProvidersManager
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+    with caplog.at_level(logging.WARNING):
+        manager = ProvidersManager()
+        provider = manager.providers["airflow-provider-migration"]
+        hooks = {name: ProvidersManagerTaskRuntime().hooks[name] for name in CONNECTION_TYPES}
+        links = manager.extra_links_class_names
+        triggers = {item.trigger_class_name for item in manager.trigger}
+
+    assert provider.data["package-name"] == "airflow-provider-migration"
+    for name, hook in hooks.items():
+        assert hook is not None
+        assert hook.hook_class_name == CONNECTION_TYPES[name]["hook-class-name"]
+        assert hook.connection_testable
+    assert set(INFO["extra-links"]) <= set(links)
+    assert any("airflow_provider_migration.triggers.migration" in str(item) for item in triggers)
+    assert [item.getMessage() for item in caplog.records if "migration" in item.getMessage().lower()] == []
+
+
+COMMON = {"verify", "connect_timeout", "read_timeout"}
+FIELDS = {
+    "alibaba_dataworks": {"region", "security_token", *COMMON},
+    "alibaba_dts": {"region", "security_token", *COMMON},
+    "oceanbase_oms": COMMON,
+    "huaweicloud_drs": {
+        "region",
+        "project_id",
+        "auth_type",
+        "security_token",
+        "domain_name",
+        "iam_endpoint",
+        *COMMON,
+    },
+}
+
+
+@pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
+def test_the_form_of_a_connection_shows_its_fields(connection_type: str) -> None:
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    (meta,) = [item for item in HookMetaService.hook_meta_data() if item.connection_type == connection_type]
+
+    assert meta.hook_name == CONNECTION_TYPES[connection_type]["hook-name"]
+    assert set(meta.extra_fields or {}) == FIELDS[connection_type]
+    assert meta.standard_fields is not None
+    assert meta.standard_fields.login.title
+    assert meta.standard_fields.password.title
+    assert meta.standard_fields.host.placeholder
+    assert meta.standard_fields.url_schema.hidden
+    for name, field in (meta.extra_fields or {}).items():
+        assert field["description"], name
+        assert (field["schema"].get("format") == "password") is ("token" in name), name
+
+
+def test_what_a_form_leaves_at_its_default_is_what_the_hooks_take_for_it() -> None:
+    from airflow_provider_migration.transport import Settings
+
+    for item in CONNECTION_TYPES.values():
+        for name in ("connect_timeout", "read_timeout"):
+            assert item["conn-fields"][name]["schema"]["default"] == getattr(Settings(), name)
