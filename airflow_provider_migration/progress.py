@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,7 +24,13 @@ MAX_RECORD_BYTES: Final = 16 * 1024
 
 MAX_MESSAGE_CHARACTERS: Final = 2_000
 
+MAX_COUNT: Final = 2**53
+"""Beyond this no JSON reader counts exactly, and no service counts in earnest."""
+
 MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
+
+BULK_PHASES: Final = ("structure", "full")
+"""The phases of bulk work: schema and existing data."""
 
 
 class MigrationState(StrEnum):
@@ -41,7 +48,7 @@ class MigrationState(StrEnum):
 
 
 _ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 def clean_text(value: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str | None:
@@ -65,11 +72,21 @@ Text = Annotated[str | None, BeforeValidator(clean_text)]
 Label = Annotated[str | None, BeforeValidator(lambda value: clean_text(value, 256))]
 
 
-def _percent_or_none(value: float | None) -> float | None:
-    return round(value, 1) if value is not None and 0 <= value <= 100 else None
+def percent_or_none(value: float | None) -> float | None:
+    """Return a percentage, or None for what cannot be one."""
+    return value if value is not None and 0 <= value <= 100 else None
 
 
-Percent = Annotated[float | None, BeforeValidator(_percent_or_none)]
+def _shown_percent(value: float | None) -> float | None:
+    percent = percent_or_none(value)
+    # 99.99 is not rounded to 100: that would read as done.
+    return percent if percent in (None, 100) else min(round(percent, 1), 99.9)
+
+
+Percent = Annotated[float | None, AfterValidator(_shown_percent)]
+Count = Annotated[
+    int | None, AfterValidator(lambda value: value if value is None or 0 <= value <= MAX_COUNT else None)
+]
 
 
 class _Record(BaseModel):
@@ -101,8 +118,8 @@ class Phase(_Record):
     state: MigrationState
     service_status: Label = None
     percent: Percent = None
-    done: int | None = None
-    total: int | None = None
+    done: Count = None
+    total: Count = None
     error: Text = None
 
 
@@ -179,8 +196,7 @@ class MigrationProgress(_Record):
     ) -> MigrationProgress:
         record = handler(data)
         limit = MAX_MESSAGE_CHARACTERS
-        # ASCII-escaped JSON is at most three times as long as UTF-8: the cheap test settles nearly all.
-        while 3 * len(record.model_dump_json()) > MAX_RECORD_BYTES and record._size() > MAX_RECORD_BYTES:
+        while record._size() >= MAX_RECORD_BYTES:
             limit //= 2
             shorter: dict[str, Any] = _shorten(record.model_dump(), limit)
             record = handler({**shorter, "words_reached": record.words_reached})
@@ -206,7 +222,7 @@ class MigrationProgress(_Record):
         if self.state is MigrationState.CAUGHT_UP:
             return milestone != "succeeded"
         done = {phase.name for phase in self.phases if phase.state is MigrationState.SUCCEEDED}
-        return (milestone == "structure_done" and not done.isdisjoint(("structure", "full"))) or (
+        return (milestone == "structure_done" and not done.isdisjoint(BULK_PHASES)) or (
             milestone == "full_done" and "full" in done
         )
 
@@ -217,7 +233,7 @@ def bulk_percent(phases: Iterable[Phase]) -> float | None:
 
     :param phases: the enabled phases of bulk work (``structure``, ``full``).
     """
-    percents = [phase.percent for phase in phases if phase.name in ("structure", "full")]
+    percents = [phase.percent for phase in phases if phase.name in BULK_PHASES]
     known = [percent for percent in percents if percent is not None]
     return sum(known) / len(known) if known and len(known) == len(percents) else None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
@@ -26,6 +26,8 @@ _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
     MigrationState.RUNNING: (MigrationState.RUNNING, MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED),
 }
 """States that a migration passes through; a poll may miss them. Any other state must be met itself."""
+
+_T = TypeVar("_T")
 
 _ENDED: Final = (
     MigrationState.SUCCEEDED,
@@ -144,7 +146,7 @@ class Watch:
     def from_json(cls, data: dict[str, Any]) -> Watch:
         """Make the watch again that :meth:`to_json` wrote down; the last record is not part of it."""
         wishes = {**data["wishes"], "targets": tuple(data["wishes"]["targets"])}
-        return cls(Wishes(**wishes), History(**data["history"]))
+        return cls(_known(Wishes, wishes), _known(History, data["history"]))
 
     def to_json(self) -> dict[str, Any]:
         """Return wishes and history as plain JSON."""
@@ -294,6 +296,12 @@ def describe(progress: MigrationProgress) -> str:
 
 def _phase(name: str | None, percent: float | None) -> str:
     return f"{name}" if percent is None else f"{name} {percent:g} %"
+
+
+def _known(kind: type[_T], data: dict[str, Any]) -> _T:
+    """Make something of the fields that this version knows: another may have written them down."""
+    names = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in data.items() if name in names})
 
 
 def _since(before: float | None, now: float) -> float:

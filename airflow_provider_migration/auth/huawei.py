@@ -40,11 +40,11 @@ def signature(
     :param content_sha256: hexadecimal SHA-256 of the body.
     """
     names = list(signed_names)
-    segments = "/".join(quote(unquote(segment), safe="") for segment in path.split("/"))
+    uri = quote(unquote(path), safe="/")
     canonical_request = "\n".join(
         [
             method,
-            segments if segments.endswith("/") else f"{segments}/",
+            uri if uri.endswith("/") else f"{uri}/",
             query,
             "".join(f"{name}:{headers[name].strip()}\n" for name in names),
             ";".join(names),

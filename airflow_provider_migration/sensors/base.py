@@ -202,7 +202,7 @@ class MigrationSensor(BaseSensorOperator):
     def _begin(self, context: Context) -> Watch:
         """Start to watch, or go on where a rescheduled poll left off."""
         from airflow_provider_migration.progress import MigrationProgress
-        from airflow_provider_migration.verdict import History, Watch, Wishes
+        from airflow_provider_migration.verdict import Watch, Wishes
 
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         started_at = first.timestamp() if first else self._started_at or time.time()
@@ -225,7 +225,7 @@ class MigrationSensor(BaseSensorOperator):
         memory = self._recall(context, WATCH_KEY) if self.reschedule else None
         # The store outlives retries and clearing, where the wait begins anew.
         if memory and memory.get("try_number") == context["ti"].try_number:
-            watch.history = History(**memory["history"])
+            watch = Watch.from_json({**watch.to_json(), "history": memory["history"]})
             record = self._recall(context, PROGRESS_KEY)
             watch.progress = MigrationProgress.model_validate(record) if record else None
         return watch

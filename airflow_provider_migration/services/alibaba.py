@@ -63,23 +63,20 @@ def rpc_object(request: Request, response: Response) -> dict[str, Any]:
     """
     Return the answer of an RPC call.
 
-    An ``ErrorCode`` beside ``Success: true`` is no failure: DataWorks' own sample has one.
+    An ``ErrorCode`` beside ``Success: true`` is no failure: DataWorks' own sample has one. Where HTTP says
+    200, the ``HttpStatusCode`` in the body tells what kind of refusal it is.
 
     :raises MigrationApiError: if the call was refused, whatever the HTTP status.
     """
     data = json_object(request, response)
     envelope = _Envelope.model_validate(data)
     by_status = error_by_status(response.status)
-    refused = envelope.success is False or (
-        envelope.success is None
-        and envelope.http_status_code is not None
-        and envelope.http_status_code >= 400
-    )
-    if not by_status and not refused:
+    by_body = error_by_status(envelope.http_status_code or response.status)
+    if not by_status and (envelope.success or (envelope.success is None and not by_body)):
         return data
     code = envelope.code or envelope.err_code or envelope.error_code
     raise api_error(
-        error_by_code(ERRORS, code) or by_status or MigrationServiceError,
+        error_by_code(ERRORS, code) or by_status or by_body or MigrationServiceError,
         request,
         response,
         envelope.message or envelope.err_message or envelope.error_message,
@@ -112,7 +109,7 @@ class AlibabaApi:
         query: Mapping[str, str | None] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Request:
-        given = [(name, value) for name, value in (query or {}).items() if value is not None]
+        given = [(name, str(value)) for name, value in (query or {}).items() if value is not None]
         headers = {"accept": "application/json", "x-acs-action": action, "x-acs-version": version}
         if form:
             headers["content-type"] = "application/x-www-form-urlencoded"

@@ -1,9 +1,9 @@
 """
 Alibaba Cloud DataWorks: ``GetMigrationSummary`` and ``GetMigrationProcess`` of version 2020-05-18.
 
-Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary and /api-getmigrationprocess. The summary
-has the verdict, the process has the steps. Steps are named as they please, their list may still grow, and an
-empty list says nothing.
+Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary and /api-getmigrationprocess. The
+summary has the verdict, the process has the steps. Steps are named as they please, their list may still
+grow, and an empty list says nothing.
 
 The summary's ``DownloadUrl`` is signed, which makes it a secret: no model here has a field for it.
 """
@@ -17,6 +17,7 @@ from typing import Any, Final
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.progress import (
+    BULK_PHASES,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
@@ -57,6 +58,8 @@ ORDERS: Final = (
 )
 
 TARGETS: Final = STATUSES.targets()
+
+_ENDED_BADLY: Final = (MigrationState.FAILED, MigrationState.PARTIALLY_SUCCEEDED)
 
 _MAX_STEPS: Final = 64
 
@@ -171,18 +174,11 @@ class DataWorksApi(AlibabaApi):
             service_status=package.status,
             percent=100 if state is MigrationState.SUCCEEDED else _percent(phases),
             phases=phases[:_MAX_STEPS],
-            error=_error(package.status, phases) if state is MigrationState.FAILED else None,
+            error=_error(package.status, phases) if state in _ENDED_BADLY else None,
             observed_at=self.clock(),
             request_id=summary.request_id,
             console_url="https://dataworks.console.aliyun.com/",
-            words_reached=frozenset().union(
-                *(
-                    at_or_before(order, package.status)
-                    for order in ORDERS
-                    if state is not MigrationState.PENDING
-                )
-            )
-            | at_or_before(("EDITING", "INIT"), package.status),
+            words_reached=frozenset().union(*(at_or_before(order, package.status) for order in ORDERS)),
         )
 
     def _ask(
@@ -216,7 +212,9 @@ def _number(name: str, value: str | int) -> str:
 def _phase(step: MigrationTask) -> Phase:
     state = STEP_STATUSES.state_of(step.task_status)
     known = {MigrationState.SUCCEEDED: 100.0, MigrationState.PENDING: 0.0}
-    return Phase(name=step.task_name, state=state, service_status=step.task_status, percent=known.get(state))
+    # A step that happens to be called as a phase of bulk work is must not count as one.
+    name = f"step {step.task_name}" if step.task_name in BULK_PHASES else step.task_name
+    return Phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
 
 
 def _percent(phases: tuple[Phase, ...]) -> float | None:
@@ -229,5 +227,5 @@ def _error(status: str | None, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
     return MigrationErrorInfo(
         code=status,
         message=f"Failed in step {failed}." if failed else f"DataWorks reports {status} and names no step.",
-        remedy="Open the package in DataWorks' Migration Assistant: its report names the objects and the reason.",
+        remedy="Open the package in DataWorks' Migration Assistant: its report names objects and reason.",
     )

@@ -1,9 +1,9 @@
 """
-Huawei Cloud DRS: the progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``).
+Huawei Cloud DRS: progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``).
 
-Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only while
-existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed transfer; job
-ids look like UUIDs and are none.
+Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only
+while existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed
+transfer; job ids look like UUIDs and are none.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
-
-from pydantic import BeforeValidator
 
 from airflow_provider_migration.conversation import Conversation, Request, Response, Signer, encode_query
 from airflow_provider_migration.exceptions import (
+    MigrationApiError,
     MigrationConfigurationError,
-    MigrationRequestError,
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
@@ -32,9 +30,13 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     bulk_percent,
+    percent_or_none,
 )
-from airflow_provider_migration.services.huawei import api_object, refused
+from airflow_provider_migration.services.huawei import api_object, host_of, refused
 from airflow_provider_migration.services.wire import (
+    Count,
+    Number,
+    Percentage,
     StatusTable,
     WireModel,
     api_error,
@@ -121,15 +123,13 @@ _FULL: Final = (
 _INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
 _RELEASE: Final = ("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_COMPLETE")
 
+_NO_LIST: Final = "DRS.M00304"
+"""API cannot be called in the current task status: the job has no list of objects now."""
+_RELEASED: Final = "DRS.M05004"
+"""The task is deleted or its resources are released: the job may well have ended as it should."""
+
 TARGETS: Final = STATUSES.targets(states=(MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED))
 TARGETS_WITHOUT_JOB_STATUS: Final = frozenset(("full_done",))
-
-
-def _without_percent_sign(value: Any) -> Any:
-    return value.strip().removesuffix("%") if isinstance(value, str) else value
-
-
-Percentage = Annotated[float | None, BeforeValidator(_without_percent_sign)]
 
 
 class ObjectRow(WireModel):
@@ -139,7 +139,7 @@ class ObjectRow(WireModel):
     src_tb: str | None = None
     dst_db: str | None = None
     dst_tb: str | None = None
-    progress: Percentage = None
+    progress: Percentage | None = None
 
 
 class ProgressDataPage(WireModel):
@@ -150,7 +150,7 @@ class ProgressDataPage(WireModel):
     :ivar create_time: when the list was made: epoch milliseconds as text, or ISO 8601.
     """
 
-    count: int | None = None
+    count: Count | None = None
     create_time: str | None = None
     flow_compare_data: list[ObjectRow] | None = None
 
@@ -158,7 +158,7 @@ class ProgressDataPage(WireModel):
 class PartProgress(WireModel):
     """How far one part of the bulk work is, in percent."""
 
-    completed: Percentage = None
+    completed: Percentage | None = None
     remaining_time: str | None = None
 
 
@@ -186,10 +186,10 @@ class JobProgress(WireModel):
     job_id: str | None = None
     transfer_status: str | None = None
     task_mode: str | None = None
-    progress: Percentage = None
+    progress: Percentage | None = None
     progress_map: ProgressMap = ProgressMap()
-    incre_trans_delay: float | None = None
-    incre_trans_delay_millis: float | None = None
+    incre_trans_delay: Number | None = None
+    incre_trans_delay_millis: Number | None = None
     process_time: str | None = None
     remaining_time: str | None = None
     error_code: str | None = None
@@ -245,7 +245,8 @@ class ObjectListing:
             if key not in self._seen:
                 self._seen.add(key)
                 new.append(row)
-        self.at_end = not new or (page.count is not None and self.offset >= page.count)
+        # A count of 0 beside objects is no count.
+        self.at_end = not new or 0 < (page.count or 0) <= self.offset
         return new
 
 
@@ -263,8 +264,8 @@ def check_object_types(object_types: Iterable[object]) -> None:
 
 
 def endpoint_of(region: str) -> str:
-    """Return the host of DRS in a region (https://developer.huaweicloud.com/endpoint?DRS)."""
-    return f"drs.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
+    """Return the host of DRS in a region."""
+    return host_of("drs", region)
 
 
 def _is_whole(value: object) -> bool:
@@ -284,18 +285,20 @@ class _Objects:
 
     def add(self, page: ProgressDataPage, rows: Iterable[ObjectRow]) -> None:
         rows = list(rows)
-        unfinished = [row for row in rows if row.progress is None or not row.progress >= 100]
+        unfinished = [row for row in rows if row.progress != 100]
         self.count = max(self.count, page.count or 0)
         self.seen += len(rows)
         self.completed += len(rows) - len(unfinished)
-        self.percent_sum += sum(min(max(row.progress or 0.0, 0.0), 100.0) for row in rows)
+        self.percent_sum += sum(percent_or_none(row.progress) or 0.0 for row in rows)
         objects = (
             ObjectProgress(
                 source=_name(row.src_db, row.src_tb),
                 destination=_name(row.dst_db, row.dst_tb),
                 percent=row.progress,
             )
-            for row in heapq.nsmallest(SLOWEST, unfinished, key=lambda row: row.progress or 0.0)
+            for row in heapq.nsmallest(
+                SLOWEST, unfinished, key=lambda row: percent_or_none(row.progress) or 0.0
+            )
         )
         self.slowest = _slowest([*self.slowest, *objects])
 
@@ -412,6 +415,7 @@ class DrsApi:
         """
         types = (object_types,) if isinstance(object_types, str) else tuple(object_types)
         check_object_types(types)
+        types = tuple(dict.fromkeys(types))
         if not types and not job_status:
             raise MigrationConfigurationError(
                 "object_types is empty: without job_status there is nothing to ask."
@@ -420,7 +424,9 @@ class DrsApi:
         objects: list[_Objects] = []
         if job is None or STATUSES.state_of(job.transfer_status) is not MigrationState.PENDING:
             for object_type in types:
-                objects.append((yield from self._count_objects(job_id, object_type)))
+                objects.append(
+                    (yield from self._count_objects(job_id, object_type, job_is_known=job is not None))
+                )
         known = [item for item in objects if item.total]
         common: dict[str, Any] = {
             "service": SERVICE,
@@ -440,14 +446,14 @@ class DrsApi:
             return _progress_of_objects(objects, known, common)
         return _progress_of_job(job, known, common, max_lag)
 
-    def _count_objects(self, job_id: str, object_type: str) -> Conversation[_Objects]:
+    def _count_objects(self, job_id: str, object_type: str, *, job_is_known: bool) -> Conversation[_Objects]:
         objects, listing = _Objects(object_type), ObjectListing()
         while not listing.at_end:
             try:
                 page = yield from self.progress_data_page(job_id, object_type, listing)
-            except MigrationRequestError as error:
-                # "API cannot be called in the current task status": then there is no list.
-                if error.code != "DRS.M00304":
+            except MigrationApiError as error:
+                code = (error.code or "").upper()
+                if code != _NO_LIST and not (code == _RELEASED and job_is_known):
                     raise
                 break
             objects.add(page, listing.take(page))
@@ -481,7 +487,7 @@ class DrsApi:
 def _progress_of_objects(
     objects: list[_Objects], known: list[_Objects], common: dict[str, Any]
 ) -> MigrationProgress:
-    """Normalise what the objects alone tell: no state of the job, and no more than that existing data is copied."""
+    """Normalise what the objects alone tell: not the job's state, only how far existing data is copied."""
     seen = sum(item.seen for item in known)
     percent = sum(item.percent_sum for item in known) / seen if seen else None
     if not known:
@@ -592,5 +598,5 @@ def _error(job: JobProgress) -> MigrationErrorInfo:
     return MigrationErrorInfo(
         code=job.error_code or job.transfer_status,
         message=job.error_msg or f"DRS reports {job.transfer_status} and gives no reason.",
-        remedy="Look at the task's log in the DRS console; once the cause is gone, the task can be resumed there.",
+        remedy="Look at the task's log in the DRS console; once the cause is gone, resume the task there.",
     )

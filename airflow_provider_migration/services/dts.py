@@ -14,6 +14,7 @@ from typing import Final
 
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.progress import (
+    BULK_PHASES,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
@@ -21,7 +22,16 @@ from airflow_provider_migration.progress import (
     bulk_percent,
 )
 from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
-from airflow_provider_migration.services.wire import StatusTable, WireModel, at_or_before, instant, require
+from airflow_provider_migration.services.wire import (
+    Count,
+    Number,
+    Percentage,
+    StatusTable,
+    WireModel,
+    at_or_before,
+    instant,
+    require,
+)
 
 SERVICE: Final = "dts"
 VERSION: Final = "2020-01-01"
@@ -92,7 +102,7 @@ class PrecheckStatus(WireModel):
     """The precheck."""
 
     status: str | None = None
-    percent: float | None = None
+    percent: Percentage | None = None
     error_message: str | None = None
     detail: PrecheckDetail | None = None
 
@@ -105,8 +115,8 @@ class PhaseStatus(WireModel):
     """
 
     status: str | None = None
-    percent: float | None = None
-    progress: int | None = None
+    percent: Percentage | None = None
+    progress: Count | None = None
     error_message: str | None = None
 
 
@@ -119,9 +129,9 @@ class SynchronizationStatus(WireModel):
     """
 
     status: str | None = None
-    percent: float | None = None
-    delay: float | None = None
-    checkpoint: float | None = None
+    percent: Percentage | None = None
+    delay: Number | None = None
+    checkpoint: Number | None = None
     error_message: str | None = None
 
 
@@ -209,11 +219,10 @@ class DtsApi(AlibabaApi):
         now = self.clock()
         phases = tuple(_phases(job))
         state = _state(job, phases, max_lag)
-        incremental = job.data_synchronization_status or SynchronizationStatus()
+        incremental = job.data_synchronization_status
+        if incremental is None or all(phase.name != "incremental" for phase in phases):
+            incremental = SynchronizationStatus()
         status = job.migration_job_status
-        words = at_or_before(ORDER, status)
-        if any(phase.state is MigrationState.CAUGHT_UP for phase in phases):
-            words |= {"catched"}
         return MigrationProgress(
             service=SERVICE,
             migration_id=require("migration_job_id", migration_job_id),
@@ -230,7 +239,7 @@ class DtsApi(AlibabaApi):
             observed_at=now,
             request_id=job.request_id,
             console_url="https://dts.console.aliyun.com/",
-            words_reached=words,
+            words_reached=_words_reached(status, state, phases),
         )
 
 
@@ -286,25 +295,37 @@ def _phase(
 
 def _state(job: MigrationJob, phases: tuple[Phase, ...], max_lag: float) -> MigrationState:
     state = STATUSES.state_of(job.migration_job_status)
-    work = [phase for phase in phases if phase.name != "precheck"]
+    bulk = {phase.state for phase in phases if phase.name in BULK_PHASES}
+    incremental = {phase.state for phase in phases if phase.name == "incremental"}
     if state is MigrationState.SUCCEEDED:
         # A job that a person stops half way is Finished too.
-        done = (MigrationState.SUCCEEDED, MigrationState.CAUGHT_UP)
-        if not all(phase.state in done for phase in work):
+        undone = (bulk - {MigrationState.SUCCEEDED}) | (
+            incremental - {MigrationState.SUCCEEDED, MigrationState.CAUGHT_UP}
+        )
+        if undone - {MigrationState.UNKNOWN}:
             return MigrationState.CANCELLED
         # A phase that never began has no section: only the mode tells that none is missing.
-        return state if work and job.migration_mode.is_known else MigrationState.UNKNOWN
-    if (
-        (job.migration_job_status or "").lower() == "migrating"
-        and work[-1:]
-        and work[-1].name == "incremental"
-    ):
+        is_certain = not undone and (bulk or incremental) and job.migration_mode.is_known
+        return state if is_certain else MigrationState.UNKNOWN
+    if (job.migration_job_status or "").strip().lower() == "migrating":
         delay = (job.data_synchronization_status or SynchronizationStatus()).delay
-        bulk_done = all(phase.state is MigrationState.SUCCEEDED for phase in work[:-1])
+        bulk_done = bulk == {MigrationState.SUCCEEDED} or (not bulk and job.migration_mode.is_known)
         in_sync = delay is None or 0 <= delay <= max_lag
-        if bulk_done and work[-1].state is MigrationState.CAUGHT_UP and in_sync:
+        if bulk_done and incremental == {MigrationState.CAUGHT_UP} and in_sync:
             return MigrationState.CAUGHT_UP
     return state
+
+
+def _words_reached(status: str | None, state: MigrationState, phases: tuple[Phase, ...]) -> frozenset[str]:
+    # A job that was stopped by hand has not passed through what comes before Finished.
+    is_stopped = (
+        STATUSES.state_of(status) is MigrationState.SUCCEEDED and state is not MigrationState.SUCCEEDED
+    )
+    words = at_or_before(() if is_stopped else ORDER, status)
+    increment = next((phase.state for phase in phases if phase.name == "incremental"), None)
+    if increment is MigrationState.CAUGHT_UP or (increment and state is MigrationState.SUCCEEDED):
+        words |= {"catched"}
+    return words
 
 
 def _failed_items(precheck: PrecheckStatus) -> str:
@@ -319,9 +340,13 @@ def _failed_items(precheck: PrecheckStatus) -> str:
 
 def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
     status = job.migration_job_status
-    failed = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
+    precheck = job.precheck_status or PrecheckStatus()
+    reasons = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
     return MigrationErrorInfo(
         code=status,
-        message=failed or f"DTS reports {status} and gives no reason.",
-        remedy=_REMEDIES.get((status or "").lower(), _REMEDY),
+        message=reasons
+        or _failed_items(precheck)
+        or precheck.error_message
+        or f"DTS reports {status} and gives no reason.",
+        remedy=_REMEDIES.get((status or "").strip().lower(), _REMEDY),
     )

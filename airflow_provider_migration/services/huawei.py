@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -44,8 +44,8 @@ ERRORS: Final[tuple[tuple[str, type[MigrationApiError]], ...]] = (
 """
 Error codes, the first row that fits counts; with other codes the HTTP status does.
 
-Sources: https://support.huaweicloud.com/intl/en-us/api-drs/drs_05_0004.html for DRS, and the error page of the
-API gateway for ``APIG`` and ``APIGW``. DRS answers an unknown job with HTTP 400.
+Sources: https://support.huaweicloud.com/intl/en-us/api-drs/drs_05_0004.html for DRS, and the error page of
+the API gateway for ``APIG`` and ``APIGW``. DRS answers an unknown job with HTTP 400.
 """
 
 
@@ -78,6 +78,10 @@ def refused(
     return api_error(error, request, response, text, code=code, request_id=request_id)
 
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_RENEW_BEFORE_END: Final = timedelta(minutes=30)
+
+
 @dataclass(slots=True)
 class IamToken:
     """
@@ -96,7 +100,8 @@ class IamToken:
     domain_name: str
     scope: Mapping[str, str]
     token: str | None = field(default=None, repr=False)
-    expires_at: datetime = datetime.min.replace(tzinfo=UTC)
+    expires_at: datetime = _NEVER
+    clock: Callable[[], datetime] = field(default=utc_now, repr=False)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -113,11 +118,11 @@ class IamToken:
 
         A password, a right or a user's status that changes ends a token long before its time.
         """
-        request = next(conversation)
         renewed = False
         try:
+            request = next(conversation)
             while True:
-                if self.token is None or utc_now() >= self.expires_at:
+                if self.token is None or self.clock() + _RENEW_BEFORE_END >= self.expires_at:
                     yield from self._fetch(request.service)
                 try:
                     answer = yield request
@@ -146,9 +151,21 @@ class IamToken:
             url=f"{self.endpoint}/v3/auth/tokens?nocatalog=true",
             headers={"accept": "application/json", "content-type": "application/json;charset=utf8"},
             body=json.dumps(body).encode(),
-            read=_read_token,
+            read=self._read_token,
             signer=self,
         )
+
+    def _read_token(self, request: Request, response: Response) -> tuple[str, datetime]:
+        data = json_object(request, response)
+        if error := error_by_status(response.status):
+            refusal = _IamRefusal.model_validate(data).error
+            raise api_error(error, request, response, refusal.message, code=refusal.code)
+        token = response.headers.get("x-subject-token")
+        if not token:
+            raise api_error(MigrationResponseError, request, response, "no X-Subject-Token header")
+        # IAM's tokens live 24 hours; without a date half of that is safe.
+        ends = _TokenAnswer.model_validate(data).token.expires_at or self.clock() + timedelta(hours=12)
+        return token, ends.replace(tzinfo=ends.tzinfo or UTC)
 
 
 class _TokenBody(WireModel):
@@ -168,22 +185,15 @@ class _IamRefusal(WireModel):
     error: _IamError = _IamError()
 
 
-_RENEW_BEFORE_END: Final = timedelta(minutes=30)
+def host_of(product: str, region: str) -> str:
+    """
+    Return the host of a product in a region; Europe has a domain of its own.
 
-
-def _read_token(request: Request, response: Response) -> tuple[str, datetime]:
-    data = json_object(request, response)
-    if error := error_by_status(response.status):
-        refusal = _IamRefusal.model_validate(data).error
-        raise api_error(error, request, response, refusal.message, code=refusal.code)
-    token = response.headers.get("x-subject-token")
-    if not token:
-        raise api_error(MigrationResponseError, request, response, "no X-Subject-Token header")
-    # IAM's tokens live 24 hours; without a date half of that is safe.
-    ends = _TokenAnswer.model_validate(data).token.expires_at or utc_now() + timedelta(hours=12)
-    return token, ends.replace(tzinfo=ends.tzinfo or UTC) - _RENEW_BEFORE_END
+    Source: https://developer.huaweicloud.com/endpoint.
+    """
+    return f"{product}.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
 
 
 def iam_endpoint_of(region: str | None) -> str:
     """Return the host of IAM in a region; the global one where none is given."""
-    return f"iam.{region}.myhuaweicloud.com" if region else "iam.myhuaweicloud.com"
+    return host_of("iam", region) if region else "iam.myhuaweicloud.com"

@@ -23,6 +23,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
 )
 from airflow_provider_migration.progress import (
+    BULK_PHASES,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
@@ -30,6 +31,8 @@ from airflow_provider_migration.progress import (
     bulk_percent,
 )
 from airflow_provider_migration.services.wire import (
+    Number,
+    Percentage,
     StatusTable,
     WireModel,
     api_error,
@@ -109,10 +112,21 @@ class ProjectProgress(WireModel):
     enable_full_migration: bool | None = None
     enable_incr_sync: bool | None = None
     enable_reverse_incr_sync: bool | None = None
-    struct_migration_progress: float | None = None
-    full_migration_progress: float | None = None
-    incr_sync_checkpoint: float | None = None
-    reverse_incr_sync_checkpoint: float | None = None
+    struct_migration_progress: Percentage | None = None
+    full_migration_progress: Percentage | None = None
+    incr_sync_checkpoint: Number | None = None
+    reverse_incr_sync_checkpoint: Number | None = None
+
+    @property
+    def is_bulk_done(self) -> bool:
+        """Whether structure and existing data are known to be done, as far as they are enabled."""
+        return all(
+            is_enabled is False or percent == 100
+            for is_enabled, percent in (
+                (self.enable_struct_migration, self.struct_migration_progress),
+                (self.enable_full_migration, self.full_migration_progress),
+            )
+        )
 
 
 class ProjectProgressResult(WireModel):
@@ -186,11 +200,7 @@ class OmsApi:
             state is MigrationState.RUNNING
             and project.enable_incr_sync
             and rank >= _FORWARD_RANK
-            and all(
-                phase.state is MigrationState.SUCCEEDED
-                for phase in phases
-                if phase.name in ("structure", "full")
-            )
+            and project.is_bulk_done
             and lag is not None
             and lag <= max_lag
         ):
@@ -244,21 +254,22 @@ def _phases(project: ProjectProgress, rank: int, state: MigrationState) -> Itera
         if is_enabled is False or (is_enabled is None and percent is None):
             continue
         here = name == current
-        if name in ("structure", "full"):
+        if name in BULK_PHASES:
             phase_state = _bulk_state(percent, here, state)
         elif state is MigrationState.SUCCEEDED or rank > max(
             i for i, other in enumerate(names) if other == name
         ):
             phase_state = MigrationState.SUCCEEDED
+        elif here:
+            phase_state = state
         else:
-            phase_state = state if here else MigrationState.PENDING
+            is_ahead = rank >= 0 or state is MigrationState.PENDING
+            phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
         yield Phase(
             name=name,
             state=phase_state,
             service_status=step if here else None,
-            percent=100
-            if phase_state is MigrationState.SUCCEEDED and name in ("structure", "full")
-            else percent,
+            percent=100 if phase_state is MigrationState.SUCCEEDED and name in BULK_PHASES else percent,
         )
 
 
@@ -272,8 +283,8 @@ def _bulk_state(percent: float | None, here: bool, state: MigrationState) -> Mig
 
 
 def _words_reached(status: str | None, rank: int, state: MigrationState) -> frozenset[str]:
-    words = at_or_before(STATUS_ORDER, "RUNNING" if state is MigrationState.RUNNING else status)
-    words |= at_or_before((), status)
+    is_running = STATUSES.state_of(status) is MigrationState.RUNNING
+    words = at_or_before(STATUS_ORDER, "RUNNING" if is_running else status) | at_or_before((), status)
     # A released project proves nothing of its steps, a finished one all of them.
     if state is MigrationState.SUCCEEDED:
         rank = len(STEPS) - 1
@@ -286,7 +297,9 @@ def _error(result: ProjectProgressResult, project: ProjectProgress) -> Migration
     detail = result.error_detail or ErrorDetail()
     return MigrationErrorInfo(
         code=detail.code or project.status,
-        message=detail.message or f"OMS reports {project.status} at step {project.current_step}.",
+        message=detail.message
+        or f"OMS reports {project.status}"
+        + (f" at step {project.current_step}." if project.current_step else " and gives no reason."),
         remedy=detail.proposal
         or "Open the project in the OMS console, remove the cause and resume it; a failed project can go on.",
     )

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -31,11 +33,27 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
-from airflow_provider_migration.progress import MILESTONES, MigrationState, clean_text
+from airflow_provider_migration.progress import MAX_COUNT, MILESTONES, MigrationState, clean_text
 
 
 def _plain(key: object) -> str:
     return str(key).replace("_", "").lower()
+
+
+def _no_boolean(value: object) -> object:
+    # To Python false is 0, and 0 is a lag to be glad of.
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
+def _no_percent_sign(value: object) -> object:
+    return value.strip().removesuffix("%") if isinstance(value, str) else value
+
+
+Number = Annotated[float, BeforeValidator(_no_boolean)]
+Percentage = Annotated[Number, BeforeValidator(_no_percent_sign)]
+Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
 class WireModel(BaseModel):
@@ -103,7 +121,11 @@ class StatusTable:
 
 
 def at_or_before(order: tuple[str, ...], word: str | None) -> frozenset[str]:
-    """Return the words of an order up to and including one of them, in lower case; that word alone if it is not in it."""
+    """
+    Return the words of an order up to and including one of them, in lower case.
+
+    A word that is not in the order is returned alone.
+    """
     reached = (word or "").strip().lower()
     words = [item.lower() for item in order]
     if reached in words:
@@ -120,7 +142,7 @@ def instant(value: float | None, now: datetime) -> datetime | None:
     """
     Return epoch seconds (or milliseconds) as UTC time; None for what cannot be a checkpoint.
 
-    Zero, negative and tiny numbers stand for "none yet"; more than a day ahead of the clock is no time at all.
+    Zero, negative and tiny numbers stand for "none yet"; more than a day ahead of the clock is no time.
     """
     if value is None:
         return None
@@ -135,10 +157,14 @@ _REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
         "Check login, password and security token of the connection, and this machine's clock."
     ),
     MigrationPermissionError: "Give the account of the connection the right to make this call.",
-    MigrationNotFoundError: "Check the id, and that host, region and project of the connection are those it lives in.",
+    MigrationNotFoundError: (
+        "Check the id, and that host, region and project of the connection are those it lives in."
+    ),
     MigrationRequestError: "Check the arguments and the connection.",
     MigrationThrottledError: "Raise poke_interval, or watch fewer migrations with this account.",
-    MigrationServiceError: "It is asked again by itself; if this stays, check host and network, and the service's status page.",
+    MigrationServiceError: (
+        "It is asked again by itself; if this stays, check host and network, and the service's status page."
+    ),
     MigrationResponseError: (
         "Check host in the connection: a proxy, a login page or another service may have answered."
     ),

@@ -1,0 +1,138 @@
+"""Whatever stands in whichever field, an answer becomes a record or an error of the service."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_migration.auth.alibaba import AlibabaSigner
+from airflow_provider_migration.auth.basic import BasicSigner
+from airflow_provider_migration.auth.huawei import HuaweiSigner
+from airflow_provider_migration.conversation import Request, Response
+from airflow_provider_migration.exceptions import MigrationApiError
+from airflow_provider_migration.progress import MAX_RECORD_BYTES, MigrationProgress
+from airflow_provider_migration.services.dataworks import DataWorksApi
+from airflow_provider_migration.services.drs import DrsApi
+from airflow_provider_migration.services.dts import DtsApi
+from airflow_provider_migration.services.oms import OmsApi
+from airflow_provider_migration.verdict import describe
+
+NOW = datetime(2022, 8, 23, 7, 22, 30, tzinfo=UTC)
+ALIBABA = AlibabaSigner("id", "secret")
+DATAWORKS = DataWorksApi(endpoint="https://x", signer=ALIBABA, clock=lambda: NOW)
+DTS = DtsApi(endpoint="https://x", signer=ALIBABA, clock=lambda: NOW)
+OMS = OmsApi(endpoint="https://x", signer=BasicSigner("u", "p"), clock=lambda: NOW)
+DRS = DrsApi(endpoint="https://x", project_id="p", signer=HuaweiSigner("AK", "SK"), clock=lambda: NOW)
+
+JOB = {
+    "results": [
+        {
+            "job_id": "j",
+            "transfer_status": "RELEASE_RESOURCE_COMPLETE",
+            "task_mode": "FULL_INCR_TRANS",
+            "progress": "0",
+            "progress_map": {"struct": {"completed": "94%"}, "data": {"completed": "100%"}},
+            "incre_trans_delay": "-1",
+            "incre_trans_delay_millis": "-1",
+            "error_code": "DRS.M06007",
+            "error_msg": "no",
+        }
+    ]
+}
+OBJECTS = {
+    "count": 1,
+    "create_time": "1",
+    "flow_compare_data": [{"src_db": "a", "src_tb": "b", "progress": 10}],
+}
+
+CASES: dict[str, Callable[[], Any]] = {
+    "dts_describe_migration_job_status": lambda: DTS.progress("1", max_lag=60),
+    "dataworks_get_migration_summary": lambda: DATAWORKS.progress(1, 2, max_lag=60),
+    "dataworks_get_migration_process": lambda: DATAWORKS.progress(1, 2, max_lag=60),
+    "oms_progress_reverse_incremental": lambda: OMS.progress("1", max_lag=60),
+    "oms_progress_out_of_range": lambda: OMS.progress("1", max_lag=60),
+    "drs_progress_data": lambda: DRS.progress("j", job_status=False, max_lag=60),
+    "drs_error_not_found": lambda: DRS.progress("j", job_status=False, max_lag=60),
+    "drs_job": lambda: DRS.progress("j", max_lag=60),
+}
+
+numbers = st.one_of(
+    st.integers(), st.integers(min_value=10**15), st.sampled_from([10**400, -(10**4000)]), st.floats()
+)
+texts = st.one_of(
+    st.text(), numbers.map(str), st.sampled_from(["true", "FINISHED", "\ud800", "\x1b[2J{0}%s", "9" * 9999])
+)
+leaves = st.one_of(st.none(), st.booleans(), numbers, texts)
+values = st.recursive(
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)),
+    max_leaves=8,
+)
+
+
+def paths(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from paths(value, (*path, key))
+
+
+def put(body: Any, path: tuple[Any, ...], value: Any) -> Any:
+    body = copy.deepcopy(body)
+    place = body
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return body
+
+
+def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]:
+    """Answer with the body where it belongs, and as documented elsewhere."""
+    bodies = {
+        "GetMigrationSummary": sample("dataworks_get_migration_summary"),
+        "GetMigrationProcess": sample("dataworks_get_migration_process"),
+        "ShowProgressData": OBJECTS,
+    }
+    own = {"dataworks_get_migration_process": "GetMigrationProcess", "drs_job": "BatchListProgresses"}
+    if name == "dataworks_get_migration_summary":
+        own[name] = "GetMigrationSummary"
+
+    def answer(request: Request) -> Response:
+        is_own = own.get(name, request.action) == request.action
+        return Response(200, {}, json.dumps(body if is_own else bodies[request.action]).encode())
+
+    return answer
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_any_value_in_any_field_gives_a_record_or_an_error_of_the_service(
+    name: str, data: st.DataObject, talk: Any, sample: Any
+) -> None:
+    original = JOB if name == "drs_job" else sample(name)
+    body = original
+    for path in data.draw(
+        st.lists(st.sampled_from(list(paths(original))), min_size=1, max_size=3, unique=True)
+    ):
+        # An earlier value may have taken the place away.
+        with suppress(TypeError, KeyError, IndexError):
+            body = put(body, path, data.draw(values))
+    try:
+        record = talk(CASES[name](), answerer(name, body, sample)).result
+    except MigrationApiError:
+        return
+    assert isinstance(record, MigrationProgress)
+    dumped = record.model_dump(mode="json")
+    assert len(json.dumps(dumped)) < MAX_RECORD_BYTES
+    assert MigrationProgress.model_validate(dumped).model_dump(mode="json") == dumped
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", describe(record))

@@ -1,0 +1,222 @@
+"""A token of Huawei Cloud IAM: had when it is needed, kept, renewed once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.exceptions import (
+    MigrationApiError,
+    MigrationAuthenticationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
+    MigrationResponseError,
+    MigrationThrottledError,
+)
+from airflow_provider_migration.services.drs import DrsApi, ObjectListing
+from airflow_provider_migration.services.huawei import IamToken
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ASK, FETCH = "BatchListProgresses", "KeystoneCreateUserTokenByPassword"
+ANSWER = {"results": [{"transfer_status": "PAUSING"}]}
+NOT_ACCEPTED = Response(401, {}, b'{"error_code": "APIGW.0301", "error_msg": "token expires"}')
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def token(clock: Clock) -> IamToken:
+    return IamToken(
+        endpoint="https://iam.example",
+        user="user",
+        password="pass-word",
+        domain_name="domain",
+        scope={"name": "cn-north-4"},
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def ask(token: IamToken) -> Callable[[], Conversation[Any]]:
+    api = DrsApi(endpoint="https://drs.example", project_id="p", signer=token)
+    return lambda: token.authenticate(api.get_job_status("1"))
+
+
+def grant(name: str = "token-1", expires_at: Any = "2026-01-03T03:04:05.855000Z") -> Response:
+    body = json.dumps({"token": {"expires_at": expires_at}}).encode()
+    return Response(201, {"x-subject-token": name}, body)
+
+
+def actions(requests: list[Request]) -> list[str]:
+    return [request.action for request in requests]
+
+
+def test_a_token_is_asked_for_as_iam_documents_it(ask: Any, talk: Any) -> None:
+    request = talk(ask(), grant(), ANSWER).requests[0]
+    assert (request.method, request.url) == ("POST", "https://iam.example/v3/auth/tokens?nocatalog=true")
+    assert request.headers["content-type"] == "application/json;charset=utf8"
+    user = {"name": "user", "password": "pass-word", "domain": {"name": "domain"}}
+    assert json.loads(request.body) == {
+        "auth": {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": "cn-north-4"}},
+        }
+    }
+
+
+def test_a_token_is_fetched_once_and_kept(ask: Any, talk: Any, token: IamToken) -> None:
+    assert actions(talk(ask(), grant(), ANSWER).requests) == [FETCH, ASK]
+    assert actions(talk(ask(), ANSWER).requests) == [ASK]
+    assert token.token == "token-1"
+
+
+def test_a_token_is_sent_with_the_call_but_not_with_the_request_for_one(ask: Any, token: IamToken) -> None:
+    conversation = ask()
+    fetch = next(conversation)
+    assert "x-auth-token" not in fetch.signer.sign(fetch, now=START, nonce="n")
+    call = conversation.send(fetch.read(fetch, grant()))
+    assert call.signer.sign(call, now=START, nonce="n") == {**call.headers, "x-auth-token": "token-1"}
+
+
+@pytest.mark.parametrize(
+    ("age", "wanted"),
+    [
+        (timedelta(0), [ASK]),
+        (timedelta(hours=23, minutes=29), [ASK]),
+        (timedelta(hours=23, minutes=31), [FETCH, ASK]),
+        (timedelta(days=30), [FETCH, ASK]),
+    ],
+)
+def test_a_token_is_renewed_half_an_hour_before_its_end(
+    ask: Any, talk: Any, clock: Clock, age: timedelta, wanted: list[str]
+) -> None:
+    talk(ask(), grant(), ANSWER)
+    clock.now += age
+    assert actions(talk(ask(), *[grant("token-2")] * (FETCH in wanted), ANSWER).requests) == wanted
+
+
+@pytest.mark.parametrize("expires_at", [None, "", "soon", [], {}])
+def test_a_token_without_an_end_is_kept_for_half_a_day(
+    ask: Any, talk: Any, clock: Clock, expires_at: Any
+) -> None:
+    talk(ask(), grant(expires_at=expires_at), ANSWER)
+    clock.now += timedelta(hours=11)
+    assert actions(talk(ask(), ANSWER).requests) == [ASK]
+    clock.now += timedelta(hours=1)
+    assert actions(talk(ask(), grant(), ANSWER).requests) == [FETCH, ASK]
+
+
+@pytest.mark.parametrize(
+    "expires_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2030-01-01T00:00:00", 0]
+)
+def test_an_odd_end_is_no_error(ask: Any, talk: Any, expires_at: Any) -> None:
+    answers = {FETCH: grant(expires_at=expires_at), ASK: ANSWER}
+    for _ in range(2):
+        assert talk(ask(), lambda request: answers[request.action]).result.transfer_status == "PAUSING"
+
+
+def test_a_token_that_is_no_longer_accepted_is_renewed_and_the_call_made_again(
+    ask: Any, talk: Any, token: IamToken
+) -> None:
+    talk(ask(), grant(), ANSWER)
+    requests = talk(ask(), NOT_ACCEPTED, grant("token-2"), ANSWER).requests
+    assert actions(requests) == [ASK, FETCH, ASK]
+    assert token.token == "token-2"
+
+
+def test_a_second_refusal_is_final(ask: Any, talk: Any, token: IamToken) -> None:
+    with pytest.raises(MigrationAuthenticationError, match=ASK):
+        talk(ask(), grant(), NOT_ACCEPTED, grant("token-2"), NOT_ACCEPTED)
+    assert token.token is None
+
+
+def test_a_token_is_renewed_at_most_once_in_a_conversation_of_many_pages(token: IamToken, talk: Any) -> None:
+    api = DrsApi(endpoint="https://drs.example", project_id="p", signer=token)
+    row = {"src_db": "a", "progress": 100}
+    conversation = token.authenticate(api.progress("1", max_lag=60))
+    page = {"count": 2, "flow_compare_data": [row]}
+    with pytest.raises(MigrationAuthenticationError, match="ShowProgressData"):
+        talk(conversation, grant(), NOT_ACCEPTED, grant(), ANSWER, page, NOT_ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (401, 401, MigrationAuthenticationError),
+        (403, 403, MigrationPermissionError),
+        (404, "404", MigrationNotFoundError),
+        (400, None, MigrationRequestError),
+        (429, 429, MigrationThrottledError),
+        (302, 302, MigrationResponseError),
+    ],
+)
+def test_a_token_that_is_not_given_is_an_error_of_iam(
+    ask: Any, talk: Any, response: Any, status: int, code: Any, error: type[MigrationApiError]
+) -> None:
+    body = {"error": {"code": code, "message": "wrong: pass-word", "title": "Unauthorized"}}
+    with pytest.raises(MigrationApiError) as caught:
+        talk(ask(), response(body, status))
+    assert type(caught.value) is error
+    assert caught.value.action == FETCH
+    assert caught.value.code == (None if code is None else str(code))
+
+
+def test_a_wrong_password_is_not_tried_again_and_not_shown(ask: Any, talk: Any, response: Any) -> None:
+    body = {"error": {"code": 401, "message": "wrong: pass-word", "title": "Unauthorized"}}
+    with pytest.raises(MigrationAuthenticationError) as caught:
+        talk(ask(), response(body, 401))
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-subject-token": ""}])
+def test_an_answer_without_a_token_is_an_error(ask: Any, talk: Any, headers: Any) -> None:
+    with pytest.raises(MigrationResponseError, match="no X-Subject-Token header"):
+        talk(ask(), Response(201, headers, b"{}"))
+
+
+def test_an_error_of_the_call_itself_reaches_who_asks(token: IamToken, talk: Any, response: Any) -> None:
+    api = DrsApi(endpoint="https://drs.example", project_id="p", signer=token)
+    refusal = response({"error_code": "DRS.M00304"}, 400)
+    conversation = token.authenticate(api.progress("1", max_lag=60))
+    assert talk(conversation, grant(), ANSWER, refusal).result.state == "paused"
+    conversation = token.authenticate(api.progress_data_page("1", "table", ObjectListing()))
+    with pytest.raises(MigrationRequestError):
+        talk(conversation, refusal)
+
+
+def test_neither_password_nor_token_is_shown(token: IamToken) -> None:
+    token.token = "token-1"
+    assert token.secrets == ("pass-word", "token-1")
+    assert "pass-word" not in repr(token)
+    assert "token-1" not in repr(token)
+
+
+def test_before_there_is_a_token_the_password_is_the_secret(token: IamToken) -> None:
+    assert token.secrets == ("pass-word",)
+
+
+def test_a_conversation_without_a_request_is_passed_through(token: IamToken, talk: Any) -> None:
+    def nothing() -> Iterator[Any]:
+        return "done"
+        yield
+
+    assert talk(token.authenticate(nothing())).result == "done"

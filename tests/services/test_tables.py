@@ -1,0 +1,171 @@
+"""The tables themselves: whoever changes one is told here what was forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration.auth.alibaba import AlibabaSigner
+from airflow_provider_migration.auth.basic import BasicSigner
+from airflow_provider_migration.auth.huawei import HuaweiSigner
+from airflow_provider_migration.progress import MigrationProgress, MigrationState
+from airflow_provider_migration.services import alibaba, dataworks, drs, dts, huawei, oms
+from airflow_provider_migration.services.wire import StatusTable
+from airflow_provider_migration.verdict import target_reached
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TABLES = {
+    "dataworks": dataworks.STATUSES,
+    "dataworks steps": dataworks.STEP_STATUSES,
+    "dts": dts.STATUSES,
+    "dts phases": dts.PHASE_STATUSES,
+    "oms": oms.STATUSES,
+    "drs": drs.STATUSES,
+}
+SERVICES = {module.SERVICE: module for module in (dataworks, dts, oms, drs)}
+ORDERS: list[tuple[ModuleType, tuple[str, ...]]] = [
+    *((dataworks, order) for order in dataworks.ORDERS),
+    (dts, dts.ORDER),
+    (oms, oms.STATUS_ORDER),
+    (drs, (*drs._FULL, drs._INCREMENTAL, *drs._RELEASE)),
+]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_word_is_in_one_group(table: StatusTable) -> None:
+    words = Counter(word.lower() for group in table.words.values() for word in group)
+    assert [word for word, number in words.items() if number > 1] == []
+    assert all(re.fullmatch(r"[a-z_]+", word) for word in words)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_word_means_the_state_of_its_group(table: StatusTable) -> None:
+    for state, group in table.words.items():
+        for word in group:
+            assert (
+                table.state_of(word) is table.state_of(word.upper()) is table.state_of(f" {word} ") is state
+            )
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_no_group_is_for_what_is_not_known(table: StatusTable) -> None:
+    assert MigrationState.UNKNOWN not in table.words
+    for word in ("", None, "no such word"):
+        assert table.state_of(word) is MigrationState.UNKNOWN
+
+
+@pytest.mark.parametrize(("module", "order"), ORDERS)
+def test_an_order_holds_documented_words_each_once(module: Any, order: tuple[str, ...]) -> None:
+    assert len(set(order)) == len(order)
+    for word in order:
+        assert module.STATUSES.state_of(word) is not MigrationState.UNKNOWN
+
+
+def test_every_step_of_oms_has_one_place() -> None:
+    steps = Counter(word for _, words in oms.STEPS for word in words)
+    assert set(steps.values()) == {1}
+
+
+@pytest.mark.parametrize("module", [alibaba, huawei, oms])
+def test_every_row_of_an_error_table_is_a_pattern_that_some_code_gets_to(module: Any) -> None:
+    patterns = [pattern for pattern, _ in module.ERRORS]
+    assert len(set(patterns)) == len(patterns)
+    for pattern in patterns:
+        re.compile(pattern)
+
+
+# --- targets --------------------------------------------------------------------------------------------
+
+
+def answers_of_dataworks() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    api = dataworks.DataWorksApi(endpoint="https://x", signer=AlibabaSigner("i", "s"), clock=lambda: NOW)
+    for word in (*_words(dataworks), "odd"):
+        summary = {"Data": {"Status": word}}
+        is_pending = dataworks.STATUSES.state_of(word) is MigrationState.PENDING
+        yield api.progress(1, 2, max_lag=60), (summary,) if is_pending else (summary, {})
+
+
+def answers_of_dts() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    api = dts.DtsApi(endpoint="https://x", signer=AlibabaSigner("i", "s"), clock=lambda: NOW)
+    mode = {"structureInitialization": False, "dataInitialization": False, "dataSynchronization": True}
+    for word in (*_words(dts), "odd"):
+        for increment in ("Migrating", "Catched"):
+            body = {
+                "MigrationJobStatus": word,
+                "MigrationMode": mode,
+                "DataSynchronizationStatus": {"Status": increment},
+            }
+            yield api.progress("1", max_lag=60), (body,)
+
+
+def answers_of_oms() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    api = oms.OmsApi(endpoint="https://x", signer=BasicSigner("u", "p"), clock=lambda: NOW)
+    bulk = {"enableStructMigration": False, "enableFullMigration": False, "enableIncrSync": True}
+    for word in (*_words(oms), "odd"):
+        for step in (step for _, steps in oms.STEPS for step in steps):
+            data = {"status": word, "currentStep": step, "incrSyncCheckpoint": NOW.timestamp(), **bulk}
+            yield api.progress("1", max_lag=60), ({"success": True, "data": data},)
+
+
+def answers_of_drs() -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    api = drs.DrsApi(endpoint="https://x", project_id="p", signer=HuaweiSigner("a", "s"), clock=lambda: NOW)
+    for word in (*_words(drs), "odd"):
+        result = {"transfer_status": word, "task_mode": "FULL_INCR_TRANS", "incre_trans_delay": "0"}
+        for progress in ("10", "100"):
+            body = {"results": [{**result, "progress": progress}]}
+            yield api.progress("1", (), max_lag=60), (body,)
+
+
+def _words(module: Any) -> list[str]:
+    return [word for group in module.STATUSES.words.values() for word in group]
+
+
+RECORDS = {
+    "dataworks": answers_of_dataworks,
+    "dts": answers_of_dts,
+    "oms": answers_of_oms,
+    "drs": answers_of_drs,
+}
+
+
+@pytest.fixture(scope="module")
+def records(talk: Any) -> dict[str, list[MigrationProgress]]:
+    return {
+        service: [talk(conversation, *answers).result for conversation, answers in made()]
+        for service, made in RECORDS.items()
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_target_can_be_reached(service: str, records: Any) -> None:
+    module: Any = SERVICES[service]
+    never = [
+        target
+        for target in module.TARGETS
+        if not any(target_reached(record, target) for record in records[service])
+    ]
+    assert never == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_state_and_word_that_a_record_can_have_is_a_target(service: str, records: Any) -> None:
+    module: Any = SERVICES[service]
+    reached = {record.state.value for record in records[service]}
+    reached |= {word for record in records[service] for word in record.words_reached} - {"odd"}
+    assert reached - module.TARGETS == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_target_is_written_in_lower_case(service: str) -> None:
+    module: Any = SERVICES[service]
+    assert {target.lower() for target in module.TARGETS} == module.TARGETS
+
+
+def test_without_the_status_of_its_job_drs_has_one_target() -> None:
+    assert frozenset({"full_done"}) == drs.TARGETS_WITHOUT_JOB_STATUS

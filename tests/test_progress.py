@@ -1,0 +1,329 @@
+"""The record: small, clean, and honest about what is not known."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from airflow_provider_migration.progress import (
+    MAX_MESSAGE_CHARACTERS,
+    MAX_RECORD_BYTES,
+    MILESTONES,
+    MigrationErrorInfo,
+    MigrationProgress,
+    MigrationState,
+    ObjectProgress,
+    ObjectSummary,
+    Phase,
+    bulk_percent,
+    clean_text,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MOON = "\U0001f31d"
+
+
+def record(**fields: Any) -> MigrationProgress:
+    return MigrationProgress(
+        **{"service": "dts", "migration_id": "dts1", "state": "running", "observed_at": NOW, **fields}
+    )
+
+
+def phase(name: str, state: str, **fields: Any) -> Phase:
+    return Phase(name=name, state=MigrationState(state), **fields)
+
+
+# --- the form -------------------------------------------------------------------------------------------
+
+
+def test_a_record_has_the_documented_fields_in_xcom() -> None:
+    assert record(words_reached={"running"}).model_dump(mode="json") == {
+        "schema_version": 1,
+        "service": "dts",
+        "migration_id": "dts1",
+        "name": None,
+        "state": "running",
+        "service_status": None,
+        "percent": None,
+        "phases": [],
+        "lag_seconds": None,
+        "checkpoint": None,
+        "error": None,
+        "objects": None,
+        "observed_at": "2026-01-02T03:04:05Z",
+        "request_id": None,
+        "console_url": None,
+    }
+
+
+def test_a_record_comes_back_from_xcom_as_it_was() -> None:
+    before = record(
+        percent=12.3,
+        phases=[phase("full", "running", percent=12.3, done=1, total=8, error="x")],
+        lag_seconds=1.5,
+        checkpoint=NOW,
+        error=MigrationErrorInfo(code="c", message="m", remedy="r"),
+        objects=ObjectSummary(
+            total=1, completed=0, slowest=(ObjectProgress(source="a", destination="b", percent=3),)
+        ),
+    )
+    assert MigrationProgress.model_validate(json.loads(json.dumps(before.model_dump(mode="json")))) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (record(), "state"),
+        (phase("full", "running"), "percent"),
+        (MigrationErrorInfo(), "code"),
+        (ObjectSummary(total=1, completed=0), "total"),
+        (ObjectProgress(source="a", destination="b"), "source"),
+    ],
+)
+def test_nothing_can_be_changed_afterwards(model: Any, field: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(model, field, None)
+
+
+@pytest.mark.parametrize("lag", [-0.1, float("inf"), float("nan"), "soon"])
+def test_a_lag_is_a_number_of_seconds_from_zero(lag: Any) -> None:
+    with pytest.raises(ValidationError):
+        record(lag_seconds=lag)
+
+
+@pytest.mark.parametrize(
+    ("given_", "shown"),
+    [
+        (None, None),
+        (0, 0),
+        (100, 100),
+        (50, 50),
+        (33.333, 33.3),
+        (99.94, 99.9),
+        (99.96, 99.9),
+        (99.999999, 99.9),
+        (0.04, 0),
+        (-0.001, None),
+        (-1, None),
+        (100.001, None),
+        (5151, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (-float("inf"), None),
+    ],
+)
+def test_a_percentage_out_of_range_is_null_and_less_than_all_never_reads_as_all(
+    given_: float | None, shown: float | None
+) -> None:
+    assert record(percent=given_).percent == shown
+    assert phase("full", "running", percent=given_).percent == shown
+    assert ObjectProgress(source="a", destination="b", percent=given_).percent == shown
+
+
+@pytest.mark.parametrize(
+    ("given_", "shown"),
+    [(None, None), (0, 0), (2**53, 2**53), (-1, None), (2**53 + 1, None), (10**4000, None)],
+)
+def test_a_count_that_cannot_be_one_is_null(given_: int | None, shown: int | None) -> None:
+    full = phase("full", "running", done=given_, total=given_)
+    assert (full.done, full.total) == (shown, shown)
+
+
+@pytest.mark.parametrize(
+    ("percents", "mean"),
+    [((), None), ((10,), 10), ((100, 50), 75), ((100, None), None), ((None, None), None)],
+)
+def test_bulk_percent_is_known_when_every_bulk_phase_is(percents: Any, mean: float | None) -> None:
+    bulk = [
+        phase(name, "running", percent=p) for name, p in zip(("structure", "full"), percents, strict=False)
+    ]
+    others = [phase("precheck", "running", percent=1), phase("incremental", "running", percent=2)]
+    assert bulk_percent([*bulk, *others]) == mean
+
+
+# --- milestones -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "phases", "reached"),
+    [
+        ("pending", [], set()),
+        ("running", [], set()),
+        ("running", [phase("precheck", "succeeded")], set()),
+        ("running", [phase("structure", "running"), phase("full", "running")], set()),
+        ("running", [phase("structure", "succeeded")], {"structure_done"}),
+        ("running", [phase("full", "succeeded")], {"structure_done", "full_done"}),
+        ("running", [phase("full", "caught_up")], set()),
+        ("running", [phase("table", "succeeded")], set()),
+        ("running", [phase("incremental", "succeeded")], set()),
+        ("paused", [phase("full", "succeeded")], {"structure_done", "full_done"}),
+        ("failed", [phase("structure", "succeeded")], {"structure_done"}),
+        ("cancelled", [phase("full", "failed")], set()),
+        ("unknown", [], set()),
+        ("partially_succeeded", [], set()),
+        ("caught_up", [], {"structure_done", "full_done", "caught_up"}),
+        ("succeeded", [], set(MILESTONES)),
+        ("succeeded", [phase("full", "failed")], set(MILESTONES)),
+    ],
+)
+def test_a_milestone_is_reached_when_it_or_anything_after_it_is_so(
+    state: str, phases: list[Phase], reached: set[str]
+) -> None:
+    progress = record(state=state, phases=phases)
+    assert {milestone for milestone in MILESTONES if progress.reached(milestone)} == reached
+
+
+@pytest.mark.parametrize("word", ["", "done", "CAUGHT_UP", "running"])
+def test_what_is_no_milestone_is_an_error(word: str) -> None:
+    with pytest.raises(ValueError, match="structure_done, full_done, caught_up, succeeded"):
+        record().reached(word)
+
+
+# --- clean texts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (None, None),
+        ("", None),
+        (" \t\n ", None),
+        ("plain", "plain"),
+        (5, "5"),
+        ("a\nb\r\nc\td", "a b c d"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("a\x1b[2J\x1b[1;1Hb", "a  b"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://evil\x1b\\link", "link"),
+        ("a\x00b\x7fc\x9bd", "a b c d"),
+        ("abc\u202egpj.exe", "abc gpj.exe"),
+        ("a\u2066b\u2069c\u200ed\u200fe\u061cf", "a b c d e f"),
+        ("a\u2028b\u2029c", "a b c"),
+        ("a\ud800b", "a b"),
+        ("{0} {x!r} %s %(y)d", "{0} {x!r} %s %(y)d"),
+        ("<script>&amp;", "<script>&amp;"),
+        ("我 ü " + MOON, "我 ü " + MOON),
+    ],
+)
+def test_a_text_is_harmless_in_logs_and_pages(text: Any, clean: str | None) -> None:
+    assert clean_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("length", "kept"), [(MAX_MESSAGE_CHARACTERS, MAX_MESSAGE_CHARACTERS), (10**7, MAX_MESSAGE_CHARACTERS)]
+)
+def test_a_long_text_is_cut_and_says_so(length: int, kept: int) -> None:
+    text = clean_text("x" * length)
+    assert text is not None
+    assert len(text) == kept
+    assert text.endswith("…") is (length > kept)
+
+
+@given(st.text(st.characters()), st.integers(1, 50))
+@settings(max_examples=200, deadline=None)
+def test_any_text_comes_out_clean_and_stays_so(text: str, limit: int) -> None:
+    clean = clean_text(text, limit)
+    assert clean is None or (0 < len(clean) <= limit and clean == clean.strip())
+    assert clean is None or clean.encode()
+    assert clean_text(clean, limit) == clean
+
+
+@pytest.mark.parametrize("field", ["name", "service_status", "request_id"])
+def test_labels_of_a_record_are_clean_and_short(field: str) -> None:
+    value = getattr(record(**{field: "\x1b[1m" + "é" * 1000}), field)
+    assert len(value) == 256
+    assert value.startswith("éé")
+
+
+def test_texts_of_an_error_are_clean() -> None:
+    error = MigrationErrorInfo(code="\x00c", message="m\nm", remedy="\u202er")
+    assert (error.code, error.message, error.remedy) == ("c", "m m", "r")
+
+
+# --- size -----------------------------------------------------------------------------------------------
+
+
+def size(progress: MigrationProgress) -> int:
+    return len(json.dumps(progress.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize("character", ["x", "é", "我", MOON, '"', "\\"])
+def test_the_largest_answer_fits_whatever_its_alphabet(character: str) -> None:
+    text = character * 3000
+    progress = record(
+        migration_id=text,
+        name=text,
+        service_status=text,
+        request_id=text,
+        phases=[phase(text, "failed", service_status=text, error=text)] * 64,
+        error=MigrationErrorInfo(code=text, message=text, remedy=text),
+        objects=ObjectSummary(
+            total=10**6, completed=0, slowest=(ObjectProgress(source=text, destination=text),) * 20
+        ),
+    )
+    assert MAX_RECORD_BYTES // 8 < size(progress) < MAX_RECORD_BYTES
+    assert progress.error is not None
+    assert str(progress.error.message).startswith(character * 10)
+    assert len(progress.phases) > 1
+
+
+def test_the_limits_are_the_promised_ones() -> None:
+    assert (MAX_RECORD_BYTES, MAX_MESSAGE_CHARACTERS) == (16_384, 2_000)
+
+
+def test_a_message_that_just_fits_is_not_cut() -> None:
+    message = "x" * MAX_MESSAGE_CHARACTERS
+    progress = record(error=MigrationErrorInfo(message=message, remedy=message))
+    assert progress.error is not None
+    assert (progress.error.message, progress.error.remedy) == (message, message)
+
+
+def test_cutting_leaves_states_numbers_and_what_was_reached() -> None:
+    progress = record(
+        state="failed",
+        percent=12,
+        lag_seconds=3,
+        checkpoint=NOW,
+        words_reached={"a"},
+        phases=[phase("full", "failed", error=MOON * 2000, done=7)] * 30,
+    )
+    assert size(progress) < MAX_RECORD_BYTES
+    assert (progress.state, progress.percent, progress.lag_seconds) == ("failed", 12, 3)
+    assert (progress.checkpoint, progress.words_reached) == (NOW, frozenset({"a"}))
+    assert {(item.name, item.state, item.done) for item in progress.phases} == {("full", "failed", 7)}
+
+
+long_texts = st.one_of(
+    st.text(max_size=30),
+    st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=3), st.integers(1, 3000)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=long_texts,
+    other=long_texts,
+    count=st.integers(),
+    phases=st.integers(0, 200),
+    slowest=st.integers(0, 50),
+)
+def test_no_answer_is_too_large_for_a_record(
+    text: str, other: str, count: int, phases: int, slowest: int
+) -> None:
+    progress = record(
+        name=text,
+        service_status=other,
+        phases=[phase(text, "running", service_status=other, error=text, done=count)] * phases,
+        error=MigrationErrorInfo(code=text, message=other, remedy=text),
+        objects=ObjectSummary(
+            total=1, completed=0, slowest=(ObjectProgress(source=text, destination=other),) * slowest
+        ),
+    )
+    assert size(progress) < MAX_RECORD_BYTES
+    assert MigrationProgress.model_validate(progress.model_dump(mode="json")) == progress
