@@ -149,8 +149,6 @@ def main() -> None:
     print(f"{'':<32}{'median':>8}{'lowest':>8}{'highest':>8}")
     for name, values in ratios.items():
         print(f"{name:<32}{statistics.median(values):>8.2f}{min(values):>8.2f}{max(values):>8.2f}")
-    print(
-    )
 
 
 if __name__ == "__main__":
