@@ -17,7 +17,6 @@ import random
 import secrets
 import socket
 import ssl
-import sys
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -523,6 +522,7 @@ def _prepare(verify: bool | str) -> ssl.SSLContext:
 
 def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     import aiohttp
+    from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
@@ -530,8 +530,8 @@ def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
             limit_per_host=20,
             # A poll a minute would find connections closed at aiohttp's 15 s.
             keepalive_timeout=90,
-            # Older Pythons wait for the last word of a TLS peer, which may never come.
-            enable_cleanup_closed=sys.version_info < (3, 12, 7),
+            # Some Pythons wait for the last word of a TLS peer, which may never come.
+            enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding", "User-Agent"),

@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_migration import links
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
@@ -34,6 +35,7 @@ from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.sensors.oms import OmsProjectSensor
 from airflow_provider_migration.simulator import Simulator
+from tests.sensors.conftest import TaskInstance
 
 Context = dict[str, Any]
 Play = Callable[..., Simulator]
@@ -300,6 +302,16 @@ class TestWhatIsTold:
         assert link.name == "Migration console"
         assert context["ti"].xcom[link.xcom_key] == "https://dts.console.aliyun.com/"
         assert [type(link) for link in dts().operator_extra_links] == [MigrationConsoleLink]
+
+    @pytest.mark.parametrize(("kept", "shown"), [("https://dts.console.aliyun.com/",) * 2, (None, "")])
+    def test_is_what_the_link_leads_to(
+        self, monkeypatch: pytest.MonkeyPatch, kept: str | None, shown: str
+    ) -> None:
+        asked: list[dict[str, Any]] = []
+        monkeypatch.setattr(links.XCom, "get_value", lambda **how: asked.append(how) or kept)
+        key = TaskInstance()
+        assert MigrationConsoleLink().get_link(dts(), ti_key=key) == shown
+        assert asked == [{"key": "migration_console_url", "ti_key": key}]
 
 
 class TestTime:
