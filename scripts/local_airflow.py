@@ -45,7 +45,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have made us ignore the first
         signal.signal(number, signal.default_int_handler)
-    port = arguments.port or (8080 if arguments.command == "ui" else _free_port())
+    port = arguments.port or (8080 if arguments.command == "ui" else free_port())
     if not _is_free(port):
         print(
             f"Port {port} is in use. Stop what listens there, or choose another with --port.", file=sys.stderr
@@ -53,8 +53,12 @@ def main() -> int:
         return 2
     home = ROOT / ".demo" / arguments.command
     try:
-        with _simulator(home) as simulator_url, _airflow(home, port, simulator_url) as api:
-            return _demo(api) if arguments.command == "demo" else _ui(api)
+        airflow = LocalAirflow(home, ROOT / "example_dags", port)
+        with _simulator(home / "simulator.log") as simulator_url:
+            print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
+            airflow.prepare(connections(simulator_url))
+            with airflow.standalone() as api:
+                return _demo(api) if arguments.command == "demo" else _ui(api)
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
         return 130 if arguments.command == "demo" else 0
@@ -72,9 +76,8 @@ def _demo(api: Api) -> int:
             raise RuntimeError(f"The run has not ended after {RUN_SECONDS} s.")
         time.sleep(1)
         state = api.get(f"/dags/{DAG_ID}/dagRuns/{run}")["state"]
-        tasks = api.get(f"/dags/{DAG_ID}/dagRuns/{run}/taskInstances")["task_instances"]
-        for task in sorted(tasks, key=lambda task: task["task_id"]):
-            record = api.xcom(run, task["task_id"], "migration_progress")
+        for task in sorted(api.tasks(DAG_ID, run), key=lambda task: task["task_id"]):
+            record = api.xcom(DAG_ID, run, task["task_id"], "migration_progress")
             if record is None:
                 continue
             line = f"{task['task_id']:<21}{task['state'] or '':<10} {_describe(record)}"
@@ -84,7 +87,7 @@ def _demo(api: Api) -> int:
     print(f"\nThe run ended: {state}. The final records, alike in both modes:\n", flush=True)
     alike = True
     for service in SERVICES:
-        finals = [api.xcom(run, f"{mode}.{service}", "return_value") for mode in MODES]
+        finals = [api.xcom(DAG_ID, run, f"{mode}.{service}", "return_value") for mode in MODES]
         if None in finals:
             raise RuntimeError(f"A sensor of {service} left no final record.")
         alike = alike and finals[0]["state"] == finals[1]["state"]
@@ -137,37 +140,124 @@ class Api:
         result: dict[str, Any] = answer.json()
         return result
 
-    def xcom(self, run: str, task: str, key: str) -> dict[str, Any] | None:
-        """Read an XCom value of the demonstration, None where there is none yet."""
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Read the task instances of a run."""
+        tasks: list[dict[str, Any]] = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+        return tasks
+
+    def xcom(self, dag: str, run: str, task: str, key: str) -> dict[str, Any] | None:
+        """Read an XCom value, None where there is none yet."""
         try:
-            value = self.get(f"/dags/{DAG_ID}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}")["value"]
+            value = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}")["value"]
         except requests.HTTPError:
             return None
         record: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
         return record
 
-    def is_ready(self) -> bool:
-        """Tell whether every component runs and the example DAGs are there."""
+    def is_ready(self, dags: int) -> bool:
+        """Tell whether every component is well and so many DAGs are known."""
         try:
             health = self.get("/monitor/health")
             self.log_in()
-            dags = self.get("/dags")["total_entries"]
+            known = self.get("/dags")["total_entries"]
         except (requests.RequestException, KeyError):
             return False
         parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-        return all(health[part]["status"] == "healthy" for part in parts) and dags >= len(
-            list((ROOT / "example_dags").glob("*.py"))
-        )
+        return all(health[part]["status"] == "healthy" for part in parts) and known >= dags
+
+
+class LocalAirflow:
+    """
+    An Airflow of its own, on sqlite, below one folder.
+
+    :param home: its folder, which is emptied first.
+    :param dags: folder of the DAG files.
+    :param port: where its API server listens; without it, any that is free.
+    :param settings: further settings, as environment variables.
+    """
+
+    def __init__(
+        self, home: Path, dags: Path, port: int | None = None, settings: dict[str, str] | None = None
+    ) -> None:
+        port = port or free_port()
+        self.home = home
+        self.dags = dags
+        self.api = Api(f"http://localhost:{port}")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.api.url}/execution/",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.api.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "NO_PROXY": "localhost,127.0.0.1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+            **(settings or {}),
+        }
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+
+    def prepare(self, connections: dict[str, dict[str, Any]]) -> None:
+        """Make the database and put connections into it."""
+        importable = {
+            conn_id: {**connection, "extra": json.dumps(connection["extra"])}
+            for conn_id, connection in connections.items()
+        }
+        (self.home / "connections.json").write_text(json.dumps(importable))
+        self._run("db", "migrate")
+        self._run("connections", "import", str(self.home / "connections.json"))
+
+    def _run(self, *arguments: str) -> None:
+        with (self.home / "airflow.log").open("a") as log:
+            done = subprocess.run(
+                [BIN / "airflow", *arguments], env=self.environment, stdout=log, stderr=log, check=False
+            )
+        if done.returncode:
+            raise RuntimeError(f"'airflow {' '.join(arguments[:2])}' failed.")
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Keep a command of Airflow running, with all that it starts."""
+        with (self.home / "airflow.log").open("a") as log:
+            # A session of its own, so that a signal reaches what it has started too, and only that.
+            process = subprocess.Popen(
+                [BIN / "airflow", *arguments],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+    @contextmanager
+    def standalone(self) -> Iterator[Api]:
+        """Keep every component running, and give the API once all are well and know the DAGs."""
+        dags, started = len(list(self.dags.glob("[!_]*.py"))), time.monotonic()
+        with self.running("standalone") as process:
+            while not self.api.is_ready(dags):
+                if process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                    raise RuntimeError("Airflow did not become ready.")
+                time.sleep(1)
+            yield self.api
 
 
 @contextmanager
-def _simulator(home: Path) -> Iterator[str]:
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+def _simulator(log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "airflow_provider_migration.simulator", "--port", "0"]
     with (
-        (home / "simulator.log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         try:
             line = process.stdout.readline() if process.stdout else ""
@@ -177,55 +267,6 @@ def _simulator(home: Path) -> Iterator[str]:
             yield line.split()[-1]
         finally:
             process.terminate()
-
-
-@contextmanager
-def _airflow(home: Path, port: int, simulator_url: str) -> Iterator[Api]:
-    url = f"http://localhost:{port}"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__PARALLELISM": "8",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
-        "NO_PROXY": "localhost,127.0.0.1",
-        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-    importable = {
-        conn_id: {**connection, "extra": json.dumps(connection["extra"])}
-        for conn_id, connection in connections(simulator_url).items()
-    }
-    (home / "connections.json").write_text(json.dumps(importable))
-    with (home / "airflow.log").open("w") as log:
-        print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
-        for arguments in (["db", "migrate"], ["connections", "import", str(home / "connections.json")]):
-            done = subprocess.run(
-                [BIN / "airflow", *arguments], env=environment, stdout=log, stderr=log, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"'airflow {' '.join(arguments[:2])}' failed.")
-        # A session of its own, so that a signal reaches every component and only these.
-        process = subprocess.Popen(
-            [BIN / "airflow", "standalone"], env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            api, started = Api(url), time.monotonic()
-            while not api.is_ready():
-                if process.poll() is not None or time.monotonic() - started > START_SECONDS:
-                    raise RuntimeError("Airflow did not become ready.")
-                time.sleep(1)
-            yield api
-        finally:
-            _stop(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -240,7 +281,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
