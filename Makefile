@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constra
 
 # The first Python that works and is new enough.
 PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python; do \
-	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # Without bytecode each process that imports Airflow takes seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
@@ -22,8 +22,8 @@ help: ## Show the commands
 demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
 	$(BIN)/python scripts/local_airflow.py demo
 
-ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 to click through
-	$(BIN)/python scripts/local_airflow.py ui
+ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 (or PORT=…) to click through
+	$(BIN)/python scripts/local_airflow.py ui $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.developed ## Run the tests
 	$(BIN)/python -m coverage erase
@@ -37,7 +37,7 @@ lint: $(VENV)/.developed ## Check format, lint and types
 bench: $(VENV)/.developed ## Measure what a poll costs
 	$(BIN)/python benchmarks/poll.py
 
-constraints: $(VENV)/.tools ## Pin anew what the package, its tests and Airflow $(AIRFLOW_VERSION) need
+constraints: $(VENV)/.tools ## Pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --output-file $(CONSTRAINTS)
@@ -46,7 +46,7 @@ clean: ## Remove what the other commands made
 	rm -rf $(VENV) .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(VENV)/.tools: $(CONSTRAINTS)
-	@test -n "$(PYTHON)" || { echo 'Python 3.11, 3.12 or 3.13 is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
 	@touch $@

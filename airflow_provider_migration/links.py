@@ -23,5 +23,7 @@ class MigrationConsoleLink(BaseOperatorLink):
         return CONSOLE_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or nothing before the first poll."""
-        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
+        """Return the address, or nothing before the first poll has succeeded."""
+        # Where the sensor has just run it knows; Airflow logs a value that is not there yet as an error.
+        url: str | None = getattr(operator, "console_url", None)
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "" if url is None else url

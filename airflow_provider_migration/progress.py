@@ -16,6 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -178,7 +180,7 @@ class MigrationProgress(_Record):
     name: Label = None
     state: MigrationState
     service_status: Label = None
-    percent: Percent = None
+    percent: Percent = Field(default=None, validate_default=True)
     phases: tuple[Phase, ...] = ()
     lag_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     checkpoint: datetime | None = None
@@ -188,6 +190,12 @@ class MigrationProgress(_Record):
     request_id: Label = None
     console_url: str | None = None
     words_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+
+    @field_validator("percent")
+    @classmethod
+    def _complete_at_the_end(cls, percent: float | None, info: ValidationInfo) -> float | None:
+        complete = info.data.get("state") in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        return 100.0 if complete else percent
 
     @model_validator(mode="wrap")
     @classmethod

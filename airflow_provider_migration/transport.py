@@ -142,6 +142,7 @@ class _Attempt:
         except (zlib.error, ValueError) as error:
             raise self.failed(str(error), response) from None
         hidden = self._hidden()
+        body = _plainly_spelt(body)
         for secret in hidden:
             body = body.replace(secret.encode(), b"***")
         headers = {name: _without(hidden, value) for name, value in response.headers.items()}
@@ -183,7 +184,7 @@ class _Attempt:
                 "a certificate authority of your own, name the file of that authority as verify in the "
                 "connection's extra."
             )
-        if isinstance(error, ValueError):
+        if isinstance(error, _BadAddressError) or type(error).__name__ in _BAD_ADDRESSES:
             return MigrationConfigurationError(
                 f"No request can be sent to {host} ({type(error).__name__}). Check host in the connection, "
                 "and the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: it must be an http one."
@@ -192,19 +193,39 @@ class _Attempt:
         return self.failed(f"{'no answer' if head is None else 'the answer is cut off'} ({why})", head)
 
 
+def _plainly_spelt(body: bytes) -> bytes:
+    """Return JSON with as few escapes as can be, so that a secret in it is found however it was spelt."""
+    if b"\\" not in body:
+        return body
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return body
+
+
 def _spellings(word: str) -> set[str]:
-    """Return a word as it may stand in an address or in JSON, whose writers escape more or less of it."""
-    spellings = {word, quote(word, safe="")}
-    for text in (json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]):
-        for_pages = "".join(f"\\u{ord(sign):04x}" if sign in "=&<>'" else sign for sign in text)
-        spellings |= {text, text.replace("/", "\\/"), for_pages}
-    return spellings
+    """Return a word as it may stand in an address, a header or plainly spelt JSON."""
+    return {word, quote(word, safe=""), json.dumps(word, ensure_ascii=False)[1:-1]}
 
 
 def _without(hidden: list[str], text: str) -> str:
     for secret in hidden:
         text = text.replace(secret, "***")
     return text
+
+
+class _BadAddressError(ValueError):
+    """An address that nothing can be sent to."""
+
+
+_BAD_ADDRESSES: Final = (
+    "InvalidURL",
+    "InvalidSchema",
+    "MissingSchema",
+    "InvalidProxyURL",
+    "LocationParseError",
+)
+"""What the HTTP libraries call such an error; they are loaded only where they are used."""
 
 
 class _TooLargeError(Exception):
@@ -280,6 +301,8 @@ def _retrying(world: Surroundings) -> dict[str, Any]:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, MigrationThrottledError):
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
+        elif state.attempt_number == 1:  # one line a call: what follows is the same trouble
+            log.info("Trying again in %.1f s. %s", state.upcoming_sleep, error)
 
     return {
         "retry": retry_if_exception(lambda error: isinstance(error, MigrationError) and error.passing),
@@ -576,7 +599,7 @@ def _proxy(url: str) -> str | None:
         return None
     address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
     if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
-        raise ValueError("aiohttp cannot use this proxy")
+        raise _BadAddressError
     return address
 
 

@@ -29,6 +29,9 @@ _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
 
 _T = TypeVar("_T")
 
+_POSITION_NOISE: Final = 2.0
+"""Seconds by which a position may seem to advance, because services round their lag."""
+
 _ENDED: Final = (
     MigrationState.SUCCEEDED,
     MigrationState.PARTIALLY_SUCCEEDED,
@@ -95,7 +98,7 @@ class History:
     :ivar polls: how often was asked.
     :ivar poll_errors: how many of the last polls failed one after the other.
     :ivar last_seen: a digest of what counts as movement.
-    :ivar last_lag: the lag of the last record, in seconds.
+    :ivar position: up to which time of the source changes were applied when it last moved, epoch seconds.
     :ivar moved_at: when it was last seen to move, epoch seconds.
     :ivar failed_since: since when the state is failed, epoch seconds.
     :ivar held_since: since when the target is held, epoch seconds.
@@ -105,7 +108,7 @@ class History:
     polls: int = 0
     poll_errors: int = 0
     last_seen: str | None = None
-    last_lag: float | None = None
+    position: float | None = None
     moved_at: float | None = None
     failed_since: float | None = None
     held_since: float | None = None
@@ -163,11 +166,14 @@ class Watch:
         failed = progress.state is MigrationState.FAILED
         before = self.history
         seen = _digest(_movement(progress))
-        moved = seen != before.last_seen or (
-            progress.lag_seconds is not None
-            and before.last_lag is not None
-            and progress.lag_seconds < before.last_lag
-        )
+        position = before.position
+        if progress.lag_seconds is not None:
+            applied = now - progress.lag_seconds
+            if position is None or applied > position + _POSITION_NOISE:
+                position = applied
+        # One that is in sync has nothing to move.
+        moved = seen != before.last_seen or position != before.position
+        moved = moved or progress.state is MigrationState.CAUGHT_UP
         self.has_changed = self.progress is None or _content(self.progress) != _content(progress)
         self.progress = progress
         self.history = replace(
@@ -175,7 +181,7 @@ class Watch:
             polls=before.polls + 1,
             poll_errors=0,
             last_seen=seen,
-            last_lag=progress.lag_seconds,
+            position=position,
             moved_at=now if moved else _since(before.moved_at, now),
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
@@ -227,7 +233,11 @@ class Watch:
             told = _digest([type(error).__name__, getattr(error, "code", None)])
             line = f"Poll {self.history.polls} failed: {error}"
         elif self.progress is not None:
-            told, line = _digest(_headline(self.progress)), describe(self.progress)
+            is_holding = self.history.held_since is not None and self.wishes.hold_for > 0
+            told = _digest([*_headline(self.progress), is_holding])
+            line = describe(self.progress)
+            if is_holding:
+                line += f"; the target must hold for {self.wishes.hold_for:g} s"
         else:
             return None
         if told == self.history.last_told:
@@ -284,7 +294,7 @@ def describe(progress: MigrationProgress) -> str:
     line = " ".join(parts)
     if progress.error:
         line += "".join(
-            f"; {label}{text}"
+            f"; {label}{text.rstrip('. ')}"
             for label, text in (
                 ("", progress.error.message or progress.error.code),
                 ("what to do: ", progress.error.remedy),
@@ -314,7 +324,7 @@ def _content(progress: MigrationProgress) -> dict[str, Any]:
 
 
 def _movement(progress: MigrationProgress) -> dict[str, Any]:
-    # The lag of a stuck migration grows by itself, so only a shrinking one counts as movement.
+    # The lag of a stuck migration grows by itself: its position tells whether it moves.
     return progress.model_dump(
         mode="json", exclude={"observed_at", "request_id", "lag_seconds", "console_url", "name"}
     )

@@ -17,10 +17,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import requests
 
 from airflow_provider_migration.simulator import connections
@@ -41,14 +42,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("demo", "ui"))
-    parser.add_argument("--port", type=int, help="port of the UI (ui: 8080, demo: any that is free)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        choices=range(1, 65536),
+        metavar="PORT",
+        help="port of the UI (ui: 8080, demo: any that is free)",
+    )
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have made us ignore the first
         signal.signal(number, signal.default_int_handler)
     port = arguments.port or (8080 if arguments.command == "ui" else free_port())
     if not _is_free(port):
         print(
-            f"Port {port} is in use. Stop what listens there, or choose another with --port.", file=sys.stderr
+            f"Port {port} is in use. Stop what listens there, or choose another: make ui PORT=8090",
+            file=sys.stderr,
         )
         return 2
     home = ROOT / ".demo" / arguments.command
@@ -62,14 +70,14 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
         return 130 if arguments.command == "demo" else 0
-    except RuntimeError as error:
+    except (RuntimeError, requests.RequestException) as error:
         print(f"{error} The logs are in {home.relative_to(ROOT)}.", file=sys.stderr)
         return 1
 
 
 def _demo(api: Api) -> int:
     run = api.post(f"/dags/{DAG_ID}/dagRuns", {"logical_date": None})["dag_run_id"]
-    print(f"Started {DAG_ID}. Each line below was read from XCom while its task was waiting:\n", flush=True)
+    print(f"Started {DAG_ID}. Below, each task's state and its record in XCom, as they change:\n", flush=True)
     started, shown, state = time.monotonic(), {}, "queued"
     while state in ("queued", "running"):
         if time.monotonic() - started > RUN_SECONDS:
@@ -84,7 +92,7 @@ def _demo(api: Api) -> int:
             if shown.get(task["task_id"]) != line:
                 shown[task["task_id"]] = line
                 print(f"{time.monotonic() - started:4.0f} s  {line}", flush=True)
-    print(f"\nThe run ended: {state}. The final records, alike in both modes:\n", flush=True)
+    print(f"\nThe run ended: {state}. The final records:\n", flush=True)
     alike = True
     for service in SERVICES:
         finals = [api.xcom(DAG_ID, run, f"{mode}.{service}", "return_value") for mode in MODES]
@@ -193,12 +201,14 @@ class LocalAirflow:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.api.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",  # without a login it must not be seen from elsewhere
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__BASE_URL": self.api.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "NO_PROXY": "localhost,127.0.0.1",
+            "no_proxy": "localhost,127.0.0.1",
             "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
             **(settings or {}),
         }
@@ -227,7 +237,7 @@ class LocalAirflow:
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Keep a command of Airflow running, with all that it starts."""
         with (self.home / "airflow.log").open("a") as log:
-            # A session of its own, so that a signal reaches what it has started too, and only that.
+            # A session of its own, by which all that it starts is known.
             process = subprocess.Popen(
                 [BIN / "airflow", *arguments],
                 env=self.environment,
@@ -270,15 +280,24 @@ def _simulator(log: Path) -> Iterator[str]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
+    """End a command and all that it has started: Airflow gives each task a process group of its own."""
+    everyone = _session_of(process)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for member in everyone:
+            with suppress(psutil.NoSuchProcess):
+                end(member)
+        psutil.wait_procs(everyone, timeout=15)
+        everyone = _session_of(process)
+    process.wait(15)
+
+
+def _session_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    members = []
+    for candidate in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(candidate.pid) == process.pid and candidate.status() != psutil.STATUS_ZOMBIE:
+                members.append(candidate)
+    return members
 
 
 def free_port() -> int:

@@ -279,7 +279,7 @@ def test_each_answer_becomes_an_error_that_says_what_was_asked_what_came_and_wha
     message = str(caught.value)
     assert message.startswith(f"GetMigrationProgress at 127.0.0.1:{server.port}: ")
     assert says in message
-    assert re.search(r"\. (Check|Give|Raise|It is asked again)", message)
+    assert re.search(r"\. (Check|Give|Raise|If this stays)", message)
     assert SECRET not in every_text_of(caught.value)
     assert caught.value.__context__ is None or isinstance(caught.value.__context__, (zlib.error, ValueError))
 
@@ -374,10 +374,20 @@ def test_an_answer_of_16_mib_is_read(carry: Driver, serve: Callable[..., Server]
 def test_an_answer_that_is_slow_but_whole_in_time_is_read(
     carry: Driver, serve: Callable[..., Server]
 ) -> None:
-    whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    whole = b'HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{"success":true}'
     pieces = (whole[:10], whole[10:30], whole[30:])
 
-    assert carry(ask_oms(serve(Reply(pieces, 0.2)).url), QUICK).success is None
+    assert carry(ask_oms(serve(Reply(pieces, 0.2)).url), QUICK).success is True
+
+
+def test_an_answer_with_headers_that_contradict_each_other_is_asked_for_again(
+    carry: Driver, serve: Callable[..., Server]
+) -> None:
+    garbled = Reply((b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}}",))
+    server = serve(garbled, FINE)
+
+    assert carry(ask_oms(server.url)).success is True
+    assert len(server.asked) == 2
 
 
 def test_a_token_of_many_kilobytes_fits_into_a_header(carry: Driver, serve: Callable[..., Server]) -> None:
@@ -515,16 +525,20 @@ def test_without_a_hint_the_wait_doubles_with_half_of_it_left_to_chance(
     assert world.slept == pytest.approx(slept, rel=1e-3)
 
 
-def test_only_a_throttling_is_worth_a_line_in_the_log(
+def test_each_throttling_is_worth_a_line_in_the_log_and_other_trouble_one_a_call(
     carry: Driver, serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve(http(503), http(429, headers={"retry-after": "7"}), FINE)
+    throttled = http(429, headers={"retry-after": "7"})
+    server = serve(http(503), http(503), throttled, throttled, FINE)
 
     with caplog.at_level(logging.DEBUG, "airflow_provider_migration"):
         carry(ask_oms(server.url))
 
-    (record,) = caplog.records
-    assert record.getMessage().startswith("Throttled; trying again in 7.5 s. GetMigrationProgress at ")
+    assert [record.getMessage().partition(" GetMigrationProgress at ")[0] for record in caplog.records] == [
+        "Trying again in 0.8 s.",
+        "Throttled; trying again in 7.5 s.",
+        "Throttled; trying again in 7.5 s.",
+    ]
 
 
 # --- secrets -------------------------------------------------------------------------------------------
@@ -585,6 +599,19 @@ def test_the_answers_that_a_read_function_sees_hold_no_secret(
     body = json.dumps({"success": True, "message": f"hello {SECRET}"}, ensure_ascii=False).encode()
 
     assert carry(ask_oms(serve(http(body=body)).url)).message == "hello ***"
+
+
+def test_a_secret_is_found_however_json_spells_it(carry: Driver, serve: Callable[..., Server]) -> None:
+    spelt = "".join(f"\\u{ord(sign):04x}" for sign in SECRET)
+    server = serve(
+        http(body=f'{{"success": true, "message": "{spelt}"}}'.encode()),
+        http(body=f'{{"success": false, "code": "PARAM_ERROR {spelt}", "requestId": "{spelt}"}}'.encode()),
+    )
+
+    assert carry(ask_oms(server.url)).message == "***"
+    with pytest.raises(MigrationError) as caught:
+        carry(ask_oms(server.url))
+    assert SECRET not in json.dumps(caught.value.to_json(), ensure_ascii=False)
 
 
 # --- what is never done --------------------------------------------------------------------------------

@@ -247,7 +247,9 @@ def phases(percent: float) -> MigrationProgress:
         ([(0, phases(1)), (59, phases(2)), (118, phases(2)), (119, phases(2))], ["wait"] * 3 + ["fail"]),
         ([(0, record(lag_seconds=5)), (60, record(lag_seconds=65))], ["wait", "fail"]),
         ([(0, record(lag_seconds=500)), (60, record(lag_seconds=499))], ["wait", "wait"]),
-        ([(0, record()), (60, record(lag_seconds=5))], ["wait", "fail"]),
+        ([(0, record(lag_seconds=500)), (60, record(lag_seconds=500))], ["wait", "wait"]),
+        ([(0, record(lag_seconds=500)), (60, record(lag_seconds=559))], ["wait", "fail"]),
+        ([(0, record()), (60, record(lag_seconds=5))], ["wait", "wait"]),
         ([(0, record(checkpoint=NOW)), (60, record(checkpoint=NOW.replace(hour=4)))], ["wait", "wait"]),
         ([(0, record(request_id="1")), (60, record(request_id="2"))], ["wait", "fail"]),
         ([(0, record()), (60, record(observed_at=NOW.replace(hour=4)))], ["wait", "fail"]),
@@ -259,6 +261,13 @@ def phases(percent: float) -> MigrationProgress:
 )
 def test_stall_timeout_fails_when_nothing_moves(polls: Any, expected: list[str]) -> None:
     assert outcomes(watch(stall_timeout=60), *polls) == expected
+
+
+@pytest.mark.parametrize("lag", [None, 0.0, 30.0])
+def test_a_migration_that_is_in_sync_does_not_stall(lag: float | None) -> None:
+    in_sync = record("caught_up", lag_seconds=lag)
+    polls = [(seconds, in_sync) for seconds in (0, 60, 600)]
+    assert outcomes(watch(targets=("succeeded",), stall_timeout=60), *polls) == ["wait"] * 3
 
 
 def test_a_stall_says_for_how_long() -> None:

@@ -27,13 +27,8 @@ def read_account(
     :param endpoint_of: the host of the service in a region.
     """
     region = reader.region(region)
-    endpoint = reader.endpoint()
-    if endpoint is None:
-        if region is None:
-            raise reader.error("neither region nor host is given: write region in extra, such as cn-hangzhou")
-        endpoint = f"https://{endpoint_of(region)}"
     return AlibabaAccount(
-        endpoint=endpoint,
+        endpoint=reader.endpoint_in(region, endpoint_of, "cn-hangzhou"),
         region=region,
         signer=AlibabaSigner(
             reader.login("AccessKey ID", "access_key_id"),

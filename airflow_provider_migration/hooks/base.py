@@ -132,6 +132,18 @@ class ConnectionReader:
             return None
         return self.url("host", host, scheme=scheme, port=self._connection.port or None)
 
+    def endpoint_in(self, region: str | None, host_of: Callable[[str], str], example: str) -> str:
+        """
+        Return the endpoint as the connection has it, or else that of the region.
+
+        :param host_of: the service's host in a region.
+        :param example: a region id, for the message.
+        """
+        endpoint = self.endpoint()
+        if endpoint is None and region is None:
+            raise self.error(f"neither region nor host is given: write region in extra, such as {example}")
+        return endpoint or f"https://{host_of(str(region))}"
+
     def url(self, field: str, value: str, *, scheme: str = "https", port: int | None = None) -> str:
         """Return an address as scheme, host, port and path, and refuse what is none."""
         problem = self.error(

@@ -51,14 +51,10 @@ class DrsHook(MigrationHook[DrsApi]):
 
     def _connect(self, reader: ConnectionReader) -> DrsApi:
         region = reader.region(self._region)
-        endpoint = reader.endpoint()
-        if endpoint is None:
-            if region is None:
-                raise reader.error(
-                    "neither region nor host is given: write region in extra, such as cn-north-4"
-                )
-            endpoint = f"https://{endpoint_of(region)}"
-        project_id = reader.credential(self._project_id, "project_id", field="project_id")
+        endpoint = reader.endpoint_in(region, endpoint_of, "cn-north-4")
+        project_id = reader.credential(
+            self._project_id or reader.extra("project_id"), field="project_id in extra"
+        )
         signer = self._signer(reader, region, project_id)
         return DrsApi(endpoint=endpoint, project_id=project_id, region=region, signer=signer)
 
@@ -74,7 +70,7 @@ class DrsHook(MigrationHook[DrsApi]):
             user=reader.login("IAM user name", is_key=False),
             password=reader.password("IAM password", is_key=False),
             domain_name=reader.credential(
-                None, "domain_name", field="domain_name (the account of the IAM user)", is_key=False
+                reader.extra("domain_name"), field="domain_name in extra (the user's account)", is_key=False
             ),
             scope={"name": region} if region else {"id": project_id},
         )

@@ -102,7 +102,7 @@ class MigrationSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self._watch: Watch | None = None
         self._started_at: float | None = None
-        self._has_link = False
+        self.console_url: str | None = None
         self._check("on_paused", on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
         self._check("on_unknown", on_unknown in ("wait", "fail"), "'wait' or 'fail'")
         for name in ("max_lag", "failure_grace", "hold_for"):
@@ -143,8 +143,11 @@ class MigrationSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait as the mode says, and return the record with which the target was reached."""
-        self._watch, self._started_at, self._has_link = None, time.time(), False
-        return super().execute(context)
+        self._watch, self._started_at, self.console_url = None, time.time(), ""
+        try:
+            return super().execute(context)
+        finally:
+            self.hook.close()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
@@ -184,7 +187,7 @@ class MigrationSensor(BaseSensorOperator):
             )
         record: dict[str, Any] | None = event["progress"]
         if record:
-            self._push(context, PROGRESS_KEY, record)
+            self._show(context, record)
         try:
             self._is_waiting(
                 Verdict(Outcome(event["outcome"]), event["reason"]),
@@ -242,7 +245,10 @@ class MigrationSensor(BaseSensorOperator):
     def _targets(self) -> tuple[str, ...]:
         from airflow_provider_migration.exceptions import MigrationConfigurationError
 
-        given = (self.target_status,) if isinstance(self.target_status, str) else tuple(self.target_status)
+        given = [self.target_status] if isinstance(self.target_status, str) else self.target_status
+        self._check(
+            "target_status", isinstance(given, (list, tuple, set, frozenset)), "a word or a list of words"
+        )
         targets = tuple(str(target).strip() for target in given)
         possible = self.hook.targets(**self._ids())
         impossible = [target for target in targets if target.lower() not in possible]
@@ -298,10 +304,7 @@ class MigrationSensor(BaseSensorOperator):
         record = watch.progress.model_dump(mode="json") if watch.progress else None
         # Airflow wipes a rescheduled task's XCom at each poll.
         if record and (watch.has_changed or self.reschedule):
-            self._push(context, PROGRESS_KEY, record)
-        if record and not self._has_link:
-            self._push(context, CONSOLE_URL_KEY, record["console_url"])
-            self._has_link = True
+            self._show(context, record)
         store = None if self.deferrable else context.get("task_state_store")
         try:
             if store is not None and record and watch.has_changed:
@@ -311,6 +314,12 @@ class MigrationSensor(BaseSensorOperator):
                 store.set(WATCH_KEY, {"try_number": context["ti"].try_number, "history": memory})
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
+
+    def _show(self, context: Context, record: dict[str, Any]) -> None:
+        self._push(context, PROGRESS_KEY, record)
+        if self.console_url != record["console_url"]:
+            self.console_url = record["console_url"]
+            self._push(context, CONSOLE_URL_KEY, self.console_url)
 
     def _push(self, context: Context, key: str, value: Any) -> None:
         try:

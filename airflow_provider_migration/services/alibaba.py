@@ -15,6 +15,7 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
+    MigrationResponseError,
     MigrationServiceError,
     MigrationThrottledError,
 )
@@ -23,6 +24,7 @@ from airflow_provider_migration.services.wire import (
     api_error,
     error_by_code,
     error_by_status,
+    has_field,
     json_object,
     utc_now,
 )
@@ -59,27 +61,31 @@ class _Envelope(WireModel):
     error_message: str | None = None
 
 
-def rpc_object(request: Request, response: Response) -> dict[str, Any]:
+def rpc_object(request: Request, response: Response, *, payload: str) -> dict[str, Any]:
     """
     Return the answer of an RPC call.
 
     An ``ErrorCode`` beside ``Success: true`` is no failure: DataWorks' own sample has one. Where HTTP says
     200, the ``HttpStatusCode`` in the body tells what kind of refusal it is.
 
+    :param payload: the field for whose sake the call is made; without it only ``Success: true`` makes an
+        answer.
     :raises MigrationApiError: if the call was refused, whatever the HTTP status.
     """
     data = json_object(request, response)
     envelope = _Envelope.model_validate(data)
     by_status = error_by_status(response.status)
     by_body = error_by_status(envelope.http_status_code or response.status)
-    if not by_status and (envelope.success or (envelope.success is None and not by_body)):
+    answers = has_field(data, payload) and not by_body
+    if not by_status and (envelope.success or (envelope.success is None and answers)):
         return data
     code = envelope.code or envelope.err_code or envelope.error_code
+    otherwise = MigrationServiceError if code or envelope.success is False else MigrationResponseError
     raise api_error(
-        error_by_code(ERRORS, code) or by_status or by_body or MigrationServiceError,
+        error_by_code(ERRORS, code) or by_status or by_body or otherwise,
         request,
         response,
-        envelope.message or envelope.err_message or envelope.error_message,
+        envelope.message or envelope.err_message or envelope.error_message or f"no {payload} in the answer",
         code=code,
         request_id=envelope.request_id,
     )

@@ -121,11 +121,11 @@ class MigrationSummary(WireModel):
 
 
 def _read_process(request: Request, response: Response) -> MigrationProcess:
-    return MigrationProcess.model_validate(rpc_object(request, response))
+    return MigrationProcess.model_validate(rpc_object(request, response, payload="Data"))
 
 
 def _read_summary(request: Request, response: Response) -> MigrationSummary:
-    return MigrationSummary.model_validate(rpc_object(request, response))
+    return MigrationSummary.model_validate(rpc_object(request, response, payload="Data"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +172,7 @@ class DataWorksApi(AlibabaApi):
             name=package.name,
             state=state,
             service_status=package.status,
-            percent=100 if state is MigrationState.SUCCEEDED else _percent(phases),
+            percent=_percent(phases),
             phases=phases[:_MAX_STEPS],
             error=_error(package.status, phases) if state in _ENDED_BADLY else None,
             observed_at=self.clock(),
@@ -195,7 +195,7 @@ class DataWorksApi(AlibabaApi):
 
 
 def endpoint_of(region: str) -> str:
-    """Return the host of DataWorks in a region, as the official SDK has it."""
+    """Return the host of DataWorks in a region, as the official SDK has it for those that are public."""
     if region in _CENTRAL_REGIONS:
         return "dataworks.aliyuncs.com"
     return f"dataworks.{region}.aliyuncs.com"

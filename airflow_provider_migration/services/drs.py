@@ -250,17 +250,21 @@ class ObjectListing:
         return new
 
 
-def check_object_types(object_types: Iterable[object]) -> None:
+def check_object_types(object_types: object) -> tuple[str, ...]:
     """
-    Refuse what is no object type.
+    Return object types, each once; one alone may be given as a text.
 
-    :raises MigrationConfigurationError: naming it and those that DRS knows.
+    :raises MigrationConfigurationError: naming what DRS does not know, and what it knows.
     """
-    for object_type in object_types:
+    given = (object_types,) if isinstance(object_types, str) else object_types
+    types = tuple(dict.fromkeys(given)) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    for object_type in types:
         if object_type not in OBJECT_TYPES:
             raise MigrationConfigurationError(
-                f"object type {object_type!r} is not known to DRS; these are: {', '.join(OBJECT_TYPES)}."
+                f"object_types: {object_type!r} is not known to DRS; give a list of some of these: "
+                f"{', '.join(OBJECT_TYPES)}."
             )
+    return types
 
 
 def endpoint_of(region: str) -> str:
@@ -354,7 +358,7 @@ class DrsApi:
     ) -> Conversation[ProgressDataPage]:
         """Ask for the page of objects at which a listing stands."""
         check_object_types((object_type,))
-        if language is not None and language.lower() not in LANGUAGES:
+        if language is not None and str(language).lower() not in LANGUAGES:
             raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
         query = encode_query([("limit", str(listing.limit)), ("offset", str(listing.offset))])
         job = quote(require("job_id", job_id), safe="")
@@ -413,9 +417,7 @@ class DrsApi:
         :param object_types: whose objects to count.
         :param job_status: whether to ask for the status.
         """
-        types = (object_types,) if isinstance(object_types, str) else tuple(object_types)
-        check_object_types(types)
-        types = tuple(dict.fromkeys(types))
+        types = check_object_types(object_types)
         if not types and not job_status:
             raise MigrationConfigurationError(
                 "object_types is empty: without job_status there is nothing to ask."
@@ -512,9 +514,7 @@ def _progress_of_job(
     return MigrationProgress(
         state=state,
         service_status=job.transfer_status,
-        percent=100
-        if state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
-        else bulk_percent(phases),
+        percent=bulk_percent(phases),
         phases=phases,
         lag_seconds=lag,
         error=_error(job) if state is MigrationState.FAILED else None,
@@ -525,21 +525,29 @@ def _progress_of_job(
 
 
 def _is_bulk_done(job: JobProgress, word: str, known: list[_Objects]) -> bool:
+    """Tell whether existing data is known to be copied: something says so, and nothing says otherwise."""
     if word in ("FULL_TRANSFER_COMPLETE", _INCREMENTAL, "INCRE_TRANSFER_FAILED"):
         return True
     if word in _FULL or word == "FULL_TRANSFER_FAILED":
         return False
-    parts = [
-        part for part in (job.progress_map.struct, job.progress_map.data, job.progress_map.index) if part
-    ]
-    tables = [item for item in known if item.name == "table"]
-    contradicted = job.progress is not None and 0 < job.progress < 100
-    return (
-        job.progress == 100
-        or (job.progress_map.data is not None and all(part.completed == 100 for part in parts))
-        or (bool(tables) and all(item.is_done for item in known))
-        or (job.has_incremental and job.delay is not None and not contradicted)
+    parts = (job.progress_map.struct, job.progress_map.data, job.progress_map.index)
+    percents = [part.completed for part in parts if part and part.completed is not None]
+    # DRS moves triggers and events only while a job is being ended.
+    lists = [item for item in known if item.name not in ("trigger", "event")]
+    data = job.progress_map.data
+    denied = (
+        (job.progress is not None and 0 < job.progress < 100)
+        or any(percent < 100 for percent in percents)
+        or not all(item.is_done for item in lists)
     )
+    affirmed = (
+        job.progress == 100
+        or (data is not None and data.completed == 100)
+        or any(item.name == "table" for item in lists)
+        # Without a bulk phase there is nothing to copy once the increment has begun.
+        or ((job.task_mode or "").upper() == "INCR_TRANS" and job.delay is not None)
+    )
+    return affirmed and not denied
 
 
 def _state(job: JobProgress, word: str, bulk_done: bool, max_lag: float) -> MigrationState:
@@ -559,9 +567,11 @@ def _phases(
         struct = job.progress_map.struct
         if struct and struct.completed is not None:
             done = bulk_done or struct.completed == 100
+            # Structure is copied while the job still says that it starts.
+            is_moving = state is MigrationState.PENDING and 0 < struct.completed < 100
             yield Phase(
                 name="structure",
-                state=MigrationState.SUCCEEDED if done else state,
+                state=MigrationState.SUCCEEDED if done else MigrationState.RUNNING if is_moving else state,
                 percent=100 if done else struct.completed,
             )
         percent = 0.0 if state is MigrationState.PENDING and job.progress is None else job.progress

@@ -183,7 +183,7 @@ class MigrationJob(WireModel):
 
 
 def _read(request: Request, response: Response) -> MigrationJob:
-    return MigrationJob.model_validate(rpc_object(request, response))
+    return MigrationJob.model_validate(rpc_object(request, response, payload="MigrationJobStatus"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,9 +229,7 @@ class DtsApi(AlibabaApi):
             name=job.migration_job_name,
             state=state,
             service_status=status,
-            percent=100
-            if state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
-            else bulk_percent(phases),
+            percent=bulk_percent(phases),
             phases=phases,
             lag_seconds=incremental.delay if (incremental.delay or 0) >= 0 else None,
             checkpoint=instant(incremental.checkpoint, now),

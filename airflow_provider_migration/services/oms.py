@@ -20,6 +20,7 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
+    MigrationResponseError,
     MigrationServiceError,
 )
 from airflow_provider_migration.progress import (
@@ -144,15 +145,17 @@ class ProjectProgressResult(WireModel):
 def _read(request: Request, response: Response) -> ProjectProgressResult:
     result = ProjectProgressResult.model_validate(json_object(request, response))
     by_status = error_by_status(response.status)
-    if not by_status and result.success is not False:
+    if not by_status and (result.success or (result.success is None and result.data is not None)):
         return result
     detail = result.error_detail or ErrorDetail()
     code = result.code or detail.code
+    said = "; ".join(filter(None, (result.message or detail.message, result.advice or detail.proposal)))
+    otherwise = MigrationServiceError if code or result.success is False else MigrationResponseError
     raise api_error(
-        error_by_code(ERRORS, code) or by_status or MigrationServiceError,
+        error_by_code(ERRORS, code) or by_status or otherwise,
         request,
         response,
-        "; ".join(filter(None, (result.message or detail.message, result.advice or detail.proposal))),
+        said or "no data in the answer",
         code=code,
         request_id=result.request_id,
     )
@@ -198,7 +201,7 @@ class OmsApi:
         phases = tuple(_phases(project, rank, state))
         if (
             state is MigrationState.RUNNING
-            and project.enable_incr_sync
+            and _is_enabled(project.enable_incr_sync, rank >= _FORWARD_RANK)
             and rank >= _FORWARD_RANK
             and project.is_bulk_done
             and lag is not None
@@ -214,9 +217,7 @@ class OmsApi:
             migration_id=require("project_id", project_id),
             state=state,
             service_status=project.status,
-            percent=100
-            if state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
-            else bulk_percent(phases),
+            percent=bulk_percent(phases),
             phases=phases,
             lag_seconds=lag,
             checkpoint=checkpoint,
@@ -231,18 +232,23 @@ class OmsApi:
 def _checkpoint(project: ProjectProgress, rank: int, now: datetime) -> datetime | None:
     # Once the project runs backwards the forward checkpoint stands still for good.
     if rank >= _REVERSE_RANK:
-        return (
-            instant(project.reverse_incr_sync_checkpoint, now) if project.enable_reverse_incr_sync else None
-        )
-    if rank >= _FORWARD_RANK and project.enable_incr_sync:
-        return instant(project.incr_sync_checkpoint, now)
-    return None
+        is_enabled, checkpoint = project.enable_reverse_incr_sync, project.reverse_incr_sync_checkpoint
+    elif rank >= _FORWARD_RANK:
+        is_enabled, checkpoint = project.enable_incr_sync, project.incr_sync_checkpoint
+    else:
+        return None
+    return instant(checkpoint, now) if _is_enabled(is_enabled, True) else None
+
+
+def _is_enabled(flag: bool | None, is_evident: bool) -> bool:
+    """Return what OMS says of a phase, or what is evident where it says nothing."""
+    return is_evident if flag is None else flag
 
 
 def _phases(project: ProjectProgress, rank: int, state: MigrationState) -> Iterable[Phase]:
     step = (project.current_step or "").strip() or None
     current = STEPS[rank][0] if rank >= 0 else None
-    enabled = [
+    phases = [
         ("precheck", True, None),
         ("structure", project.enable_struct_migration, project.struct_migration_progress),
         ("full", project.enable_full_migration, project.full_migration_progress),
@@ -250,10 +256,10 @@ def _phases(project: ProjectProgress, rank: int, state: MigrationState) -> Itera
         ("reverse_incremental", project.enable_reverse_incr_sync, None),
     ]
     names = [name for name, _ in STEPS]
-    for name, is_enabled, percent in enabled:
-        if is_enabled is False or (is_enabled is None and percent is None):
-            continue
+    for name, flag, percent in phases:
         here = name == current
+        if not _is_enabled(flag, here or percent is not None):
+            continue
         if name in BULK_PHASES:
             phase_state = _bulk_state(percent, here, state)
         elif state is MigrationState.SUCCEEDED or rank > max(

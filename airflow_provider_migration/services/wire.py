@@ -40,6 +40,11 @@ def _plain(key: object) -> str:
     return str(key).replace("_", "").lower()
 
 
+def has_field(data: Mapping[str, Any], name: str) -> bool:
+    """Tell whether an answer has a field, whatever the case of its name."""
+    return any(_plain(key) == _plain(name) for key in data)
+
+
 def _no_boolean(value: object) -> object:
     # To Python false is 0, and 0 is a lag to be glad of.
     if isinstance(value, bool):
@@ -154,7 +159,8 @@ def instant(value: float | None, now: datetime) -> datetime | None:
 
 _REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
     MigrationAuthenticationError: (
-        "Check login, password and security token of the connection, and this machine's clock."
+        "Check login and password of the connection, where requests are signed also its security token and "
+        "this machine's clock."
     ),
     MigrationPermissionError: "Give the account of the connection the right to make this call.",
     MigrationNotFoundError: (
@@ -163,7 +169,7 @@ _REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
     MigrationRequestError: "Check the arguments and the connection.",
     MigrationThrottledError: "Raise poke_interval, or watch fewer migrations with this account.",
     MigrationServiceError: (
-        "It is asked again by itself; if this stays, check host and network, and the service's status page."
+        "If this stays, check host, port and scheme in the connection, the network, and the service's status."
     ),
     MigrationResponseError: (
         "Check host in the connection: a proxy, a login page or another service may have answered."
@@ -191,7 +197,7 @@ def api_error(
     if code:
         came_back.append(str(clean_text(code, 128)))
     if error is not MigrationAuthenticationError and text:
-        came_back.append(str(clean_text(text, 500)))
+        came_back.append(str(clean_text(text, 500)).rstrip(". "))
     if request_id:
         came_back.append(f"request id {clean_text(request_id, 128)}")
     return error(
@@ -259,7 +265,9 @@ def require(argument: str, value: object) -> str:
 
     :raises MigrationConfigurationError: if it is empty, too long, or holds what no id holds.
     """
-    text = "" if value is None or isinstance(value, bool) else str(value).strip()
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+        raise MigrationConfigurationError(f"{argument} must be a text, not {type(value).__name__}.")
+    text = "" if value is None else str(value).strip()
     if not text:
         raise MigrationConfigurationError(f"{argument} is empty: give the id that the service shows.")
     if len(text) > 256 or not text.isprintable():

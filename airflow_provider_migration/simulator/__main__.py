@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
-from airflow_provider_migration.simulator.identity import connections
+from airflow_provider_migration.simulator.identity import base_url, connections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "env":
         if not options.port:
             parser.error("env needs the port that the simulator listens on; give it with --port")
-        for conn_id, connection in connections(f"http://{options.host}:{options.port}").items():
+        for conn_id, connection in connections(base_url(options.host, options.port)).items():
             print(f"export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}")
         return 0
 

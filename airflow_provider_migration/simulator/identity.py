@@ -21,6 +21,11 @@ HUAWEI_PROJECT = "5237e10fe9aa4ad5b16b6a5245248314"
 """The DRS project of the built-in scenario; IAM knows it by :data:`HUAWEI_REGION` too."""
 
 
+def base_url(host: str, port: int) -> str:
+    """Return the address of a simulator; an IPv6 address is put into brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def connections(url: str) -> dict[str, dict[str, Any]]:
     """
     Return the four default Airflow connections to a simulator, by connection id.

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from airflow_provider_migration.simulator.alibaba import Alibaba
 from airflow_provider_migration.simulator.faults import Faults
 from airflow_provider_migration.simulator.huawei import Huawei
-from airflow_provider_migration.simulator.identity import connections
+from airflow_provider_migration.simulator.identity import base_url, connections
 from airflow_provider_migration.simulator.oms import Oms
 from airflow_provider_migration.simulator.playback import Playback
 from airflow_provider_migration.simulator.scenario import Fault, Scenario
@@ -116,8 +116,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """The base URL, such as ``http://127.0.0.1:8100``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return base_url(self.host, self.port)
 
     @property
     def requests(self) -> list[RequestRecord]:

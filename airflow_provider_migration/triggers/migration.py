@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
-from airflow_provider_migration.keys import PROGRESS_KEY
+from airflow_provider_migration.keys import CONSOLE_URL_KEY, PROGRESS_KEY
 from airflow_provider_migration.verdict import Outcome, Verdict, Watch
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class MigrationTrigger(BaseTrigger):
         self.ids = ids
         self.watch = watch
         self.task_key = task_key
+        self._has_link = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the trigger is made of again, in plain JSON."""
@@ -99,7 +100,10 @@ class MigrationTrigger(BaseTrigger):
         else:
             verdict = watch.observe(progress, time.time())
             if watch.has_changed:
-                await self._publish(progress.model_dump(mode="json"))
+                await self._publish(PROGRESS_KEY, progress.model_dump(mode="json"))
+            if not self._has_link:
+                await self._publish(CONSOLE_URL_KEY, progress.console_url)
+                self._has_link = True
         if news := watch.news(error):
             self.log.info("%s", news)
         return verdict, error
@@ -109,9 +113,9 @@ class MigrationTrigger(BaseTrigger):
         hook: MigrationHook[Any] = resolve_name(self.hook)(**self.hook_arguments)
         return hook
 
-    async def _publish(self, record: dict[str, Any]) -> None:
-        """Show the record while the task is deferred; what fails here must not end the wait."""
+    async def _publish(self, key: str, value: Any) -> None:
+        """Show something while the task is deferred; what fails here must not end the wait."""
         try:
-            await sync_to_async(XCom.set)(key=PROGRESS_KEY, value=record, **self.task_key)
+            await sync_to_async(XCom.set)(key=key, value=value, **self.task_key)
         except Exception as problem:
-            self.log.warning("XCom %s cannot be written: %s", PROGRESS_KEY, problem)
+            self.log.warning("XCom %s cannot be written: %s", key, problem)

@@ -245,8 +245,12 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty: fill it in"),
         (OmsHook, {"host": "oms", "login": "u"}, r"password \(console password\) is empty"),
         (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login holds a colon"),
-        (DrsHook, {**KEY, "extra": {"region": "cn-north-4"}}, r"project_id is empty"),
-        (DrsHook, {**KEY, "extra": {**PROJECT, "project_id": "a\r\nb"}}, r"project_id holds a control"),
+        (DrsHook, {**KEY, "extra": {"region": "cn-north-4"}}, r"project_id in extra is empty"),
+        (
+            DrsHook,
+            {**KEY, "extra": {**PROJECT, "project_id": "a\r\nb"}},
+            r"project_id in extra holds a control",
+        ),
         (
             DrsHook,
             {**KEY, "extra": {**PROJECT, "auth_type": "token"}},

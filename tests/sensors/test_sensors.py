@@ -144,6 +144,12 @@ class TestArguments:
         with pytest.raises(MigrationConfigurationError, match="target_status is empty"):
             dts(target_status=[]).poke(context)
 
+    @pytest.mark.parametrize("wrong", [None, 5])
+    def test_a_target_that_is_no_word_is_named(self, play: Play, context: Context, wrong: object) -> None:
+        play(DTS)
+        with pytest.raises(MigrationConfigurationError, match="target_status must be a word or a list"):
+            dts(target_status=wrong).poke(context)
+
     def test_without_the_job_status_drs_can_only_be_waited_for_until_the_copy_is_done(
         self, play: Play, context: Context
     ) -> None:
@@ -153,7 +159,7 @@ class TestArguments:
 
     def test_an_object_type_that_drs_does_not_know_is_named(self, play: Play, context: Context) -> None:
         simulator = play()
-        with pytest.raises(MigrationConfigurationError, match="'tables' is not known to DRS"):
+        with pytest.raises(MigrationConfigurationError, match="object_types: 'tables' is not known to DRS"):
             DrsProgressSensor(task_id="wait", job_id="j", object_types=["tables"]).poke(context)
         assert simulator.requests == []
 
@@ -312,6 +318,24 @@ class TestWhatIsTold:
         key = TaskInstance()
         assert MigrationConsoleLink().get_link(dts(), ti_key=key) == shown
         assert asked == [{"key": "migration_console_url", "ti_key": key}]
+
+    def test_is_no_link_and_no_look_up_after_a_first_poll_that_failed(
+        self, monkeypatch: pytest.MonkeyPatch, context: Context
+    ) -> None:
+        monkeypatch.setattr(links.XCom, "get_value", lambda **how: pytest.fail("looked up"))
+        sensor = dts(dts_conn_id="nowhere")
+        with pytest.raises(MigrationConfigurationError, match="no connection 'nowhere'"):
+            sensor.execute(context)
+        assert MigrationConsoleLink().get_link(sensor, ti_key=context["ti"]) == ""
+
+    def test_says_once_that_the_target_must_hold(
+        self, play: Play, context: Context, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        play(DTS).jump("dts", "dts1", 150)
+        wait = dts(hold_for=300)
+        wait.poke(context)
+        wait.poke(context)
+        assert capsys.readouterr().out.count("the target must hold for 300 s") == 1
 
 
 class TestTime:

@@ -135,13 +135,32 @@ def test_without_a_known_code_the_status_tells_the_class(
         {"Success": True, "ErrorCode": "InvalidJobId", "ErrorMessage": "test error msg"},
         {"Success": "true", "ErrorCode": 110001123456},
         {"Success": True, "HttpStatusCode": 500},
-        {"HttpStatusCode": 200},
-        {"Code": "200"},
-        {},
+        {"HttpStatusCode": 200, "Data": [], "MigrationJobStatus": "Migrating"},
+        {"Code": "200", "Data": [], "MigrationJobStatus": "Migrating"},
+        {"data": None, "migrationJobStatus": None},
     ],
 )
 def test_only_success_and_status_tell_a_refusal(call: Any, talk: Any, body: Any) -> None:
     talk(call(), body)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({}, MigrationResponseError),
+        ({"HttpStatusCode": 200}, MigrationResponseError),
+        ({"hello": "world"}, MigrationResponseError),
+        ({"ErrCode": "InvalidJobId", "ErrMessage": "no such job"}, MigrationNotFoundError),
+        ({"Code": "Throttling.User"}, MigrationThrottledError),
+        ({"Code": "SomethingNew"}, MigrationServiceError),
+    ],
+)
+def test_an_answer_that_neither_succeeds_nor_answers_is_none(
+    call: Any, talk: Any, body: Any, error: Any
+) -> None:
+    with pytest.raises(MigrationApiError) as caught:
+        talk(call(), body)
+    assert type(caught.value) is error
 
 
 def test_what_was_signed_is_not_echoed(call: Any, talk: Any, response: Any) -> None:

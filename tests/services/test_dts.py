@@ -137,7 +137,7 @@ def test_anything_else_is_unknown_and_no_error(ask: Ask, word: Any) -> None:
 
 
 def test_an_answer_that_says_nothing_is_unknown(ask: Ask) -> None:
-    progress = ask({})
+    progress = ask({"Success": True})
     assert (progress.state, progress.phases, progress.percent) == ("unknown", (), None)
     assert (progress.lag_seconds, progress.checkpoint, progress.error) == (None, None, None)
 

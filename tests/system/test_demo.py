@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from tests.conftest import ROOT
+
+COMMAND = [sys.executable, ROOT / "scripts" / "local_airflow.py", "demo"]
 
 
 @pytest.fixture(scope="module")
 def demo() -> subprocess.CompletedProcess[str]:
     """Run it once."""
-    return subprocess.run(
-        [sys.executable, ROOT / "scripts" / "local_airflow.py", "demo"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    return subprocess.run(COMMAND, capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_it_ends_well(demo: subprocess.CompletedProcess[str]) -> None:
@@ -45,3 +43,17 @@ def test_progress_moves_in_xcom_while_the_task_waits(
     percents = [float(percent) for percent in seen]
     assert len(set(percents)) > 1
     assert percents == sorted(percents)
+
+
+def test_an_interrupt_leaves_no_process_behind() -> None:
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "poke.dts" in line and "running" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert "Stopped." in process.stdout.read()
+    assert process.returncode == 130
+    home = str(ROOT / ".demo" / "demo")
+    left = [process for process in psutil.process_iter(["environ"]) if home in str(process.info["environ"])]
+    assert left == []

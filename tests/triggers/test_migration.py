@@ -47,6 +47,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return written
 
 
+def records(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the records among what was written."""
+    return [write["value"] for write in shown if write["key"] == "migration_progress"]
+
+
 def trigger(*, timeout: float = 60, job: str = "dts1", **wishes: Any) -> MigrationTrigger:
     now = time.time()
     wanted: dict[str, Any] = {"targets": ("caught_up",), "poke_interval": 0.1, **wishes}
@@ -76,9 +81,9 @@ async def test_a_migration_is_watched_to_its_target(
     play(speed=100)
     event = await event_of(trigger())
     assert (event["outcome"], event["progress"]["state"]) == ("done", "caught_up")
-    states = [write["value"]["state"] for write in shown]
+    states = [record["state"] for record in records(shown)]
     assert states == sorted(states, key=["pending", "running", "caught_up"].index)
-    assert shown[-1]["value"] == event["progress"]
+    assert records(shown)[-1] == event["progress"]
 
 
 async def test_progress_is_shown_under_the_task_that_waits(
@@ -86,9 +91,10 @@ async def test_progress_is_shown_under_the_task_that_waits(
 ) -> None:
     play().jump("dts", "dts1", 150)
     await event_of(trigger())
-    (write,) = shown
-    del write["value"]
-    assert write == {
+    progress, link = shown
+    assert link["value"] == progress.pop("value")["console_url"]
+    assert link["key"] == "migration_console_url"
+    assert progress == {
         "key": "migration_progress",
         "dag_id": "dag",
         "task_id": "wait",
@@ -104,7 +110,7 @@ async def test_nothing_is_written_while_nothing_changes(
     simulator.jump("dts", "dts1", 50)
     assert (await event_of(trigger(timeout=1)))["outcome"] == "timeout"
     assert len(simulator.requests) > 3
-    assert len(shown) == 1
+    assert len(records(shown)) == 1
 
 
 async def test_the_deadline_brings_one_last_poll_and_the_last_state(
