@@ -6,6 +6,7 @@ See :class:`Scenario` for the keys of a scenario file.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,16 +65,16 @@ class Step(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class _Migration(_Strict):
+class _Migration(_Strict, ABC):
     name: str = "simulated migration"
     script: str | None = None
     duration: float = Field(35.0, gt=0)
     steps: tuple[Step, ...] = ()
 
     @property
+    @abstractmethod
     def id(self) -> str:
         """The id that the sensors and the records know it by."""
-        raise NotImplementedError
 
     @property
     def has_incremental(self) -> bool:

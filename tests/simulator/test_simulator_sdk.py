@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    dts_client = pytest.importorskip("alibabacloud_dts20200101.client")
-    dts_models = pytest.importorskip("alibabacloud_dts20200101.models")
-    dataworks_client = pytest.importorskip("alibabacloud_dataworks_public20200518.client")
-    dataworks_models = pytest.importorskip("alibabacloud_dataworks_public20200518.models")
-    openapi = pytest.importorskip("alibabacloud_tea_openapi.utils_models")
-    drs_v3 = pytest.importorskip("huaweicloudsdkdrs.v3")
-    drs_v5 = pytest.importorskip("huaweicloudsdkdrs.v5")
-    credentials = pytest.importorskip("huaweicloudsdkcore.auth.credentials")
-    regions = pytest.importorskip("huaweicloudsdkcore.region.region")
-    huawei_errors = pytest.importorskip("huaweicloudsdkcore.exceptions.exceptions")
+    dts_client = import_module("alibabacloud_dts20200101.client")
+    dts_models = import_module("alibabacloud_dts20200101.models")
+    dataworks_client = import_module("alibabacloud_dataworks_public20200518.client")
+    dataworks_models = import_module("alibabacloud_dataworks_public20200518.models")
+    openapi = import_module("alibabacloud_tea_openapi.utils_models")
+    drs_v3 = import_module("huaweicloudsdkdrs.v3")
+    drs_v5 = import_module("huaweicloudsdkdrs.v5")
+    credentials = import_module("huaweicloudsdkcore.auth.credentials")
+    regions = import_module("huaweicloudsdkcore.region.region")
+    huawei_errors = import_module("huaweicloudsdkcore.exceptions.exceptions")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
