@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -61,6 +62,11 @@ Percentage = Annotated[Number, BeforeValidator(_no_percent_sign)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
+@cache
+def _field_names(model: type[BaseModel]) -> dict[str, str]:
+    return {_plain(name): name for name in model.model_fields}
+
+
 class WireModel(BaseModel):
     """
     A tolerant model of something a service answers.
@@ -83,8 +89,8 @@ class WireModel(BaseModel):
     def _match_names(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             raise ValueError("not an object")
-        given = {_plain(key): value for key, value in data.items()}
-        return {name: given[_plain(name)] for name in cls.model_fields if _plain(name) in given}
+        names = _field_names(cls)
+        return {names[plain]: value for key, value in data.items() if (plain := _plain(key)) in names}
 
     @field_validator("*", mode="wrap")
     @classmethod
