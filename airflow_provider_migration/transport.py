@@ -301,8 +301,8 @@ def _retrying(world: Surroundings) -> dict[str, Any]:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, MigrationThrottledError):
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
-        elif state.attempt_number == 1:  # one line a call: what follows is the same trouble
-            log.info("Trying again in %.1f s. %s", state.upcoming_sleep, error)
+        else:
+            log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)
 
     return {
         "retry": retry_if_exception(lambda error: isinstance(error, MigrationError) and error.passing),

@@ -147,14 +147,22 @@ class Watch:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Watch:
-        """Make the watch again that :meth:`to_json` wrote down; the last record is not part of it."""
+        """Make the watch again that :meth:`to_json` wrote down."""
         wishes = {**data["wishes"], "targets": tuple(data["wishes"]["targets"])}
-        return cls(_known(Wishes, wishes), _known(History, data["history"]))
+        record = data.get("progress")
+        return cls(
+            _known(Wishes, wishes),
+            _known(History, data["history"]),
+            MigrationProgress.model_validate(record) if record else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Return wishes and history as plain JSON."""
-        wishes = {**asdict(self.wishes), "targets": list(self.wishes.targets)}
-        return {"wishes": wishes, "history": asdict(self.history)}
+        """Return wishes, history and the last record as plain JSON."""
+        return {
+            "wishes": {**asdict(self.wishes), "targets": list(self.wishes.targets)},
+            "history": asdict(self.history),
+            "progress": self.progress.model_dump(mode="json") if self.progress else None,
+        }
 
     def observe(self, progress: MigrationProgress, now: float) -> Verdict:
         """
@@ -200,13 +208,11 @@ class Watch:
         self.has_changed = False
         self.history = replace(before, polls=before.polls + 1, poll_errors=before.poll_errors + 1)
         if not error.passing:
-            return Verdict(Outcome.POLL_ERROR)
+            return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")
         allowed, failed = self.wishes.max_poll_errors, self.history.poll_errors
         if allowed is not None and failed > allowed:
-            return Verdict(
-                Outcome.POLL_ERROR,
-                f"Polling has failed {failed} times in a row (max_poll_errors={allowed}): ",
-            )
+            what = f"Polling has failed {failed} times in a row (max_poll_errors={allowed})"
+            return Verdict(Outcome.POLL_ERROR, f"{self._message(what, now)} ")
         return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
 
     def next_poll_in(self, now: float) -> float:

@@ -525,17 +525,16 @@ def test_without_a_hint_the_wait_doubles_with_half_of_it_left_to_chance(
     assert world.slept == pytest.approx(slept, rel=1e-3)
 
 
-def test_each_throttling_is_worth_a_line_in_the_log_and_other_trouble_one_a_call(
+def test_only_a_throttling_is_worth_a_line_in_the_log(
     carry: Driver, serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
     throttled = http(429, headers={"retry-after": "7"})
     server = serve(http(503), http(503), throttled, throttled, FINE)
 
-    with caplog.at_level(logging.DEBUG, "airflow_provider_migration"):
+    with caplog.at_level(logging.INFO, "airflow_provider_migration"):
         carry(ask_oms(server.url))
 
     assert [record.getMessage().partition(" GetMigrationProgress at ")[0] for record in caplog.records] == [
-        "Trying again in 0.8 s.",
         "Throttled; trying again in 7.5 s.",
         "Throttled; trying again in 7.5 s.",
     ]

@@ -297,7 +297,10 @@ def test_too_many_failed_polls_say_how_many_were_allowed() -> None:
     waiting = watch(max_poll_errors=1)
     waiting.fail_poll(MigrationServiceError("no"), 1)
     verdict = waiting.fail_poll(MigrationServiceError("no"), 2)
-    assert verdict.reason == "Polling has failed 2 times in a row (max_poll_errors=1): "
+    assert verdict.reason == (
+        "Polling has failed 2 times in a row (max_poll_errors=1): no answer yet; "
+        "wanted caught_up; waited 2 s. "
+    )
 
 
 def test_without_a_limit_only_the_deadline_ends_failing_polls() -> None:
@@ -312,7 +315,8 @@ def test_without_a_limit_only_the_deadline_ends_failing_polls() -> None:
 @pytest.mark.parametrize("allowed", [5, None])
 def test_an_error_that_does_not_pass_ends_the_wait(error: type[MigrationError], allowed: int | None) -> None:
     verdict = watch(max_poll_errors=allowed).fail_poll(error("no"), 1)
-    assert verdict == Verdict(Outcome.POLL_ERROR)
+    assert verdict.outcome is Outcome.POLL_ERROR
+    assert verdict.reason == "Polling has failed: no answer yet; wanted caught_up; waited 1 s. "
 
 
 def test_a_failed_poll_keeps_the_last_record_and_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -239,7 +240,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def __init__(self, conn_id: str) -> None:
         super().__init__()
         self._conn_id = conn_id
-        self._connection: Connection | None = None
+        self._content: str | None = None
         self._looked_up_at = -math.inf
         self._settings = transport.Settings()
         self._session: requests.Session | None = None
@@ -300,7 +301,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         try:
             connection = self.get_connection(self._conn_id)
         except Exception as error:
-            if self._connection is not None:
+            if self._content is not None:
                 # Airflow says the same of a connection that is gone and of one that it cannot read just now.
                 log.warning("Connection %r cannot be looked up; going on with what is known.", self._conn_id)
                 self._looked_up_at = self.world.monotonic()
@@ -312,11 +313,12 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
                     f"{self.conn_name_attr}."
                 ) from None
             raise
-        is_new = self._connection is None or _content(self._connection) != _content(connection)
+        content = _digest(connection)
+        is_new = content != self._content
         if is_new:
             reader = ConnectionReader(connection)
             self._api, self._settings = self._connect(reader), reader.settings()
-            self._connection = connection
+            self._content = content
             self.close()
         self._looked_up_at = self.world.monotonic()
         return is_new
@@ -340,8 +342,8 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         try:
             self._run(self._probe)
         except (MigrationNotFoundError, MigrationRequestError) as error:
-            # Without a code of the service's own, something else has answered.
-            if error.code is None:
+            # A refusal without a code of the service's own comes from something else.
+            if error.code is None and error.http_status not in range(200, 300):
                 return False, str(error)
         except MigrationError as error:
             return False, str(error)
@@ -350,11 +352,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         return True, f"{self.hook_name} answered and accepted the credentials."
 
 
-def _content(connection: Connection) -> tuple[Any, ...]:
-    return (
-        connection.host,
-        connection.port,
-        connection.login,
-        connection.password,
-        connection.extra,
-    )
+def _digest(connection: Connection) -> str:
+    """Return what tells whether a connection has changed, and tells nothing else."""
+    fields = (connection.host, connection.port, connection.login, connection.password, connection.extra)
+    return hashlib.sha256(repr(fields).encode()).hexdigest()

@@ -204,11 +204,17 @@ class MigrationSensor(BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Start to watch, or go on where a rescheduled poll left off."""
-        from airflow_provider_migration.progress import MigrationProgress
         from airflow_provider_migration.verdict import Watch, Wishes
 
+        memory = self._recall(context, WATCH_KEY) if self.reschedule else None
+        # The store outlives retries and clearing, where the wait begins anew.
+        if memory and memory.get("try_number") != context["ti"].try_number:
+            memory = None
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         started_at = first.timestamp() if first else self._started_at or time.time()
+        # Airflow counts from the end of the first poll, which in an outage is a minute late.
+        if memory and isinstance(memory.get("started_at"), float):
+            started_at = min(started_at, memory["started_at"])
         wishes = Wishes(
             targets=self._targets(),
             started_at=started_at,
@@ -225,12 +231,10 @@ class MigrationSensor(BaseSensorOperator):
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
         )
         watch = Watch(wishes)
-        memory = self._recall(context, WATCH_KEY) if self.reschedule else None
-        # The store outlives retries and clearing, where the wait begins anew.
-        if memory and memory.get("try_number") == context["ti"].try_number:
+        if memory:
             watch = Watch.from_json({**watch.to_json(), "history": memory["history"]})
-            record = self._recall(context, PROGRESS_KEY)
-            watch.progress = MigrationProgress.model_validate(record) if record else None
+            if watch.history.last_seen:  # else the record there is of an earlier try
+                watch = Watch.from_json({**watch.to_json(), "progress": self._recall(context, PROGRESS_KEY)})
         return watch
 
     def _recall(self, context: Context, key: str) -> dict[str, Any] | None:
@@ -289,6 +293,8 @@ class MigrationSensor(BaseSensorOperator):
         from airflow_provider_migration.exceptions import MigrationFailedError, error_from_json
         from airflow_provider_migration.verdict import Outcome
 
+        if verdict.outcome is not Outcome.WAIT and (self.soft_fail or self.never_fail):
+            self.log.info("%s", verdict.reason)  # Airflow skips with a reason of its own
         if verdict.outcome is Outcome.FAIL:
             raise MigrationFailedError(verdict.reason, progress)
         if verdict.outcome is Outcome.SKIP:
@@ -310,8 +316,12 @@ class MigrationSensor(BaseSensorOperator):
             if store is not None and record and watch.has_changed:
                 store.set(PROGRESS_KEY, record)
             if store is not None and self.reschedule:
-                memory = watch.to_json()["history"]
-                store.set(WATCH_KEY, {"try_number": context["ti"].try_number, "history": memory})
+                memory = {
+                    "try_number": context["ti"].try_number,
+                    "started_at": watch.wishes.started_at,
+                    "history": watch.to_json()["history"],
+                }
+                store.set(WATCH_KEY, memory)
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
 

@@ -20,6 +20,7 @@ from airflow_provider_migration.conversation import Conversation, Request, Respo
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationConfigurationError,
+    MigrationNotFoundError,
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
@@ -384,8 +385,10 @@ class DrsApi:
         job = require("job_id", job_id)
 
         def read(request: Request, response: Response) -> JobProgress:
-            results = _BatchProgress.model_validate(api_object(request, response)).results or []
-            result = next((item for item in results if item.job_id in (job, None)), None)
+            results = _BatchProgress.model_validate(api_object(request, response)).results
+            if results == []:
+                raise api_error(MigrationNotFoundError, request, response, "no such job")
+            result = next((item for item in results or () if item.job_id in (job, None)), None)
             if result is None:
                 raise api_error(MigrationResponseError, request, response, "no result for this job")
             if not result.transfer_status and result.error_code:
@@ -557,7 +560,10 @@ def _state(job: JobProgress, word: str, bulk_done: bool, max_lag: float) -> Migr
         return MigrationState.SUCCEEDED
     if word == _INCREMENTAL and job.delay is not None and job.delay <= max_lag:
         return MigrationState.CAUGHT_UP
-    return STATUSES.state_of(word)
+    state = STATUSES.state_of(word)
+    # Whatever DRS adds, its failures end alike.
+    is_failure = state is MigrationState.UNKNOWN and word.endswith("_FAILED")
+    return MigrationState.FAILED if is_failure else state
 
 
 def _phases(

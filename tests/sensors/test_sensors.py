@@ -226,7 +226,8 @@ class TestPollsThatFail:
         wait = dts(max_poll_errors=2)
         assert wait.poke(context) is False
         assert wait.poke(context) is False
-        with pytest.raises(MigrationServiceError, match=r"failed 3 times in a row .*HTTP 502") as failure:
+        message = r"failed 3 times in a row .*; wanted caught_up; waited 0 s\. .*HTTP 502"
+        with pytest.raises(MigrationServiceError, match=message) as failure:
             wait.poke(context)
         assert not isinstance(failure.value, AirflowFailException)
 
@@ -371,6 +372,28 @@ class TestTime:
         again["ti"].try_number = 2
         assert dts(mode="reschedule", hold_for=0.1).poke(again) is False
 
+    def test_and_the_last_record_of_an_earlier_try_are_forgotten(
+        self, play: Play, context: Context, next_poll: Callable[[Context], Context]
+    ) -> None:
+        simulator = play(DTS)
+        simulator.jump("dts", "dts1", 150)
+        dts(mode="reschedule", hold_for=60).poke(context)
+        simulator.stop()
+        context["ti"].try_number = 2
+        for _ in range(2):
+            context = next_poll(context)
+            assert dts(mode="reschedule").poke(context) is False
+            assert "migration_progress" not in context["ti"].xcom
+
+    def test_counts_from_the_first_poll_on_also_when_it_was_long(
+        self, play: Play, context: Context, next_poll: Callable[[Context], Context]
+    ) -> None:
+        play(DTS).jump("dts", "dts1", 50)
+        dts(mode="reschedule").poke(context)
+        context["task_state_store"]["migration_watch"]["started_at"] -= 100
+        with pytest.raises(AirflowSensorTimeout, match="waited 100 s"):
+            dts(mode="reschedule", timeout=90).poke(next_poll(context))
+
 
 class TestDeferring:
     def deferral(self, sensor: MigrationSensor, context: Context) -> TaskDeferred:
@@ -389,6 +412,11 @@ class TestDeferring:
     def test_does_not_happen_when_the_first_poll_decides(self, play: Play, context: Context) -> None:
         play(DTS).jump("dts", "dts1", 150)
         assert dts(deferrable=True).execute(context) == context["ti"].xcom["migration_progress"]
+
+    def test_takes_the_last_record_along(self, play: Play, context: Context) -> None:
+        play(DTS).jump("dts", "dts1", 50)
+        trigger = self.deferral(dts(deferrable=True), context).trigger
+        assert trigger.watch["progress"] == context["ti"].xcom["migration_progress"]
 
     def test_takes_every_argument_along_and_no_secret(self, play: Play, context: Context) -> None:
         play(DTS)

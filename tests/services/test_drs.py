@@ -286,6 +286,11 @@ def test_only_a_running_increment_is_ever_caught_up(ask: Ask, word: str) -> None
     assert ask(job(word, incre_trans_delay="0")).state != "caught_up"
 
 
+def test_a_failure_that_drs_has_added_since_is_a_failure(ask: Ask) -> None:
+    assert ask(job("SOMETHING_NEW_FAILED")).state == "failed"
+    assert ask(job("SOMETHING_NEW")).state == "unknown"
+
+
 PARTS_DONE = {name: {"completed": "100%"} for name in ("struct", "data", "index")}
 
 
@@ -467,7 +472,7 @@ def test_a_failed_job_without_a_reason_says_so(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        ({"results": []}, MigrationResponseError),
+        ({"results": []}, MigrationNotFoundError),
         ({"results": None}, MigrationResponseError),
         ({}, MigrationResponseError),
         ({"results": "x"}, MigrationResponseError),
