@@ -232,9 +232,10 @@ class MigrationSensor(BaseSensorOperator):
         )
         watch = Watch(wishes)
         if memory:
-            watch = Watch.from_json({**watch.to_json(), "history": memory["history"]})
-            if watch.history.last_seen:  # else the record there is of an earlier try
-                watch = Watch.from_json({**watch.to_json(), "progress": self._recall(context, PROGRESS_KEY)})
+            history = memory["history"]
+            # Where this try has seen nothing yet, the record in the store is of an earlier one.
+            record = self._recall(context, PROGRESS_KEY) if history.get("last_seen") else None
+            watch = Watch.from_json({**watch.to_json(), "history": history, "progress": record})
         return watch
 
     def _recall(self, context: Context, key: str) -> dict[str, Any] | None:
