@@ -597,7 +597,7 @@ def _proxy(url: str) -> str | None:
     proxy = select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
-    address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call]
+    address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call] # of requests
     if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
         raise _BadAddressError
     return address

@@ -316,7 +316,7 @@ def _phase(name: str | None, percent: float | None) -> str:
 
 def _known(kind: type[_T], data: dict[str, Any]) -> _T:
     """Make something of the fields that this version knows: another may have written them down."""
-    names = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    names = {item.name for item in fields(kind)}  # type: ignore[arg-type] # a dataclass
     return kind(**{name: value for name, value in data.items() if name in names})
 
 

@@ -210,4 +210,4 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     import airflow_provider_migration.simulator as package
 
     with pytest.raises(AttributeError, match="has no attribute 'Simulater'"):
-        package.Simulater  # noqa: B018
+        package.Simulater  # noqa: B018 - looking it up is the test

@@ -98,7 +98,7 @@ def test_the_dts_client_is_told_why_it_is_refused(
     request = dts_models.DescribeMigrationJobStatusRequest(migration_job_id="dtsdemo0001")
     with pytest.raises(Exception, match="request id") as caught:
         client.describe_migration_job_status(request)
-    assert caught.value.code == code  # type: ignore[attr-defined]
+    assert caught.value.code == code  # type: ignore[attr-defined] # the SDK is imported by name
 
 
 def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) -> None:
