@@ -3,6 +3,9 @@
 PROGRESS_KEY = "migration_progress"
 """XCom and task state store: the record."""
 
+HISTORY_KEY = "migration_history"
+"""XCom: how percent and lag went, as a list of points."""
+
 CONSOLE_URL_KEY = "migration_console_url"
 """XCom: where a person looks at the migration."""
 

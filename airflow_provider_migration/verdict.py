@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
+from airflow_provider_migration.publication import Publication
 
 _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
     MigrationState.PENDING: (
@@ -137,13 +138,13 @@ class Watch:
     :ivar wishes: what the user wants; does not change.
     :ivar history: what the polls so far left behind.
     :ivar progress: the last record, or None.
-    :ivar has_changed: whether the last poll changed the record, other than its time.
+    :ivar publication: what of it people see.
     """
 
     wishes: Wishes
     history: History = field(default_factory=History)
     progress: MigrationProgress | None = None
-    has_changed: bool = False
+    publication: Publication = field(default_factory=Publication)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Watch:
@@ -154,14 +155,16 @@ class Watch:
             _known(Wishes, wishes),
             _known(History, data["history"]),
             MigrationProgress.model_validate(record) if record else None,
+            Publication.from_json(data["publication"]) if "publication" in data else Publication(),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return wishes, history and the last record as plain JSON."""
+        """Return it as plain JSON."""
         return {
             "wishes": {**asdict(self.wishes), "targets": list(self.wishes.targets)},
             "history": asdict(self.history),
             "progress": self.progress.model_dump(mode="json") if self.progress else None,
+            "publication": self.publication.to_json(),
         }
 
     def observe(self, progress: MigrationProgress, now: float) -> Verdict:
@@ -182,7 +185,8 @@ class Watch:
         # One that is in sync has nothing to move.
         moved = seen != before.last_seen or position != before.position
         moved = moved or progress.state is MigrationState.CAUGHT_UP
-        self.has_changed = self.progress is None or _content(self.progress) != _content(progress)
+        has_changed = self.progress is None or _content(self.progress) != _content(progress)
+        self.publication.add(progress, has_changed=has_changed)
         self.progress = progress
         self.history = replace(
             before,
@@ -205,7 +209,6 @@ class Watch:
         :param now: epoch seconds.
         """
         before = self.history
-        self.has_changed = False
         self.history = replace(before, polls=before.polls + 1, poll_errors=before.poll_errors + 1)
         if not error.passing:
             return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")

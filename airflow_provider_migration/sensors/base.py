@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_migration.keys import CONSOLE_URL_KEY, PROGRESS_KEY, WATCH_KEY
+from airflow_provider_migration.keys import PROGRESS_KEY, WATCH_KEY
 from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
     from airflow_provider_migration.progress import MigrationProgress
+    from airflow_provider_migration.publication import Publication
     from airflow_provider_migration.verdict import Verdict, Watch
 
 AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
@@ -42,8 +43,9 @@ class MigrationSensor(BaseSensorOperator):
     Wait until a migration reaches a target; fail as soon as it cannot any more. It only watches: it never
     starts, stops, pauses or cancels anything.
 
-    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred. XCom
-    ``return_value`` is the record with which the target was reached.
+    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred, and
+    ``migration_history`` how percent and lag went. XCom ``return_value`` is the record with which the target
+    was reached.
 
     In reschedule mode each poll is a new process. From Airflow 3.3 on ``stall_timeout``, ``hold_for``,
     ``failure_grace`` and ``max_poll_errors`` count across polls, through the task state store. On older
@@ -152,6 +154,7 @@ class MigrationSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
         from airflow_provider_migration.exceptions import MigrationError
+        from airflow_provider_migration.verdict import Outcome
 
         watch = self._watch = self._watch or self._begin(context)
         error: MigrationError | None = None
@@ -164,7 +167,7 @@ class MigrationSensor(BaseSensorOperator):
             verdict = watch.observe(progress, time.time())
         if news := watch.news(error):
             self.log.info("%s", news)
-        self._publish(context, watch)
+        self._publish(context, watch, is_last=verdict.outcome is not Outcome.WAIT)
         if not self._is_waiting(verdict, watch.progress, error):
             self.log.info("%s", verdict.reason)
             return PokeReturnValue(True, watch.progress and watch.progress.model_dump(mode="json"))
@@ -178,6 +181,7 @@ class MigrationSensor(BaseSensorOperator):
         """Take what the trigger came to, and end as the other modes would."""
         from airflow_provider_migration.exceptions import MigrationError, error_from_json
         from airflow_provider_migration.progress import MigrationProgress
+        from airflow_provider_migration.publication import Publication, points_of
         from airflow_provider_migration.verdict import Outcome, Verdict
 
         ends = [outcome.value for outcome in Outcome if outcome is not Outcome.WAIT]
@@ -185,13 +189,12 @@ class MigrationSensor(BaseSensorOperator):
             raise MigrationError(
                 f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
             )
-        record: dict[str, Any] | None = event["progress"]
-        if record:
-            self._show(context, record)
+        progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
+        self._show(context, Publication(points_of(event.get("points"))), progress, is_last=True)
         try:
             self._is_waiting(
                 Verdict(Outcome(event["outcome"]), event["reason"]),
-                MigrationProgress.model_validate(record) if record else None,
+                progress,
                 error_from_json(event["error"]) if event["error"] else None,
             )
         except MigrationError as error:
@@ -200,10 +203,11 @@ class MigrationSensor(BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
             raise
         self.log.info("%s", event["reason"])
-        return record
+        return progress.model_dump(mode="json") if progress else None
 
     def _begin(self, context: Context) -> Watch:
         """Start to watch, or go on where a rescheduled poll left off."""
+        from airflow_provider_migration.publication import points_of
         from airflow_provider_migration.verdict import Watch, Wishes
 
         memory = self._recall(context, WATCH_KEY) if self.reschedule else None
@@ -236,6 +240,7 @@ class MigrationSensor(BaseSensorOperator):
             # Where this try has seen nothing yet, the record in the store is of an earlier one.
             record = self._recall(context, PROGRESS_KEY) if history.get("last_seen") else None
             watch = Watch.from_json({**watch.to_json(), "history": history, "progress": record})
+            watch.publication.points = points_of(memory.get("points"))
         return watch
 
     def _recall(self, context: Context, key: str) -> dict[str, Any] | None:
@@ -306,37 +311,45 @@ class MigrationSensor(BaseSensorOperator):
             raise error_from_json(error.to_json(), prefix=verdict.reason)
         return verdict.outcome is Outcome.WAIT
 
-    def _publish(self, context: Context, watch: Watch) -> None:
-        """Leave record, link and memory where they are seen; what fails here must not end the wait."""
-        record = watch.progress.model_dump(mode="json") if watch.progress else None
-        # Airflow wipes a rescheduled task's XCom at each poll.
-        if record and (watch.has_changed or self.reschedule):
-            self._show(context, record)
+    def _publish(self, context: Context, watch: Watch, *, is_last: bool) -> None:
+        """Leave record, history, link and memory where they are seen."""
+        written = self._show(context, watch.publication, watch.progress, is_last=is_last)
         store = None if self.deferrable else context.get("task_state_store")
         try:
-            if store is not None and record and watch.has_changed:
-                store.set(PROGRESS_KEY, record)
+            if store is not None and PROGRESS_KEY in written:
+                store.set(PROGRESS_KEY, written[PROGRESS_KEY])
             if store is not None and self.reschedule:
+                known = watch.to_json()
                 memory = {
                     "try_number": context["ti"].try_number,
                     "started_at": watch.wishes.started_at,
-                    "history": watch.to_json()["history"],
+                    "history": known["history"],
+                    "points": known["publication"]["points"],
                 }
                 store.set(WATCH_KEY, memory)
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
 
-    def _show(self, context: Context, record: dict[str, Any]) -> None:
-        self._push(context, PROGRESS_KEY, record)
-        if self.console_url != record["console_url"]:
-            self.console_url = record["console_url"]
-            self._push(context, CONSOLE_URL_KEY, self.console_url)
-
-    def _push(self, context: Context, key: str, value: Any) -> None:
-        try:
-            context["ti"].xcom_push(key=key, value=value)
-        except Exception as problem:
-            self.log.warning("XCom %s cannot be written: %s", key, problem)
+    def _show(
+        self,
+        context: Context,
+        publication: Publication,
+        progress: MigrationProgress | None,
+        *,
+        is_last: bool,
+    ) -> dict[str, Any]:
+        """Write to XCom what is due, and return it; what fails here must not end the wait."""
+        due = publication.due(progress, self.poke_interval, is_last=is_last)
+        for key, value in due.items():
+            try:
+                context["ti"].xcom_push(key=key, value=value)
+            except Exception as problem:
+                self.log.warning("XCom %s cannot be written: %s", key, problem)
+            else:
+                publication.wrote(key)
+        if progress is not None:
+            self.console_url = progress.console_url
+        return due
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         # Airflow's own does not know the trigger; asking the watch makes every mode keep the same pace.

@@ -13,7 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
-from airflow_provider_migration.keys import CONSOLE_URL_KEY, PROGRESS_KEY
+from airflow_provider_migration.keys import HISTORY_KEY
+from airflow_provider_migration.publication import points_of
 from airflow_provider_migration.verdict import Outcome, Verdict, Watch
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ class MigrationTrigger(BaseTrigger):
         self.ids = ids
         self.watch = watch
         self.task_key = task_key
-        self._has_link = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the trigger is made of again, in plain JSON."""
@@ -75,6 +75,7 @@ class MigrationTrigger(BaseTrigger):
                 "reason": verdict.reason,
                 "progress": watch.progress.model_dump(mode="json") if watch.progress else None,
                 "error": error.to_json() if error else None,
+                "points": watch.publication.to_json()["points"],
             }
         )
 
@@ -82,6 +83,7 @@ class MigrationTrigger(BaseTrigger):
         hook: MigrationHook[Any] = await asyncio.to_thread(self._make_hook)
         try:
             async with hook.keep_session():
+                await self._recall(watch)
                 while True:
                     await asyncio.sleep(watch.next_poll_in(time.time()))
                     verdict, error = await self._poll(hook, watch)
@@ -99,11 +101,7 @@ class MigrationTrigger(BaseTrigger):
             verdict = watch.fail_poll(error, time.time())
         else:
             verdict = watch.observe(progress, time.time())
-            if watch.has_changed:
-                await self._publish(PROGRESS_KEY, progress.model_dump(mode="json"))
-            if not self._has_link:
-                await self._publish(CONSOLE_URL_KEY, progress.console_url)
-                self._has_link = True
+        await self._publish(watch, is_last=verdict.outcome is not Outcome.WAIT)
         if news := watch.news(error):
             self.log.info("%s", news)
         return verdict, error
@@ -113,9 +111,24 @@ class MigrationTrigger(BaseTrigger):
         hook: MigrationHook[Any] = resolve_name(self.hook)(**self.hook_arguments)
         return hook
 
-    async def _publish(self, key: str, value: Any) -> None:
+    async def _recall(self, watch: Watch) -> None:
+        """Go on with the history of the triggerer that watched before this one."""
+        points = watch.publication.points
+        if points and time.time() - points[-1][0] > 2 * watch.wishes.poke_interval:
+            try:
+                written = await sync_to_async(XCom.get_one)(key=HISTORY_KEY, **self.task_key)
+            except Exception as problem:
+                self.log.warning("XCom %s cannot be read: %s", HISTORY_KEY, problem)
+            else:
+                watch.publication.points = points_of(written) or points
+
+    async def _publish(self, watch: Watch, *, is_last: bool) -> None:
         """Show something while the task is deferred; what fails here must not end the wait."""
-        try:
-            await sync_to_async(XCom.set)(key=key, value=value, **self.task_key)
-        except Exception as problem:
-            self.log.warning("XCom %s cannot be written: %s", key, problem)
+        due = watch.publication.due(watch.progress, watch.wishes.poke_interval, is_last=is_last)
+        for key, value in due.items():
+            try:
+                await sync_to_async(XCom.set)(key=key, value=value, **self.task_key)
+            except Exception as problem:
+                self.log.warning("XCom %s cannot be written: %s", key, problem)
+            else:
+                watch.publication.wrote(key)

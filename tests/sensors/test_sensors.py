@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
 )
 from airflow_provider_migration.links import MigrationConsoleLink
+from airflow_provider_migration.progress import MigrationProgress, MigrationState
 from airflow_provider_migration.sensors.base import MigrationSensor
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
@@ -272,10 +273,10 @@ class TestWhatIsTold:
         simulator.jump("dts", "dts1", 50)
         for _ in range(3):
             wait.poke(context)
-        assert context["ti"].pushes == ["migration_progress", "migration_console_url"]
+        assert context["ti"].pushes == ["migration_progress", "migration_console_url", "migration_history"]
         simulator.jump("dts", "dts1", 70)
         wait.poke(context)
-        assert context["ti"].pushes[2:] == ["migration_progress"]
+        assert context["ti"].pushes[3:] == ["migration_progress", "migration_history"]
 
     def test_is_logged_once_while_nothing_changes(
         self, play: Play, context: Context, capsys: pytest.CaptureFixture[str]
@@ -486,23 +487,35 @@ class TestDeferring:
             dts(**soft, **how).execute(context)
 
 
-RECORD = {
-    "service": "dts",
-    "migration_id": "dts1",
-    "state": "running",
-    "observed_at": "2026-01-01T00:00:00Z",
-    "console_url": "https://dts.console.aliyun.com/",
-}
+RECORD = MigrationProgress(
+    service="dts",
+    migration_id="dts1",
+    state=MigrationState.RUNNING,
+    observed_at=datetime(2026, 1, 1, tzinfo=UTC),
+    console_url="https://dts.console.aliyun.com/",
+).model_dump(mode="json")
+POINTS = [[1, 10.0, None], [2, 20.0, 1.5]]
 
 
 def event(outcome: str, **fields: Any) -> dict[str, Any]:
-    return {"outcome": outcome, "reason": "because", "progress": RECORD, "error": None, **fields}
+    return {
+        "outcome": outcome,
+        "reason": "because",
+        "progress": RECORD,
+        "error": None,
+        "points": POINTS,
+        **fields,
+    }
 
 
 class TestResuming:
     def test_returns_the_record_that_the_trigger_ended_with(self, context: Context) -> None:
         assert dts().execute_complete(context, event("done")) == RECORD
-        assert context["ti"].xcom["migration_progress"] == RECORD
+        assert context["ti"].xcom == {
+            "migration_progress": RECORD,
+            "migration_console_url": RECORD["console_url"],
+            "migration_history": POINTS,
+        }
 
     @pytest.mark.parametrize(
         ("outcome", "end"),

@@ -91,16 +91,37 @@ async def test_progress_is_shown_under_the_task_that_waits(
 ) -> None:
     play().jump("dts", "dts1", 150)
     await event_of(trigger())
-    progress, link = shown
-    assert link["value"] == progress.pop("value")["console_url"]
-    assert link["key"] == "migration_console_url"
-    assert progress == {
-        "key": "migration_progress",
-        "dag_id": "dag",
-        "task_id": "wait",
-        "run_id": "run+1",
-        "map_index": -1,
-    }
+    values = {write.pop("key"): write.pop("value") for write in shown}
+    assert values["migration_console_url"] == values["migration_progress"]["console_url"]
+    assert [point[1:] for point in values["migration_history"]] == [[100, 0]]
+    task = {"dag_id": "dag", "task_id": "wait", "run_id": "run+1", "map_index": -1}
+    assert shown == [task] * 3
+
+
+async def test_the_history_goes_on_where_the_last_triggerer_left_off(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = time.time() - 3600
+    left = [[before, 10.0, None], [before + 1800, 20.0, None]]
+    monkeypatch.setattr(migration.XCom, "get_one", lambda **key: left if key == asked else None)
+    asked = {"key": "migration_history", **(started := trigger()).task_key}
+    play().jump("dts", "dts1", 150)
+    started.watch["publication"]["points"] = left[:1]
+    assert (await event_of(started))["points"][:2] == left
+
+
+async def test_a_history_that_cannot_be_read_begins_anew(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**arguments: Any) -> None:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(migration.XCom, "get_one", refuse)
+    play().jump("dts", "dts1", 150)
+    started = trigger()
+    started.watch["publication"]["points"] = [[1.0, 10.0, None]]
+    event = await event_of(started)
+    assert (event["outcome"], len(event["points"])) == ("done", 2)
 
 
 async def test_nothing_is_written_while_nothing_changes(
