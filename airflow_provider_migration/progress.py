@@ -50,6 +50,9 @@ class MigrationState(StrEnum):
 
 
 _ESCAPE_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)", re.DOTALL)
+_SIGNED = re.compile(
+    r"(?i)\b((?:x-\w+-)?(?:signature|credential|security-?token|(?:oss)?accesskeyid))(=|%3d)[^\s&\"'<>]+"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
@@ -57,14 +60,14 @@ def clean_text(value: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str | None
     """
     Return a service's text made harmless for logs, XCom and pages, or None when there is none.
 
-    Control characters, escape sequences and text-direction marks become one space, and what is longer
-    than ``limit`` characters is cut.
+    Control characters, escape sequences and text-direction marks become one space, the signature of an
+    address that lets its bearer in becomes ``***``, and what is longer than ``limit`` characters is cut.
     """
     if value is None:
         return None
     # A megabyte need not be searched for the few characters that are kept.
     text = str(value)[: limit * 4]
-    text = _UNPRINTABLE.sub(" ", _ESCAPE_SEQUENCES.sub(" ", text)).strip()
+    text = _SIGNED.sub(r"\1\2***", _UNPRINTABLE.sub(" ", _ESCAPE_SEQUENCES.sub(" ", text))).strip()
     if len(text) > limit:
         text = f"{text[: limit - 1]}…"
     return text or None

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import re
 import secrets
 import socket
 import ssl
@@ -189,8 +190,18 @@ class _Attempt:
                 f"No request can be sent to {host} ({type(error).__name__}). Check host in the connection, "
                 "and the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: it must be an http one."
             )
+        if status := _refusal_of_a_proxy(error, cause):
+            return self.failed(f"the proxy that the environment names refuses with HTTP {status}", head)
         why = ": ".join(filter(None, (type(cause).__name__, getattr(cause, "strerror", None))))
         return self.failed(f"{'no answer' if head is None else 'the answer is cut off'} ({why})", head)
+
+
+def _refusal_of_a_proxy(error: BaseException, cause: BaseException) -> object:
+    """Return the status with which a proxy refuses to lead to a host, as the libraries tell it."""
+    if type(error).__name__ == "ClientHttpProxyError":
+        return getattr(error, "status", None)
+    told = re.match(r"Tunnel connection failed: (\d+)", str(cause))
+    return told and told[1]
 
 
 def _plainly_spelt(body: bytes) -> bytes:
@@ -283,6 +294,7 @@ _HINTS: Final[tuple[tuple[str, Callable[[str, datetime], float]], ...]] = (
 def _retrying(world: Surroundings) -> dict[str, Any]:
     """Return the retry policy, for tenacity's sync and async twins alike."""
     started = world.monotonic()
+    throttled = False
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -298,8 +310,10 @@ def _retrying(world: Surroundings) -> dict[str, Any]:
         return state.attempt_number >= MAX_ATTEMPTS or too_long
 
     def say(state: RetryCallState) -> None:
+        nonlocal throttled
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, MigrationThrottledError):
+        if isinstance(error, MigrationThrottledError) and not throttled:
+            throttled = True
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
         else:
             log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)

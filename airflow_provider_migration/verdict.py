@@ -214,7 +214,7 @@ class Watch:
             return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")
         allowed, failed = self.wishes.max_poll_errors, self.history.poll_errors
         if allowed is not None and failed > allowed:
-            what = f"Polling has failed {failed} times in a row (max_poll_errors={allowed})"
+            what = f"Polling has failed {_times(failed)} (max_poll_errors={allowed})"
             return Verdict(Outcome.POLL_ERROR, f"{self._message(what, now)} ")
         return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
 
@@ -311,6 +311,10 @@ def describe(progress: MigrationProgress) -> str:
             if text
         )
     return line
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times in a row"
 
 
 def _phase(name: str | None, percent: float | None) -> str:

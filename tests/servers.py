@@ -48,6 +48,10 @@ def http(
     return Reply((f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body,), then=then)
 
 
+NO_TUNNEL = http(407, b"", then="close")
+"""What a proxy answers that wants a password."""
+
+
 def endless(piece: bytes, *, after: bytes = b"", pause: float = 0.0) -> Reply:
     """Make an answer that never ends."""
 
@@ -138,7 +142,7 @@ class Server:
         reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
         if not isinstance(reply, Reply):
             reply = reply(asked)
-        if asked.method == "CONNECT":
+        if asked.method == "CONNECT" and reply is not NO_TUNNEL:
             return self._tunnel(client, asked)
         for number, piece in enumerate(reply.pieces() if callable(reply.pieces) else reply.pieces):
             if number and self._ended.wait(reply.pause):

@@ -216,6 +216,26 @@ def test_a_text_is_harmless_in_logs_and_pages(text: Any, clean: str | None) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        (
+            "https://x/a?Expires=1&OSSAccessKeyId=LTAI&Signature=a%2Fb&b=1 ok",
+            "https://x/a?Expires=1&OSSAccessKeyId=***&Signature=***&b=1 ok",
+        ),
+        ("x-amz-signature=0af, X-Amz-Credential=AK/2026, y", "x-amz-signature=*** X-Amz-Credential=*** y"),
+        ("security-token=abc&SecurityToken=def", "security-token=***&SecurityToken=***"),
+        (
+            "the specified signature is not valid: signature=",
+            "the specified signature is not valid: signature=",
+        ),
+        ("signature mismatch", "signature mismatch"),
+    ],
+)
+def test_an_address_that_lets_its_bearer_in_is_shown_without_what_does(text: str, clean: str) -> None:
+    assert clean_text(text) == clean
+
+
+@pytest.mark.parametrize(
     ("length", "kept"), [(MAX_MESSAGE_CHARACTERS, MAX_MESSAGE_CHARACTERS), (10**7, MAX_MESSAGE_CHARACTERS)]
 )
 def test_a_long_text_is_cut_and_says_so(length: int, kept: int) -> None:

@@ -50,7 +50,7 @@ from airflow_provider_migration.services.drs import DrsApi, ObjectListing
 from airflow_provider_migration.services.dts import DtsApi
 from airflow_provider_migration.services.oms import OmsApi
 from airflow_provider_migration.transport import Settings, Surroundings
-from tests.servers import Asked, Reply, Server, endless, http
+from tests.servers import NO_TUNNEL, Asked, Reply, Server, endless, http
 
 SECRET = 'pa"ss/word+of=OMS&é'
 NOON = dt.datetime(2026, 1, 2, 12, 0, tzinfo=dt.UTC)
@@ -525,7 +525,7 @@ def test_without_a_hint_the_wait_doubles_with_half_of_it_left_to_chance(
     assert world.slept == pytest.approx(slept, rel=1e-3)
 
 
-def test_only_a_throttling_is_worth_a_line_in_the_log(
+def test_a_call_that_is_throttled_says_so_in_one_line_and_nothing_else_is_worth_one(
     carry: Driver, serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
     throttled = http(429, headers={"retry-after": "7"})
@@ -535,8 +535,7 @@ def test_only_a_throttling_is_worth_a_line_in_the_log(
         carry(ask_oms(server.url))
 
     assert [record.getMessage().partition(" GetMigrationProgress at ")[0] for record in caplog.records] == [
-        "Throttled; trying again in 7.5 s.",
-        "Throttled; trying again in 7.5 s.",
+        "Throttled; trying again in 7.5 s."
     ]
 
 
@@ -922,6 +921,17 @@ def test_tls_is_spoken_through_a_proxy(
     assert carry(ask_oms(server.url), Settings(verify=str(authority.file))).success is True
     assert proxy.asked[0].method == "CONNECT"
     assert "authorization" not in proxy.asked[0].headers
+
+
+def test_a_proxy_that_leads_nowhere_is_named_with_its_status(
+    carry: Driver, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", serve(NO_TUNNEL).url)
+
+    with pytest.raises(
+        MigrationServiceError, match="the proxy that the environment names refuses with HTTP 407"
+    ):
+        carry(ask_oms("https://oms.invalid:8089"), STEADY, in_haste())
 
 
 def test_a_tls_answer_that_dribbles_is_cut_off(

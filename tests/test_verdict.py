@@ -319,6 +319,11 @@ def test_an_error_that_does_not_pass_ends_the_wait(error: type[MigrationError], 
     assert verdict.reason == "Polling has failed: no answer yet; wanted caught_up; waited 1 s. "
 
 
+def test_the_first_failure_that_is_one_too_many_is_told_as_one() -> None:
+    verdict = watch(max_poll_errors=0).fail_poll(MigrationServiceError("no"), 1)
+    assert verdict.reason.startswith("Polling has failed once (max_poll_errors=0): ")
+
+
 def test_a_failed_poll_keeps_the_last_record_and_changes_nothing() -> None:
     waiting = watch()
     waiting.observe(record("paused"), 1)
