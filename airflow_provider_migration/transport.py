@@ -59,6 +59,9 @@ MAX_CALL_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """How large an answer may be, after decompression."""
 
+LARGE_BODY_BYTES: Final = 64 * 1024
+"""An answer from this size on takes the event loop milliseconds to read."""
+
 USER_AGENT: Final = "airflow-provider-migration"
 
 
@@ -524,6 +527,7 @@ class _SharedSession:
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool | str, _SharedSession]] = (
     WeakKeyDictionary()
 )
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 @asynccontextmanager
@@ -657,6 +661,10 @@ async def _asend(
         timed_out = type(error) is TimeoutError
         problem = attempt.failed(settings.too_slow, head) if timed_out else attempt.broken(error, head)
     else:
-        return attempt.read(replace(head, body=bytes(body)), world)
+        if len(body) < LARGE_BODY_BYTES:
+            return attempt.read(replace(head, body=bytes(body)), world)
+        # One at a time: many threads would take turns with each other rather than with the loop.
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            return await asyncio.to_thread(attempt.read, replace(head, body=bytes(body)), world)
     # Raised here, because in an except clause it would carry the library's error, and that the request.
     raise problem

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.authority import Authority, make_authority
+
 ROOT = Path(__file__).resolve().parent.parent
 
 for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
@@ -31,3 +33,9 @@ def airflow_database() -> None:
     subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
     )
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Make a certificate authority, and servers' certificates of it."""
+    return make_authority(tmp_path_factory.mktemp("tls"))

@@ -6,13 +6,11 @@ import asyncio
 import datetime as dt
 import gc
 import gzip
-import ipaddress
 import itertools
 import json
 import logging
 import re
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -25,10 +23,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from airflow_provider_migration import transport
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
@@ -50,6 +44,7 @@ from airflow_provider_migration.services.drs import DrsApi, ObjectListing
 from airflow_provider_migration.services.dts import DtsApi
 from airflow_provider_migration.services.oms import OmsApi
 from airflow_provider_migration.transport import Settings, Surroundings
+from tests.authority import Authority
 from tests.servers import NO_TUNNEL, Asked, Reply, Server, endless, http
 
 SECRET = 'pa"ss/word+of=OMS&é'
@@ -736,85 +731,6 @@ def test_a_proxy_that_cannot_be_used_is_an_error_of_configuration(
 
 
 # --- TLS -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of the test's own, and what it has signed."""
-
-    file: Path
-    context: ssl.SSLContext
-    other_host: ssl.SSLContext
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder = tmp_path_factory.mktemp("tls")
-    now = dt.datetime.now(dt.UTC)
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-
-    def builder(name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(ca_name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), False)
-        )
-
-    usage = dict.fromkeys(
-        (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
-    ca = (
-        builder(ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), False)
-        .add_extension(
-            x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), True
-        )
-        .sign(ca_key, hashes.SHA256())
-    )
-    file = folder / "ca.pem"
-    file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-
-    def serving(name: x509.GeneralName) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        leaf = (
-            builder(subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([name]), False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        pem = folder / f"{key.private_numbers().private_value}.pem"
-        pem.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + leaf.public_bytes(serialization.Encoding.PEM)
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem)
-        return context
-
-    return Authority(
-        file,
-        serving(x509.IPAddress(ipaddress.ip_address("127.0.0.1"))),
-        serving(x509.DNSName("elsewhere.example")),
-    )
 
 
 @pytest.fixture(autouse=True)
