@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -242,6 +243,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         self._conn_id = conn_id
         self._content: str | None = None
         self._looked_up_at = -math.inf
+        self._looking_up = asyncio.Lock()
         self._settings = transport.Settings()
         self._session: requests.Session | None = None
         self._api: _Api
@@ -260,7 +262,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     def _run(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on a worker."""
-        if self._is_due():
+        if self._age() >= CONNECTION_SECONDS:
             self._look_up()
         try:
             return self._carry(call)
@@ -276,25 +278,32 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     async def _arun(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on the event loop."""
-        if self._is_due():
-            await sync_to_async(self._look_up)()
+        await self._alook_up(CONNECTION_SECONDS)
+        api, began = self._api, self.world.monotonic()
         try:
             return await transport.arun(self._converse(call), self._settings, self.world)
         except MigrationAuthenticationError:
-            if not await sync_to_async(self._look_up)():
+            await self._alook_up(self.world.monotonic() - began)
+            if self._api is api:
                 raise
         return await transport.arun(self._converse(call), self._settings, self.world)
+
+    async def _alook_up(self, age: float) -> None:
+        """Read the connection where what is known is of that age, once for all who wait for it."""
+        async with self._looking_up:
+            if self._age() >= age:
+                await sync_to_async(self._look_up)()
 
     @asynccontextmanager
     async def keep_session(self) -> AsyncIterator[None]:
         """Keep the event loop's session open between calls, so that its connections are used again."""
-        if self._is_due():
-            await sync_to_async(self._look_up)()
+        await self._alook_up(CONNECTION_SECONDS)
         async with transport.shared_session(self._settings):
             yield
 
-    def _is_due(self) -> bool:
-        return self.world.monotonic() - self._looked_up_at > CONNECTION_SECONDS
+    def _age(self) -> float:
+        """Return for how many seconds the connection has been known as it is."""
+        return self.world.monotonic() - self._looked_up_at
 
     def _look_up(self) -> bool:
         """Read the connection and tell whether it has changed; what hangs on it is kept while it has not."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,10 +14,8 @@ from asgiref.sync import sync_to_async
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.keys import HISTORY_KEY
 from airflow_provider_migration.publication import points_of
+from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, shared_hook
 from airflow_provider_migration.verdict import Outcome, Verdict, Watch
-
-if TYPE_CHECKING:
-    from airflow_provider_migration.hooks.base import MigrationHook
 
 
 class MigrationTrigger(BaseTrigger):
@@ -80,22 +77,36 @@ class MigrationTrigger(BaseTrigger):
         )
 
     async def _wait(self, watch: Watch) -> tuple[Verdict, MigrationError | None]:
-        hook: MigrationHook[Any] = await asyncio.to_thread(self._make_hook)
         try:
-            async with hook.keep_session():
+            async with (
+                shared_hook(self.hook, self.hook_arguments) as shared,
+                shared.hook.keep_session(),
+            ):
                 await self._recall(watch)
+                least = 0.0
                 while True:
-                    await asyncio.sleep(watch.next_poll_in(time.time()))
-                    verdict, error = await self._poll(hook, watch)
+                    await asyncio.sleep(self._pause(watch, least, time.time()))
+                    verdict, error = await self._poll(shared, watch)
                     if verdict.outcome is not Outcome.WAIT:
                         return verdict, error
+                    least = watch.wishes.poke_interval / 2
         except MigrationError as error:  # the connection cannot be used
             return watch.fail_poll(error, time.time()), error
 
-    async def _poll(self, hook: MigrationHook[Any], watch: Watch) -> tuple[Verdict, MigrationError | None]:
+    def _pause(self, watch: Watch, least: float, now: float) -> float:
+        """Return how many seconds to wait until the next poll, at least so many if there is the time."""
+        wishes = watch.wishes
+        if wishes.exponential_backoff or not wishes.poke_interval:
+            return watch.next_poll_in(now)
+        pause = moment_in(self.ids, wishes.poke_interval, now)
+        if pause < least:
+            pause += wishes.poke_interval
+        return max(min(pause, wishes.deadline - now), 0)
+
+    async def _poll(self, shared: SharedHook, watch: Watch) -> tuple[Verdict, MigrationError | None]:
         error: MigrationError | None = None
         try:
-            progress = await hook.aget_progress(**self.ids, max_lag=watch.wishes.max_lag)
+            progress = await shared.poll(self.ids, watch.wishes.max_lag)
         except MigrationError as problem:
             error = problem
             verdict = watch.fail_poll(error, time.time())
@@ -105,11 +116,6 @@ class MigrationTrigger(BaseTrigger):
         if news := watch.news(error):
             self.log.info("%s", news)
         return verdict, error
-
-    def _make_hook(self) -> MigrationHook[Any]:
-        # In a thread, because it loads the service's modules.
-        hook: MigrationHook[Any] = resolve_name(self.hook)(**self.hook_arguments)
-        return hook
 
     async def _recall(self, watch: Watch) -> None:
         """Go on with the history of the triggerer that watched before this one."""

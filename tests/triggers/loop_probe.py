@@ -21,8 +21,8 @@ from airflow_provider_migration.verdict import Watch, Wishes
 POLL_SECONDS = 0.5
 
 
-def trigger(polls: int) -> MigrationTrigger:
-    """Make a trigger for a DRS job that polls so often and then runs out of time."""
+def trigger(number: int, polls: int) -> MigrationTrigger:
+    """Make a trigger for a DRS job of its own that polls so often and then runs out of time."""
     now = time.time()
     wishes = Wishes(
         targets=("succeeded",),
@@ -33,7 +33,7 @@ def trigger(polls: int) -> MigrationTrigger:
     return MigrationTrigger(
         hook="airflow_provider_migration.hooks.drs:DrsHook",
         hook_arguments={"drs_conn_id": "drs_default"},
-        ids={"job_id": "job-1", "object_types": ["table"], "job_status": True},
+        ids={"job_id": f"job-{number}", "object_types": ["table"], "job_status": True},
         watch=Watch(wishes).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
     )
@@ -51,7 +51,7 @@ async def longest_gap(count: int, polls: int) -> float:
             longest = max(longest, time.perf_counter() - before - 0.001)
 
     probing = asyncio.create_task(probe())
-    await asyncio.gather(*(anext(trigger(polls).run()) for _ in range(count)))
+    await asyncio.gather(*(anext(trigger(number, polls).run()) for number in range(count)))
     probing.cancel()
     return longest
 

@@ -24,7 +24,6 @@ RUNS = 8
 JOB = {
     "results": [
         {
-            "job_id": "job-1",
             "transfer_status": "FULL_TRANSFER_STARTED",
             "task_mode": "FULL_INCR_TRANS",
             "progress": "40",

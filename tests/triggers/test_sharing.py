@@ -1,0 +1,167 @@
+"""What triggers share, and what they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_migration.exceptions import MigrationNotFoundError
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.triggers import sharing
+from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, shared_hook
+
+JOB = {"service": "dts", "script": "success", "duration": 100}
+HOOK = "airflow_provider_migration.hooks.dts:DtsHook"
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Start a simulator with two jobs whose time stands still, and connect Airflow to it."""
+    jobs = [{**JOB, "migration_job_id": job} for job in ("one", "two")]
+    with Simulator({"migrations": jobs}, speed=1e-9) as simulator:
+        for conn_id, connection in simulator.connections().items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        yield simulator
+
+
+@pytest.fixture
+async def shared(simulator: Simulator) -> AsyncIterator[SharedHook]:
+    """Share the hook of a connection."""
+    async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
+        yield shared
+
+
+ids = st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.lists(st.text())))
+times = st.floats(1.7e9, 2e9)
+
+
+@given(ids, st.floats(0.1, 86_400), times)
+def test_the_next_moment_is_ahead_within_the_interval_and_stays_where_it_is(
+    ids: dict[str, Any], interval: float, now: float
+) -> None:
+    wait = moment_in(ids, interval, now)
+    assert 0 < wait <= interval
+    halfway = now + wait / 2
+    assert halfway + moment_in(ids, interval, halfway) == pytest.approx(now + wait, abs=1e-3)
+
+
+@given(ids, st.integers(1, 3600), st.integers(2, 10), times)
+def test_those_who_ask_less_often_meet_those_who_ask_more_often(
+    ids: dict[str, Any], interval: int, times: int, now: float
+) -> None:
+    moment = now + moment_in(ids, interval * times, now)
+    just_before = moment - interval / 2
+    assert just_before + moment_in(ids, interval, just_before) == pytest.approx(moment, abs=1e-3)
+
+
+def test_thousands_that_begin_together_ask_one_after_the_other() -> None:
+    seconds = Counter(int(moment_in({"migration_job_id": f"dts{job}"}, 60, 1.8e9)) for job in range(5000))
+    assert len(seconds) == 60
+    assert max(seconds.values()) < 2 * 5000 / 60
+
+
+async def test_who_asks_for_the_same_at_the_same_moment_gets_the_same_answer(
+    shared: SharedHook, simulator: Simulator
+) -> None:
+    answers = await asyncio.gather(*(shared.poll({"migration_job_id": "one"}, 60) for _ in range(20)))
+    assert len({answer.request_id for answer in answers}) == 1
+    assert len(simulator.requests) == 1
+
+
+async def test_who_asks_for_another_migration_or_with_another_lag_asks_alone(
+    shared: SharedHook, simulator: Simulator
+) -> None:
+    await asyncio.gather(
+        shared.poll({"migration_job_id": "one"}, 60),
+        shared.poll({"migration_job_id": "two"}, 60),
+        shared.poll({"migration_job_id": "one"}, 5),
+    )
+    assert sorted(request.id or "" for request in simulator.requests) == ["one", "one", "two"]
+
+
+async def test_who_asks_later_asks_anew(shared: SharedHook, simulator: Simulator) -> None:
+    await shared.poll({"migration_job_id": "one"}, 60)
+    await asyncio.sleep(2 * sharing.FRESH_SECONDS)
+    await shared.poll({"migration_job_id": "one"}, 60)
+    assert len(simulator.requests) == 2
+
+
+async def test_an_error_is_everyones(shared: SharedHook, simulator: Simulator) -> None:
+    polls = [shared.poll({"migration_job_id": "none"}, 60) for _ in range(3)]
+    errors = await asyncio.gather(*polls, return_exceptions=True)
+    assert {type(error) for error in errors} == {MigrationNotFoundError}
+    assert len(simulator.requests) == 1
+
+
+async def test_who_is_cancelled_leaves_the_others_their_answer(
+    shared: SharedHook, simulator: Simulator
+) -> None:
+    first, second = (asyncio.create_task(shared.poll({"migration_job_id": "one"}, 60)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).migration_id == "one"
+    assert first.cancelled()
+
+
+async def test_a_connection_is_looked_up_once_for_all(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+    look_up = MigrationHook.get_connection
+
+    def note(conn_id: str) -> Any:
+        looked_up.append(conn_id)
+        return look_up(conn_id)
+
+    monkeypatch.setattr(MigrationHook, "get_connection", staticmethod(note))
+
+    async def watch(job: str) -> None:
+        async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared, shared.hook.keep_session():
+            await shared.poll({"migration_job_id": job}, 60)
+
+    await asyncio.gather(*(watch(job) for job in ("one", "two") * 20))
+    assert looked_up == ["dts_default"]
+
+
+async def test_nothing_is_left_when_the_last_has_gone(simulator: Simulator) -> None:
+    before = asyncio.all_tasks()
+    async with (
+        shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as one,
+        shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as same,
+        shared_hook(HOOK, {"dts_conn_id": "another"}) as other,
+    ):
+        assert one is same
+        assert one is not other
+        forgotten = asyncio.create_task(one.poll({"migration_job_id": "one"}, 60))
+        await asyncio.sleep(0)
+        forgotten.cancel()
+    await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() == before
+    assert not sharing._hooks[asyncio.get_running_loop()]
+
+
+async def test_a_hook_that_cannot_be_made_is_an_error_for_all_and_is_tried_again() -> None:
+    async def use(path: str) -> None:
+        async with shared_hook(path, {}):
+            raise AssertionError("there is no such hook")
+
+    tries = [use("airflow_provider_migration.hooks.dts:NoHook") for _ in range(2)]
+    errors = await asyncio.gather(*tries, return_exceptions=True)
+    assert [type(error) for error in errors] == [AttributeError] * 2
+
+
+def test_each_event_loop_has_hooks_of_its_own(simulator: Simulator) -> None:
+    async def poll() -> SharedHook:
+        async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
+            await shared.poll({"migration_job_id": "one"}, 60)
+            return shared
+
+    assert asyncio.run(poll()) is not asyncio.run(poll())
