@@ -73,11 +73,12 @@ def rpc_object(request: Request, response: Response, *, payload: str) -> dict[st
     :raises MigrationApiError: if the call was refused, whatever the HTTP status.
     """
     data = json_object(request, response)
-    envelope = _Envelope.model_validate(data)
+    envelope = _Envelope.read(data)
     by_status = error_by_status(response.status)
     by_body = error_by_status(envelope.http_status_code or response.status)
-    answers = has_field(data, payload) and not by_body
-    if not by_status and (envelope.success or (envelope.success is None and answers)):
+    if not by_status and (
+        envelope.success or (envelope.success is None and not by_body and has_field(data, payload))
+    ):
         return data
     code = envelope.code or envelope.err_code or envelope.error_code
     otherwise = MigrationServiceError if code or envelope.success is False else MigrationResponseError

@@ -121,11 +121,11 @@ class MigrationSummary(WireModel):
 
 
 def _read_process(request: Request, response: Response) -> MigrationProcess:
-    return MigrationProcess.model_validate(rpc_object(request, response, payload="Data"))
+    return MigrationProcess.read(rpc_object(request, response, payload="Data"))
 
 
 def _read_summary(request: Request, response: Response) -> MigrationSummary:
-    return MigrationSummary.model_validate(rpc_object(request, response, payload="Data"))
+    return MigrationSummary.read(rpc_object(request, response, payload="Data"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

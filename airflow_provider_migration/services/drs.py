@@ -336,7 +336,7 @@ def _slowest(objects: Iterable[ObjectProgress]) -> list[ObjectProgress]:
 
 
 def _read_page(request: Request, response: Response) -> ProgressDataPage:
-    return ProgressDataPage.model_validate(api_object(request, response))
+    return ProgressDataPage.read(api_object(request, response))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +385,7 @@ class DrsApi:
         job = require("job_id", job_id)
 
         def read(request: Request, response: Response) -> JobProgress:
-            results = _BatchProgress.model_validate(api_object(request, response)).results
+            results = _BatchProgress.read(api_object(request, response)).results
             if results == []:
                 raise api_error(MigrationNotFoundError, request, response, "no such job")
             result = next((item for item in results or () if item.job_id in (job, None)), None)

@@ -183,7 +183,7 @@ class MigrationJob(WireModel):
 
 
 def _read(request: Request, response: Response) -> MigrationJob:
-    return MigrationJob.model_validate(rpc_object(request, response, payload="MigrationJobStatus"))
+    return MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def api_object(request: Request, response: Response) -> dict[str, Any]:
     :raises MigrationApiError: if the call was refused, also inside an HTTP 202.
     """
     data = json_object(request, response)
-    refusal = _Refusal.model_validate(data)
+    refusal = _Refusal.read(data)
     by_status = error_by_status(response.status)
     if not by_status and not refusal.error_code:
         return data
@@ -158,13 +158,13 @@ class IamToken:
     def _read_token(self, request: Request, response: Response) -> tuple[str, datetime]:
         data = json_object(request, response)
         if error := error_by_status(response.status):
-            refusal = _IamRefusal.model_validate(data).error
+            refusal = _IamRefusal.read(data).error
             raise api_error(error, request, response, refusal.message, code=refusal.code)
         token = response.headers.get("x-subject-token")
         if not token:
             raise api_error(MigrationResponseError, request, response, "no X-Subject-Token header")
         # IAM's tokens live 24 hours; without a date half of that is safe.
-        ends = _TokenAnswer.model_validate(data).token.expires_at or self.clock() + timedelta(hours=12)
+        ends = _TokenAnswer.read(data).token.expires_at or self.clock() + timedelta(hours=12)
         return token, ends.replace(tzinfo=ends.tzinfo or UTC)
 
 

@@ -143,7 +143,7 @@ class ProjectProgressResult(WireModel):
 
 
 def _read(request: Request, response: Response) -> ProjectProgressResult:
-    result = ProjectProgressResult.model_validate(json_object(request, response))
+    result = ProjectProgressResult.read(json_object(request, response))
     by_status = error_by_status(response.status)
     if not by_status and (result.success or (result.success is None and result.data is not None)):
         return result

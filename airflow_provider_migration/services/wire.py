@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,11 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-    model_validator,
 )
+from pydantic_core import from_json
 
 from airflow_provider_migration.conversation import Request, Response
 from airflow_provider_migration.exceptions import (
@@ -43,7 +40,7 @@ def _plain(key: object) -> str:
 
 def has_field(data: Mapping[str, Any], name: str) -> bool:
     """Tell whether an answer has a field, whatever the case of its name."""
-    return any(_plain(key) == _plain(name) for key in data)
+    return _plain(name) in map(_plain, data)
 
 
 def _no_boolean(value: object) -> object:
@@ -62,18 +59,56 @@ Percentage = Annotated[Number, BeforeValidator(_no_percent_sign)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
-@cache
-def _field_names(model: type[BaseModel]) -> dict[str, str]:
-    return {_plain(name): name for name in model.model_fields}
+class _Names(dict[str, tuple[str, "_Names | None"] | None]):
+    """
+    For each name that a service has written so far: the field it means, and the names inside that field.
+
+    :param model: whose fields.
+    """
+
+    _MOST: Final = 1000
+    """How many are kept: an answer may be made of names that never come again."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__()
+        self._fields = {
+            _plain(name): (name, (inner := _model_in(info.annotation)) and _Names(inner))
+            for name, info in model.model_fields.items()
+        }
+
+    def __missing__(self, written: str) -> tuple[str, _Names | None] | None:
+        meaning = self._fields.get(_plain(written))
+        if len(self) < self._MOST:
+            self[written] = meaning
+        return meaning
+
+    def rename(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return an object with the model's own names, all the way down, and without what it has no field for."""
+        renamed = {}
+        for written, value in data.items():
+            if meaning := self[written]:
+                name, inner = meaning
+                if inner is not None and isinstance(value, dict):
+                    value = inner.rename(value)
+                elif inner is not None and isinstance(value, list):
+                    value = [inner.rename(item) if isinstance(item, dict) else item for item in value]
+                renamed[name] = value
+        return renamed
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field holds, be it in a list or optional."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+_names_of = cache(_Names)
 
 
 class WireModel(BaseModel):
     """
-    A tolerant model of something a service answers.
-
-    Fields are found whatever the case of their names (``MigrationJobStatus``, ``migration_job_status``).
-    Numbers and booleans may come as strings and texts as numbers. A value that does not fit its field is
-    taken as absent, because an answer that is odd in one place still tells the rest.
+    A tolerant model of something a service answers, made by :meth:`read`. Each field has a default.
     """
 
     model_config = ConfigDict(
@@ -84,21 +119,34 @@ class WireModel(BaseModel):
         hide_input_in_errors=True,
     )
 
-    @model_validator(mode="before")
     @classmethod
-    def _match_names(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            raise ValueError("not an object")
-        names = _field_names(cls)
-        return {names[plain]: value for key, value in data.items() if (plain := _plain(key)) in names}
+    def read(cls, data: dict[str, Any]) -> Self:
+        """
+        Make the model of a JSON object.
 
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _absent_when_odd(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+        Fields are found whatever the case of their names (``MigrationJobStatus``, ``migration_job_status``).
+        Numbers and booleans may come as strings and texts as numbers. A value that does not fit its field is
+        taken as absent, because an answer that is odd in one place still tells the rest.
+        """
+        fields = _names_of(cls).rename(data)
+        while True:
+            try:
+                return cls.model_validate(fields)
+            except ValidationError as odd:
+                for error in odd.errors(include_url=False, include_context=False, include_input=False):
+                    _drop(fields, error["loc"])
+
+
+def _drop(fields: Any, location: tuple[int | str, ...]) -> None:
+    """Drop the innermost field on the way to a value."""
+    owner, name = fields, location[0]
+    for step in location:
+        if isinstance(fields, dict):
+            owner, name = fields, step
+            if step not in fields:  # dropped before, for another value in it
+                return
+        fields = fields[step]
+    del owner[name]
 
 
 class StatusTable:
@@ -246,16 +294,23 @@ def error_by_code(
     return next((error for pattern, error in table if re.match(pattern, code or "", re.IGNORECASE)), None)
 
 
+def _parse(body: bytes) -> Any:
+    """Return what JSON says, or None for what is none."""
+    for parse in (from_json, json.loads):  # the first is fast, the second knows more encodings
+        try:
+            return parse(body)
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
 def json_object(request: Request, response: Response) -> dict[str, Any]:
     """
     Return the body as a JSON object.
 
     :raises MigrationApiError: what the HTTP status says, where the body is no JSON object.
     """
-    try:
-        data = json.loads(response.body)
-    except (ValueError, RecursionError):
-        data = None
+    data = _parse(response.body)
     if isinstance(data, dict):
         return data
     kind = response.headers.get("content-type", "no content type")
