@@ -32,8 +32,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
-
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
@@ -294,40 +292,36 @@ _HINTS: Final[tuple[tuple[str, Callable[[str, datetime], float]], ...]] = (
 # --- attempts -------------------------------------------------------------------------------------------
 
 
-def _retrying(world: Surroundings) -> dict[str, Any]:
-    """Return the retry policy, for tenacity's sync and async twins alike."""
-    started = world.monotonic()
-    throttled = False
+class _Patience:
+    """How often one call is tried and how long it is waited in between, for both drivers alike."""
 
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+    def __init__(self, world: Surroundings) -> None:
+        self._world = world
+        self._started = world.monotonic()
+        self._attempts = 0
+        self._has_said = False
+
+    def pause(self, error: MigrationError) -> float | None:
+        """Return after how many seconds to try again, or None when that is no use."""
+        self._attempts += 1
+        if not error.passing:
+            return None
         hint = error.retry_after if isinstance(error, MigrationApiError) else None
-        backoff = min(0.5 * 2.0**state.attempt_number, 8.0)
+        backoff = min(0.5 * 2.0**self._attempts, 8.0)
         # A little later than asked for, so that those who were told the same do not come back together.
-        return hint + world.rand() if hint is not None else backoff * (0.5 + world.rand() / 2)
-
-    def stop(state: RetryCallState) -> bool:
-        elapsed = world.monotonic() - started
+        jitter = self._world.rand()
+        pause = hint + jitter if hint is not None else backoff * (0.5 + jitter / 2)
+        elapsed = self._world.monotonic() - self._started
         # One hint of the full length, given at once, is honoured, and is then the last.
-        too_long = elapsed >= MAX_CALL_SECONDS or elapsed + state.upcoming_sleep > MAX_CALL_SECONDS + 5
-        return state.attempt_number >= MAX_ATTEMPTS or too_long
-
-    def say(state: RetryCallState) -> None:
-        nonlocal throttled
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, MigrationThrottledError) and not throttled:
-            throttled = True
-            log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
+        too_long = elapsed >= MAX_CALL_SECONDS or elapsed + pause > MAX_CALL_SECONDS + 5
+        if self._attempts >= MAX_ATTEMPTS or too_long:
+            return None
+        if isinstance(error, MigrationThrottledError) and not self._has_said:
+            self._has_said = True
+            log.warning("Throttled; trying again in %.1f s. %s", pause, error)
         else:
-            log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)
-
-    return {
-        "retry": retry_if_exception(lambda error: isinstance(error, MigrationError) and error.passing),
-        "wait": wait,
-        "stop": stop,
-        "before_sleep": say,
-        "reraise": True,
-    }
+            log.debug("Trying again in %.1f s. %s", pause, error)
+        return pause
 
 
 # --- TLS ------------------------------------------------------------------------------------------------
@@ -365,6 +359,33 @@ def _tls_context(verify: bool | str) -> ssl.SSLContext:
             f"The certificate authorities in {authorities} cannot be read ({error.strerror}): name a PEM "
             "file as verify in the connection's extra, or in REQUESTS_CA_BUNDLE."
         ) from None
+
+
+# --- proxies ---------------------------------------------------------------------------------------------
+
+
+def proxy_of(url: str) -> str | None:
+    """
+    Return the proxy for an address, as requests finds it in ``HTTP_PROXY``, ``NO_PROXY`` and the like.
+
+    Looking costs as much as the request, so each server is looked up once in the life of a process.
+    """
+    parts = urlsplit(url)
+    return _proxy(parts.scheme, parts.netloc)
+
+
+@lru_cache(maxsize=1024)
+def _proxy(scheme: str, server: str) -> str | None:
+    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+
+    url = f"{scheme}://{server}/"
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call] # of requests
+    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+        raise _BadAddressError
+    return address
 
 
 # --- requests -------------------------------------------------------------------------------------------
@@ -444,7 +465,7 @@ def new_session(settings: Settings) -> requests.Session:
     session.mount("http://", Adapter())
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.auth = lambda prepared: prepared  # anything but None keeps requests from reading .netrc
+    session.trust_env = False  # neither .netrc nor, at each request, the environment: see proxy_of
     return session
 
 
@@ -463,8 +484,7 @@ def run(
         request = next(conversation)
         while True:
             try:
-                attempts = Retrying(**_retrying(world), sleep=world.sleep)
-                answer: Any = attempts(_send, request, session, settings, world)
+                answer = _call(request, session, settings, world)
             except MigrationError as error:
                 request = conversation.throw(error)
             else:
@@ -472,6 +492,18 @@ def run(
     except StopIteration as stop:
         result: _T = stop.value
         return result
+
+
+def _call(request: Request, session: requests.Session, settings: Settings, world: Surroundings) -> Any:
+    patience = _Patience(world)
+    while True:
+        try:
+            return _send(request, session, settings, world)
+        except MigrationError as error:
+            pause = patience.pause(error)
+            if pause is None:
+                raise
+        world.sleep(pause)
 
 
 def _send(request: Request, session: requests.Session, settings: Settings, world: Surroundings) -> Any:
@@ -487,6 +519,7 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
             request.url,
             headers=dict(attempt.headers),
             data=request.body or None,
+            proxies={"all": proxy} if (proxy := proxy_of(request.url)) else None,
             timeout=(settings.connect_timeout, settings.read_timeout),
             allow_redirects=False,
             stream=True,
@@ -597,8 +630,7 @@ async def arun(conversation: Conversation[_T], settings: Settings, world: Surrou
             request = next(conversation)
             while True:
                 try:
-                    attempts = AsyncRetrying(**_retrying(world), sleep=world.asleep)
-                    answer: Any = await attempts(_asend, request, session, settings, world)
+                    answer = await _acall(request, session, settings, world)
                 except MigrationError as error:
                     request = conversation.throw(error)
                 else:
@@ -608,17 +640,18 @@ async def arun(conversation: Conversation[_T], settings: Settings, world: Surrou
             return result
 
 
-def _proxy(url: str) -> str | None:
-    """Return the proxy for an address as requests would; aiohttp's own look would read ``.netrc`` too."""
-    from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
-
-    proxy = select_proxy(url, get_environ_proxies(url))
-    if not proxy:
-        return None
-    address = str(prepend_scheme_if_needed(proxy, "http"))  # type: ignore[no-untyped-call] # of requests
-    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
-        raise _BadAddressError
-    return address
+async def _acall(
+    request: Request, session: aiohttp.ClientSession, settings: Settings, world: Surroundings
+) -> Any:
+    patience = _Patience(world)
+    while True:
+        try:
+            return await _asend(request, session, settings, world)
+        except MigrationError as error:
+            pause = patience.pause(error)
+            if pause is None:
+                raise
+        await world.asleep(pause)
 
 
 async def _asend(
@@ -641,7 +674,7 @@ async def _asend(
                 sock_connect=settings.connect_timeout,
                 sock_read=settings.read_timeout,
             ),
-            proxy=_proxy(request.url),
+            proxy=proxy_of(request.url),
             allow_redirects=False,
         ) as answer:
             head = Response(answer.status, {name.lower(): text for name, text in answer.headers.items()})

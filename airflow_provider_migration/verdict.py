@@ -176,7 +176,10 @@ class Watch:
         held = any(target_reached(progress, target) for target in self.wishes.targets)
         failed = progress.state is MigrationState.FAILED
         before = self.history
-        seen = _digest(_movement(progress))
+        has_changed = self.progress is None or _content(self.progress) != _content(progress)
+        seen = before.last_seen
+        if has_changed or seen is None:
+            seen = _digest(_movement(progress))
         position = before.position
         if progress.lag_seconds is not None:
             applied = now - progress.lag_seconds
@@ -185,7 +188,6 @@ class Watch:
         # One that is in sync has nothing to move.
         moved = seen != before.last_seen or position != before.position
         moved = moved or progress.state is MigrationState.CAUGHT_UP
-        has_changed = self.progress is None or _content(self.progress) != _content(progress)
         self.publication.add(progress, has_changed=has_changed)
         self.progress = progress
         self.history = replace(
@@ -333,7 +335,7 @@ def _since(before: float | None, now: float) -> float:
 
 
 def _content(progress: MigrationProgress) -> dict[str, Any]:
-    return progress.model_dump(exclude={"observed_at", "request_id"})
+    return {**vars(progress), "observed_at": None, "request_id": None, "words_reached": None}
 
 
 def _movement(progress: MigrationProgress) -> dict[str, Any]:

@@ -27,6 +27,14 @@ os.environ.update(
 )
 
 
+@pytest.fixture(autouse=True)
+def _look_for_proxies_anew() -> None:
+    """Let each test have an environment of its own."""
+    from airflow_provider_migration import transport
+
+    transport._proxy.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """Make Airflow's database, once for all tests that run tasks."""

@@ -256,7 +256,7 @@ def endpoint_of(region: str) -> str:
 def _phases(job: MigrationJob) -> Iterable[Phase]:
     mode = job.migration_mode
     if precheck := job.precheck_status:
-        yield _phase("precheck", precheck, error=_failed_items(precheck) or precheck.error_message)
+        yield _phase("precheck", precheck)
     for name, enabled, bulk in (
         ("structure", mode.structure_initialization, job.structure_initialization_status),
         ("full", mode.data_initialization, job.data_initialization_status),
@@ -273,7 +273,6 @@ def _phase(
     section: PrecheckStatus | PhaseStatus | SynchronizationStatus,
     *,
     done: int | None = None,
-    error: str | None = None,
 ) -> Phase:
     state = PHASE_STATUSES.state_of(section.status)
     percent = section.percent
@@ -287,7 +286,7 @@ def _phase(
         service_status=section.status,
         percent=None if name == "incremental" else percent,
         done=done,
-        error=(error or section.error_message) if state is MigrationState.FAILED else None,
+        error=_reason(section) if state is MigrationState.FAILED else None,
     )
 
 
@@ -326,6 +325,11 @@ def _words_reached(status: str | None, state: MigrationState, phases: tuple[Phas
     return words
 
 
+def _reason(section: PrecheckStatus | PhaseStatus | SynchronizationStatus) -> str | None:
+    items = _failed_items(section) if isinstance(section, PrecheckStatus) else None
+    return items or section.error_message
+
+
 def _failed_items(precheck: PrecheckStatus) -> str:
     items = (precheck.detail.check_item if precheck.detail else None) or []
     return "; ".join(
@@ -343,8 +347,7 @@ def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
     return MigrationErrorInfo(
         code=status,
         message=reasons
-        or _failed_items(precheck)
-        or precheck.error_message
+        or _reason(precheck)
         or f"DTS reports {status} and gives no reason.",
         remedy=_REMEDIES.get((status or "").strip().lower(), _REMEDY),
     )
