@@ -22,7 +22,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
@@ -158,9 +158,10 @@ class _Attempt:
     def _hidden(self) -> list[str]:
         """Return what a service may echo and nobody may see, as it may be spelt."""
         signature = self.headers.get("authorization", "").rpartition("Signature=")[2]
-        # A shorter word would more likely be part of an ordinary text than a secret.
-        known = [word for word in (*self.request.signer.secrets, signature) if len(word) >= 5]
-        return [spelling for word in known for spelling in _spellings(word)]
+        hidden = [signature] if signature else []  # hexadecimal, which is spelt in one way only
+        for secret in self.request.signer.secrets:
+            hidden += _spellings(secret)
+        return hidden
 
     def failed(self, text: str, head: Response | None) -> MigrationApiError:
         """
@@ -215,9 +216,12 @@ def _plainly_spelt(body: bytes) -> bytes:
         return body
 
 
-def _spellings(word: str) -> set[str]:
-    """Return a word as it may stand in an address, a header or plainly spelt JSON."""
-    return {word, quote(word, safe=""), json.dumps(word, ensure_ascii=False)[1:-1]}
+@lru_cache(maxsize=64)
+def _spellings(secret: str) -> frozenset[str]:
+    """Return a secret as it may stand in an address, a header or plainly spelt JSON."""
+    if len(secret) < 5:  # more likely a part of an ordinary text
+        return frozenset()
+    return frozenset((secret, quote(secret, safe=""), json.dumps(secret, ensure_ascii=False)[1:-1]))
 
 
 def _without(hidden: list[str], text: str) -> str:
@@ -543,7 +547,7 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         problem = attempt.broken(error, head)
     else:
-        return attempt.read(replace(head, body=bytes(body)), world)
+        return attempt.read(Response(head.status, head.headers, bytes(body)), world)
     # Raised here, because in an except clause it would carry the library's error, and that the request.
     raise problem
 
@@ -694,10 +698,11 @@ async def _asend(
         timed_out = type(error) is TimeoutError
         problem = attempt.failed(settings.too_slow, head) if timed_out else attempt.broken(error, head)
     else:
+        response = Response(head.status, head.headers, bytes(body))
         if len(body) < LARGE_BODY_BYTES:
-            return attempt.read(replace(head, body=bytes(body)), world)
+            return attempt.read(response, world)
         # One at a time: many threads would take turns with each other rather than with the loop.
         async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            return await asyncio.to_thread(attempt.read, replace(head, body=bytes(body)), world)
+            return await asyncio.to_thread(attempt.read, response, world)
     # Raised here, because in an except clause it would carry the library's error, and that the request.
     raise problem

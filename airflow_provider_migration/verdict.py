@@ -145,6 +145,7 @@ class Watch:
     history: History = field(default_factory=History)
     progress: MigrationProgress | None = None
     publication: Publication = field(default_factory=Publication)
+    _headline: list[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Watch:
@@ -240,21 +241,24 @@ class Watch:
 
         :param error: why the last poll failed, if it did.
         """
+        is_holding = self.history.held_since is not None and self.wishes.hold_for > 0
         if error is not None:
-            told = _digest([type(error).__name__, getattr(error, "code", None)])
-            line = f"Poll {self.history.polls} failed: {error}"
+            headline = [type(error).__name__, getattr(error, "code", None)]
         elif self.progress is not None:
-            is_holding = self.history.held_since is not None and self.wishes.hold_for > 0
-            told = _digest([*_headline(self.progress), is_holding])
-            line = describe(self.progress)
-            if is_holding:
-                line += f"; the target must hold for {self.wishes.hold_for:g} s"
+            headline = [*_headline(self.progress), is_holding]
         else:
             return None
-        if told == self.history.last_told:
+        if headline == self._headline:
+            return None
+        self._headline = headline
+        told = _digest(headline)
+        if told == self.history.last_told:  # by the process that watched before
             return None
         self.history = replace(self.history, last_told=told)
-        return line
+        if error is not None or self.progress is None:
+            return f"Poll {self.history.polls} failed: {error}"
+        held = f"; the target must hold for {self.wishes.hold_for:g} s" if is_holding else ""
+        return describe(self.progress) + held
 
     def _decide(self, progress: MigrationProgress, now: float) -> Verdict:
         wishes, history, state = self.wishes, self.history, progress.state

@@ -12,12 +12,14 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from urllib.parse import urlsplit
 
 from airflow_provider_migration.conversation import Request
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+NOTHING_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
 def signature(
@@ -42,7 +44,12 @@ def signature(
     canonical_headers = "".join(f"{name}:{headers[name].strip()}\n" for name in names)
     canonical_request = "\n".join([method, path, query, canonical_headers, ";".join(names), content_sha256])
     string_to_sign = f"{ALGORITHM}\n{hashlib.sha256(canonical_request.encode()).hexdigest()}"
-    return hmac.new(secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), string_to_sign.encode(), "sha256").hex()
+
+
+@cache
+def _signed_names(names: tuple[str, ...]) -> list[str]:
+    return sorted(name for name in names if name in ("host", "content-type") or name.startswith("x-acs-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class AlibabaSigner:
     def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with date, nonce, content hash and ``authorization``."""
         url = urlsplit(request.url)
-        content_sha256 = hashlib.sha256(request.body).hexdigest()
+        content_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else NOTHING_SHA256
         headers = {
             **request.headers,
             "host": url.netloc,
@@ -71,9 +78,7 @@ class AlibabaSigner:
         }
         if self.security_token:
             headers["x-acs-security-token"] = self.security_token
-        names = sorted(
-            name for name in headers if name in ("host", "content-type") or name.startswith("x-acs-")
-        )
+        names = _signed_names(tuple(headers))
         hex_signature = signature(
             self.access_key_secret,
             method=request.method,

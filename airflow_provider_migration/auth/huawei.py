@@ -54,7 +54,7 @@ def signature(
     string_to_sign = "\n".join(
         [ALGORITHM, headers["x-sdk-date"], hashlib.sha256(canonical_request.encode()).hexdigest()]
     )
-    return hmac.new(secret_key.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret_key.encode(), string_to_sign.encode(), "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ delay in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.progress import (
@@ -182,8 +182,26 @@ class MigrationJob(WireModel):
     destination_endpoint: Endpoint | None = None
 
 
+class _PrecheckSummary(PrecheckStatus):
+    detail: Any = None
+
+
+class _MigrationJobSummary(MigrationJob):
+    precheck_status: _PrecheckSummary | None = None
+
+
 def _read(request: Request, response: Response) -> MigrationJob:
     return MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
+
+
+def _read_summary(request: Request, response: Response) -> MigrationJob:
+    """Leave the items of the precheck, most of the answer, unread while none can have failed."""
+    data = rpc_object(request, response, payload="MigrationJobStatus")
+    job = _MigrationJobSummary.read(data)
+    states = {STATUSES.state_of(job.migration_job_status)}
+    if job.precheck_status:
+        states.add(PHASE_STATUSES.state_of(job.precheck_status.status))
+    return MigrationJob.read(data) if MigrationState.FAILED in states else job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +217,25 @@ class DtsApi(AlibabaApi):
         region_id: str | None = None,
     ) -> Conversation[MigrationJob]:
         """Ask for one migration job."""
-        job: MigrationJob = yield self._request(
+        job: MigrationJob = yield self._ask(
+            _read, migration_job_id, client_token=client_token, account_id=account_id, region_id=region_id
+        )
+        return job
+
+    def _ask(
+        self,
+        read: Callable[[Request, Response], MigrationJob],
+        migration_job_id: str,
+        *,
+        client_token: str | None = None,
+        account_id: str | None = None,
+        region_id: str | None = None,
+    ) -> Request:
+        return self._request(
             SERVICE,
             VERSION,
             "DescribeMigrationJobStatus",
-            _read,
+            read,
             query={
                 "MigrationJobId": require("migration_job_id", migration_job_id),
                 "RegionId": region_id or self.region,
@@ -211,11 +243,10 @@ class DtsApi(AlibabaApi):
                 "AccountId": account_id,
             },
         )
-        return job
 
     def progress(self, migration_job_id: str, *, max_lag: float) -> Conversation[MigrationProgress]:
         """Ask for one migration job and normalise the answer."""
-        job = yield from self.describe_migration_job_status(migration_job_id)
+        job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
         now = self.clock()
         phases = tuple(_phases(job))
         state = _state(job, phases, max_lag)
@@ -346,8 +377,6 @@ def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
     reasons = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
     return MigrationErrorInfo(
         code=status,
-        message=reasons
-        or _reason(precheck)
-        or f"DTS reports {status} and gives no reason.",
+        message=reasons or _reason(precheck) or f"DTS reports {status} and gives no reason.",
         remedy=_REMEDIES.get((status or "").strip().lower(), _REMEDY),
     )

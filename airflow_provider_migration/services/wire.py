@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, Self, get_args
 from urllib.parse import urlsplit
 
@@ -51,11 +51,11 @@ def _no_boolean(value: object) -> object:
 
 
 def _no_percent_sign(value: object) -> object:
-    return value.strip().removesuffix("%") if isinstance(value, str) else value
+    return value.strip().removesuffix("%") if isinstance(value, str) else _no_boolean(value)
 
 
 Number = Annotated[float, BeforeValidator(_no_boolean)]
-Percentage = Annotated[Number, BeforeValidator(_no_percent_sign)]
+Percentage = Annotated[float, BeforeValidator(_no_percent_sign)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
@@ -71,10 +71,10 @@ class _Names(dict[str, tuple[str, "_Names | None"] | None]):
 
     def __init__(self, model: type[BaseModel]) -> None:
         super().__init__()
-        self._fields = {
-            _plain(name): (name, (inner := _model_in(info.annotation)) and _Names(inner))
-            for name, info in model.model_fields.items()
-        }
+        self._fields: dict[str, tuple[str, _Names | None]] = {}
+        for name, info in model.model_fields.items():
+            inner = _model_in(info.annotation)
+            self._fields[_plain(name)] = (name, _Names(inner) if inner else None)
 
     def __missing__(self, written: str) -> tuple[str, _Names | None] | None:
         meaning = self._fields.get(_plain(written))
@@ -83,7 +83,7 @@ class _Names(dict[str, tuple[str, "_Names | None"] | None]):
         return meaning
 
     def rename(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return an object with the model's own names, all the way down, and without what it has no field for."""
+        """Return an object by the model's own names, and without what the model has no field for."""
         renamed = {}
         for written, value in data.items():
             if meaning := self[written]:
@@ -107,9 +107,7 @@ _names_of = cache(_Names)
 
 
 class WireModel(BaseModel):
-    """
-    A tolerant model of something a service answers, made by :meth:`read`. Each field has a default.
-    """
+    """A tolerant model of something a service answers, made by :meth:`read`. Each field has a default."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -179,6 +177,7 @@ class StatusTable:
         )
 
 
+@lru_cache(maxsize=256)
 def at_or_before(order: tuple[str, ...], word: str | None) -> frozenset[str]:
     """
     Return the words of an order up to and including one of them, in lower case.
