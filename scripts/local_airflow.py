@@ -16,8 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +31,10 @@ BIN: Final = Path(sys.executable).parent
 DAG_ID: Final = "watch_four_services"
 SERVICES: Final = ("dataworks", "dts", "oms", "drs")
 MODES: Final = ("poke", "deferrable")
+COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 START_SECONDS: Final = 300
+STOP_SECONDS: Final = 60
 RUN_SECONDS: Final = 300
 
 
@@ -148,15 +150,24 @@ class Api:
         result: dict[str, Any] = answer.json()
         return result
 
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Change something."""
+        self._session.patch(f"{self.url}/api/v2{path}", json=body, timeout=30).raise_for_status()
+
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Read the task instances of a run."""
-        tasks: list[dict[str, Any]] = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
-        return tasks
+        tasks: list[dict[str, Any]] = []
+        while True:  # Airflow gives at most so many at once
+            page = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=100&offset={len(tasks)}")
+            tasks += page["task_instances"]
+            if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+                return tasks
 
-    def xcom(self, dag: str, run: str, task: str, key: str) -> dict[str, Any] | None:
+    def xcom(self, dag: str, run: str, task: str, key: str, map_index: int = -1) -> dict[str, Any] | None:
         """Read an XCom value, None where there is none yet."""
+        path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}?map_index={map_index}"
         try:
-            value = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}")["value"]
+            value = self.get(path)["value"]
         except requests.HTTPError:
             return None
         record: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
@@ -174,9 +185,70 @@ class Api:
         return all(health[part]["status"] == "healthy" for part in parts) and known >= dags
 
 
+class Component:
+    """
+    A command of Airflow, with all that it starts.
+
+    :param command: what to run, ``airflow`` included.
+    :param environment: its environment variables.
+    :param log: the file that what it prints is added to.
+    """
+
+    def __init__(self, command: list[str | Path], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self._command = command
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the command itself has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, for the first time or once more."""
+        with self.log.open("a") as log:
+            # A session of its own, by which all that it starts is known.
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """End it as a service manager does: the command itself first, then what is left of it."""
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)  # an executor lets its tasks come to an end
+            self._end_all(psutil.Process.terminate)
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill it, and all that it has started, without a warning."""
+        self._end_all(psutil.Process.kill)
+        if self._process is not None:
+            self._process.wait(15)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of its session: a task has a process group of its own."""
+        found = []
+        for candidate in psutil.process_iter():
+            with suppress(psutil.Error, ProcessLookupError):
+                is_ours = self._process is not None and os.getsid(candidate.pid) == self._process.pid
+                if is_ours and candidate.status() != psutil.STATUS_ZOMBIE:
+                    found.append(candidate)
+        return found
+
+    def _end_all(self, end: Callable[[psutil.Process], None]) -> None:
+        everyone = self.processes()
+        for member in everyone:
+            with suppress(psutil.NoSuchProcess):
+                end(member)
+        psutil.wait_procs(everyone, timeout=15)
+
+
 class LocalAirflow:
     """
-    An Airflow of its own, on sqlite, below one folder.
+    An Airflow of its own, below one folder; on sqlite unless the settings say otherwise.
 
     :param home: its folder, which is emptied first.
     :param dags: folder of the DAG files.
@@ -234,32 +306,41 @@ class LocalAirflow:
             raise RuntimeError(f"'airflow {' '.join(arguments[:2])}' failed.")
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def running(self, *arguments: str) -> Iterator[Component]:
         """Keep a command of Airflow running, with all that it starts."""
-        with (self.home / "airflow.log").open("a") as log:
-            # A session of its own, by which all that it starts is known.
-            process = subprocess.Popen(
-                [BIN / "airflow", *arguments],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        component = Component(
+            [BIN / "airflow", *arguments], self.environment, self.home / f"{arguments[0]}.log"
+        )
+        component.start()
         try:
-            yield process
+            yield component
         finally:
-            _stop(process)
+            component.stop()
 
     @contextmanager
     def standalone(self) -> Iterator[Api]:
         """Keep every component running, and give the API once all are well and know the DAGs."""
-        dags, started = len(list(self.dags.glob("[!_]*.py"))), time.monotonic()
-        with self.running("standalone") as process:
-            while not self.api.is_ready(dags):
-                if process.poll() is not None or time.monotonic() - started > START_SECONDS:
-                    raise RuntimeError("Airflow did not become ready.")
-                time.sleep(1)
+        with self.running("standalone") as everything:
+            self.wait_until_ready([everything])
             yield self.api
+
+    @contextmanager
+    def components(self) -> Iterator[dict[str, Component]]:
+        """Keep every component running on its own, and give them by name once all are well."""
+        with ExitStack() as stack:
+            components = {name: stack.enter_context(self.running(name)) for name in COMPONENTS}
+            self.wait_until_ready(components.values())
+            yield components
+
+    def wait_until_ready(self, components: Iterable[Component]) -> None:
+        """Return once the API says that all is well and the DAGs are known."""
+        dags, started = len(list(self.dags.glob("[!_]*.py"))), time.monotonic()
+        while not self.api.is_ready(dags):
+            if not all(component.is_running for component in components) or (
+                time.monotonic() - started > START_SECONDS
+            ):
+                raise RuntimeError("Airflow did not become ready.")
+            time.sleep(1)
 
 
 @contextmanager
@@ -277,27 +358,6 @@ def _simulator(log: Path) -> Iterator[str]:
             yield line.split()[-1]
         finally:
             process.terminate()
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a command and all that it has started: Airflow gives each task a process group of its own."""
-    everyone = _session_of(process)
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        for member in everyone:
-            with suppress(psutil.NoSuchProcess):
-                end(member)
-        psutil.wait_procs(everyone, timeout=15)
-        everyone = _session_of(process)
-    process.wait(15)
-
-
-def _session_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    members = []
-    for candidate in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getsid(candidate.pid) == process.pid and candidate.status() != psutil.STATUS_ZOMBIE:
-                members.append(candidate)
-    return members
 
 
 def free_port() -> int:

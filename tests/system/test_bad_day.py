@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from airflow_provider_migration.simulator import Simulator
@@ -65,7 +63,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     )
     with Simulator(SCENARIO) as simulator:
         airflow.prepare(simulator.connections())
-        with airflow.standalone() as api, ExitStack() as later:
+        with airflow.components() as components:
+            api = airflow.api
             run = api.post("/dags/bad_day/dagRuns", {"logical_date": None})["dag_run_id"]
             began: dict[str, float] = {}
             ended: dict[str, float] = {}
@@ -80,9 +79,9 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
                     if task["state"] in ("success", "failed", "skipped", "upstream_failed"):
                         ended.setdefault(name, time.monotonic())
                 if not killed_at and len(began) == len(ENDS):
-                    _kill_triggerer(airflow.home)
+                    components["triggerer"].kill()
                     killed_at = time.monotonic()
-                    later.enter_context(airflow.running("triggerer"))
+                    components["triggerer"].start()
             records = {name: api.xcom("bad_day", run, name, "migration_progress") for name in ENDS}
         yield Day(
             tasks=tasks,
@@ -92,19 +91,6 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
             writes=simulator.writes,
             faults=sum(request.fault is not None for request in simulator.requests),
         )
-
-
-def _kill_triggerer(home: Path) -> None:
-    """Kill the triggerer of one Airflow, and what it has started, without a warning."""
-    victims = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if "triggerer" in process.cmdline() and process.environ().get("AIRFLOW_HOME") == str(home):
-                victims += [process, *process.children(recursive=True)]
-    assert victims
-    for process in victims:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 @pytest.mark.parametrize("name", ENDS)
