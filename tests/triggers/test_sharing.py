@@ -68,6 +68,15 @@ def test_thousands_that_begin_together_ask_one_after_the_other() -> None:
     assert max(seconds.values()) < 2 * 5000 / 60
 
 
+@pytest.mark.parametrize("interval", [5, 60, 7.5])
+def test_no_more_than_a_few_ask_at_the_same_instant(interval: float) -> None:
+    count = round(100 * interval)
+    hundredths = Counter(
+        int(100 * moment_in({"migration_job_id": f"dts{job}"}, interval, 1.8e9)) for job in range(count)
+    )
+    assert max(hundredths.values()) < 10
+
+
 async def test_who_asks_for_the_same_at_the_same_moment_gets_the_same_answer(
     shared: SharedHook, simulator: Simulator
 ) -> None:
