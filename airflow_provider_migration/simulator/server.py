@@ -177,7 +177,11 @@ class Simulator:
                 raise RuntimeError("the simulator ended before it listened")
 
     def stop(self) -> None:
-        """End the thread and close every socket; harmless when not started."""
+        """
+        End the thread and close every socket; harmless when not started.
+
+        What is played goes on by the clock, and :meth:`start` listens on the same port again.
+        """
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,6 +50,19 @@ def test_it_can_be_started_again_on_the_same_port() -> None:
     with Simulator(port=port) as second:
         assert second.url == f"http://127.0.0.1:{port}"
         second.stop()
+
+
+def test_what_it_plays_goes_on_while_it_is_away(ask: Any, clock: Any) -> None:
+    assert ask.dts().json["MigrationJobStatus"] == "NotStarted"
+    url = ask.simulator.url
+    ask.simulator.stop()
+    with pytest.raises(ConnectionRefusedError):
+        ask.dts()
+    clock.now += 20
+    ask.simulator.start()
+    assert ask.simulator.url == url
+    assert ask.dts().json["MigrationJobStatus"] == "Migrating"
+    assert len(ask.simulator.requests) == 2
 
 
 def test_it_runs_once_at_a_time() -> None:
