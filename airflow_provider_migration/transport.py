@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
+
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
@@ -296,36 +298,43 @@ _HINTS: Final[tuple[tuple[str, Callable[[str, datetime], float]], ...]] = (
 # --- attempts -------------------------------------------------------------------------------------------
 
 
-class _Patience:
-    """How often one call is tried and how long it is waited in between, for both drivers alike."""
+def _retrying(world: Surroundings, started: float) -> dict[str, Any]:
+    """
+    Return the retry policy, for tenacity's sync and async twins alike.
 
-    def __init__(self, world: Surroundings) -> None:
-        self._world = world
-        self._started = world.monotonic()
-        self._attempts = 0
-        self._has_said = False
+    :param started: when the first attempt began, as ``world.monotonic`` tells it.
+    """
+    throttled = False
 
-    def pause(self, error: MigrationError) -> float | None:
-        """Return after how many seconds to try again, or None when that is no use."""
-        self._attempts += 1
-        if not error.passing:
-            return None
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
         hint = error.retry_after if isinstance(error, MigrationApiError) else None
-        backoff = min(0.5 * 2.0**self._attempts, 8.0)
+        backoff = min(0.5 * 2.0**state.attempt_number, 8.0)
         # A little later than asked for, so that those who were told the same do not come back together.
-        jitter = self._world.rand()
-        pause = hint + jitter if hint is not None else backoff * (0.5 + jitter / 2)
-        elapsed = self._world.monotonic() - self._started
+        return hint + world.rand() if hint is not None else backoff * (0.5 + world.rand() / 2)
+
+    def stop(state: RetryCallState) -> bool:
+        elapsed = world.monotonic() - started
         # One hint of the full length, given at once, is honoured, and is then the last.
-        too_long = elapsed >= MAX_CALL_SECONDS or elapsed + pause > MAX_CALL_SECONDS + 5
-        if self._attempts >= MAX_ATTEMPTS or too_long:
-            return None
-        if isinstance(error, MigrationThrottledError) and not self._has_said:
-            self._has_said = True
-            log.warning("Throttled; trying again in %.1f s. %s", pause, error)
+        too_long = elapsed >= MAX_CALL_SECONDS or elapsed + state.upcoming_sleep > MAX_CALL_SECONDS + 5
+        return state.attempt_number >= MAX_ATTEMPTS or too_long
+
+    def say(state: RetryCallState) -> None:
+        nonlocal throttled
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, MigrationThrottledError) and not throttled:
+            throttled = True
+            log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
         else:
-            log.debug("Trying again in %.1f s. %s", pause, error)
-        return pause
+            log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)
+
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, MigrationError) and error.passing),
+        "wait": wait,
+        "stop": stop,
+        "before_sleep": say,
+        "reraise": True,
+    }
 
 
 # --- TLS ------------------------------------------------------------------------------------------------
@@ -499,15 +508,19 @@ def run(
 
 
 def _call(request: Request, session: requests.Session, settings: Settings, world: Surroundings) -> Any:
-    patience = _Patience(world)
-    while True:
-        try:
-            return _send(request, session, settings, world)
-        except MigrationError as error:
-            pause = patience.pause(error)
-            if pause is None:
-                raise
-        world.sleep(pause)
+    started = world.monotonic()
+    try:
+        return _send(request, session, settings, world)
+    except MigrationError as error:
+        failures = [error]
+
+    def attempt() -> Any:
+        # Tenacity costs as much as a request, so it comes in once there is a failure to begin with.
+        if failures:
+            raise failures.pop()
+        return _send(request, session, settings, world)
+
+    return Retrying(**_retrying(world, started), sleep=world.sleep)(attempt)
 
 
 def _send(request: Request, session: requests.Session, settings: Settings, world: Surroundings) -> Any:
@@ -647,15 +660,18 @@ async def arun(conversation: Conversation[_T], settings: Settings, world: Surrou
 async def _acall(
     request: Request, session: aiohttp.ClientSession, settings: Settings, world: Surroundings
 ) -> Any:
-    patience = _Patience(world)
-    while True:
-        try:
-            return await _asend(request, session, settings, world)
-        except MigrationError as error:
-            pause = patience.pause(error)
-            if pause is None:
-                raise
-        await world.asleep(pause)
+    started = world.monotonic()
+    try:
+        return await _asend(request, session, settings, world)
+    except MigrationError as error:
+        failures = [error]
+
+    async def attempt() -> Any:
+        if failures:
+            raise failures.pop()
+        return await _asend(request, session, settings, world)
+
+    return await AsyncRetrying(**_retrying(world, started), sleep=world.asleep)(attempt)
 
 
 async def _asend(
