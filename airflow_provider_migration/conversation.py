@@ -8,7 +8,7 @@ A service call is a generator that yields each :class:`Request` and receives wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -59,6 +59,9 @@ class Request:
     :param url: the whole URL, encoded exactly as it goes out and as it is signed.
     :param headers: headers of the call itself, by lower-case name.
     :param read: makes the answer out of a response, or raises a ``MigrationApiError``.
+    :param item: what it asks about, where its answer serves all who ask for the same; else empty.
+    :param batch: makes one request that asks about several items; its answer maps those that it tells of to
+        what asking about each would have brought. None where the service has no such call.
     """
 
     service: str
@@ -69,3 +72,5 @@ class Request:
     signer: Signer = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    item: str = ""
+    batch: Callable[[Sequence[str]], Request] | None = field(default=None, repr=False)

@@ -43,6 +43,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
+from airflow_provider_migration.quota import Quota
 from airflow_provider_migration.services.wire import api_error, error_by_status, utc_now
 
 if TYPE_CHECKING:
@@ -298,11 +299,14 @@ _HINTS: Final[tuple[tuple[str, Callable[[str, datetime], float]], ...]] = (
 # --- attempts -------------------------------------------------------------------------------------------
 
 
-def _retrying(world: Surroundings, started: float) -> dict[str, Any]:
+def _retrying(
+    world: Surroundings, started: float, hold: Callable[[float], None] = lambda seconds: None
+) -> dict[str, Any]:
     """
     Return the retry policy, for tenacity's sync and async twins alike.
 
     :param started: when the first attempt began, as ``world.monotonic`` tells it.
+    :param hold: is told for how many seconds the service wants to be left alone.
     """
     throttled = False
 
@@ -322,6 +326,8 @@ def _retrying(world: Surroundings, started: float) -> dict[str, Any]:
     def say(state: RetryCallState) -> None:
         nonlocal throttled
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, MigrationThrottledError):
+            hold(state.upcoming_sleep)
         if isinstance(error, MigrationThrottledError) and not throttled:
             throttled = True
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
@@ -636,18 +642,26 @@ def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     return session
 
 
-async def arun(conversation: Conversation[_T], settings: Settings, world: Surroundings = WORLD) -> _T:
+async def arun(
+    conversation: Conversation[_T],
+    settings: Settings,
+    world: Surroundings = WORLD,
+    quota: Quota | None = None,
+) -> _T:
     """
     Carry a conversation over ``aiohttp`` and return what it comes to.
 
+    :param quota: what all calls of the connection share; without it, the calls of this conversation.
     :raises MigrationError: what the conversation raises, or does not catch.
     """
+    quota = quota or Quota(None, world.monotonic, world.asleep)
     async with shared_session(settings) as session:
+        send = partial(_acall, session=session, settings=settings, world=world, quota=quota)
         try:
             request = next(conversation)
             while True:
                 try:
-                    answer = await _acall(request, session, settings, world)
+                    answer = await quota.ask(request, send)
                 except MigrationError as error:
                     request = conversation.throw(error)
                 else:
@@ -658,8 +672,9 @@ async def arun(conversation: Conversation[_T], settings: Settings, world: Surrou
 
 
 async def _acall(
-    request: Request, session: aiohttp.ClientSession, settings: Settings, world: Surroundings
+    request: Request, session: aiohttp.ClientSession, settings: Settings, world: Surroundings, quota: Quota
 ) -> Any:
+    await quota.turn()
     started = world.monotonic()
     try:
         return await _asend(request, session, settings, world)
@@ -669,9 +684,10 @@ async def _acall(
     async def attempt() -> Any:
         if failures:
             raise failures.pop()
+        await quota.turn()
         return await _asend(request, session, settings, world)
 
-    return await AsyncRetrying(**_retrying(world, started), sleep=world.asleep)(attempt)
+    return await AsyncRetrying(**_retrying(world, started, quota.hold), sleep=world.asleep)(attempt)
 
 
 async def _asend(

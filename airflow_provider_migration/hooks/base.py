@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
@@ -28,6 +29,7 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationRequestError,
 )
+from airflow_provider_migration.quota import Quota
 
 if TYPE_CHECKING:
     import requests
@@ -235,6 +237,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     aget_progress: Callable[..., Awaitable[MigrationProgress]]
     """Do the same on the event loop."""
 
+    calls_per_second: ClassVar[float | None] = None
+    """How many calls a second the service allows one account; None where it names no limit."""
+
     world: transport.Surroundings = transport.WORLD
     """Clock, sleep and randomness; replaced in tests."""
 
@@ -281,12 +286,17 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         await self._alook_up(CONNECTION_SECONDS)
         api, began = self._api, self.world.monotonic()
         try:
-            return await transport.arun(self._converse(call), self._settings, self.world)
+            return await transport.arun(self._converse(call), self._settings, self.world, self._quota)
         except MigrationAuthenticationError:
             await self._alook_up(self.world.monotonic() - began)
             if self._api is api:
                 raise
-        return await transport.arun(self._converse(call), self._settings, self.world)
+        return await transport.arun(self._converse(call), self._settings, self.world, self._quota)
+
+    @cached_property
+    def _quota(self) -> Quota:
+        """What the calls share that are made on the event loop with this hook."""
+        return Quota(self.calls_per_second, self.world.monotonic, self.world.asleep)
 
     async def _alook_up(self, age: float) -> None:
         """Read the connection where what is known is of that age, once for all who wait for it."""

@@ -29,6 +29,7 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     default_conn_name = "dataworks_default"
     conn_type = "alibaba_dataworks"
     hook_name = "Alibaba Cloud DataWorks"
+    calls_per_second = 5  # of the Basic edition; the others allow more
 
     def __init__(self, dataworks_conn_id: str = default_conn_name, region: str | None = None) -> None:
         super().__init__(dataworks_conn_id)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -395,14 +395,30 @@ class DrsApi:
                 raise refused(request, response, result.error_code, result.error_msg)
             return result.model_copy(update={"request_id": response.headers.get("x-request-id")})
 
-        status: JobProgress = yield self._request(
+        def read_many(request: Request, response: Response) -> dict[str, JobProgress]:
+            results = _BatchProgress.read(api_object(request, response)).results or []
+            request_id = response.headers.get("x-request-id")
+            return {
+                item.job_id: item.model_copy(update={"request_id": request_id})
+                for item in reversed(results)  # of two the first counts, as it does alone
+                if item.job_id and item.transfer_status
+            }
+
+        status: JobProgress = yield replace(
+            self._batch_progress([job], read),
+            item=job,
+            batch=lambda jobs: self._batch_progress(jobs, read_many),
+        )
+        return status
+
+    def _batch_progress(self, jobs: Sequence[str], read: Callable[[Request, Response], Any]) -> Request:
+        return self._request(
             "BatchListProgresses",
             "POST",
             f"/v3/{quote(self.project_id, safe='')}/jobs/batch-progress",
             read,
-            body=json.dumps({"jobs": [job]}).encode(),
+            body=json.dumps({"jobs": list(jobs)}).encode(),
         )
-        return status
 
     def progress(
         self,

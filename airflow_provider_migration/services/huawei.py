@@ -124,10 +124,12 @@ class IamToken:
             while True:
                 if self.token is None or self.clock() + _RENEW_BEFORE_END >= self.expires_at:
                     yield from self._fetch(request.service)
+                used = self.token
                 try:
                     answer = yield request
                 except MigrationAuthenticationError as error:
-                    self.token = None
+                    if self.token == used:  # nobody else has renewed it meanwhile
+                        self.token = None
                     if renewed:
                         request = conversation.throw(error)
                     renewed = True
@@ -153,6 +155,7 @@ class IamToken:
             body=json.dumps(body).encode(),
             read=self._read_token,
             signer=self,
+            item=self.user,
         )
 
     def _read_token(self, request: Request, response: Response) -> tuple[str, datetime]:

@@ -20,6 +20,7 @@ from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, s
 
 JOB = {"service": "dts", "script": "success", "duration": 100}
 HOOK = "airflow_provider_migration.hooks.dts:DtsHook"
+DRS_HOOK = "airflow_provider_migration.hooks.drs:DrsHook"
 
 
 @pytest.fixture
@@ -29,6 +30,23 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     with Simulator({"migrations": jobs}, speed=1e-9) as simulator:
         for conn_id, connection in simulator.connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        yield simulator
+
+
+@pytest.fixture
+def drs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """Start a simulator with 40 DRS jobs, and connect Airflow to it as an IAM user."""
+    jobs = [{"service": "drs", "job_id": f"job-{number}", "duration": 100} for number in range(40)]
+    with Simulator({"migrations": jobs}, speed=1e-9) as simulator:
+        connection = simulator.connections()["drs_default"]
+        extra = {
+            **connection["extra"],
+            "auth_type": "password",
+            "domain_name": "simulator",
+            "iam_endpoint": simulator.url,
+        }
+        user = {"login": "simulator", "password": "simulator-password", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_DRS_DEFAULT", json.dumps({**connection, **user}))
         yield simulator
 
 
@@ -138,6 +156,22 @@ async def test_a_connection_is_looked_up_once_for_all(
 
     await asyncio.gather(*(watch(job) for job in ("one", "two") * 20))
     assert looked_up == ["dts_default"]
+
+
+async def test_many_drs_jobs_are_asked_about_with_few_requests_and_a_bad_one_fails_alone(
+    drs: Simulator,
+) -> None:
+    async with shared_hook(DRS_HOOK, {"drs_conn_id": "drs_default"}) as shared, shared.hook.keep_session():
+        polls = [
+            shared.poll({"job_id": job, "object_types": [], "job_status": True}, 60)
+            for job in [*(f"job-{number}" for number in range(40)), "job-of-nobody"]
+        ]
+        *good, bad = await asyncio.gather(*polls, return_exceptions=True)
+    assert [answer.migration_id for answer in good] == [f"job-{number}" for number in range(40)]
+    assert isinstance(bad, MigrationNotFoundError)
+    asked = Counter(request.action for request in drs.requests)
+    assert asked["KeystoneCreateUserTokenByPassword"] == 1
+    assert asked.total() <= 4
 
 
 async def test_nothing_is_left_when_the_last_has_gone(simulator: Simulator) -> None:

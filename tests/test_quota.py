@@ -1,0 +1,258 @@
+"""How calls are spread, held back and asked together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.exceptions import (
+    MigrationAuthenticationError,
+    MigrationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
+    MigrationServiceError,
+    MigrationThrottledError,
+)
+from airflow_provider_migration.quota import GATHER_SECONDS, MAX_BATCH, Quota
+
+
+class Clock:
+    """A clock that moves when everyone sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def asleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        until = self.now + seconds
+        await asyncio.sleep(0.001)
+        self.now = max(self.now, until)
+
+
+class Service:
+    """Answers about items, one or many at a time."""
+
+    def __init__(self, errors: dict[str, MigrationError] | None = None, batch_error: Any = None) -> None:
+        self.errors = errors or {}
+        self.batch_error = batch_error
+        self.asked: list[tuple[str, ...]] = []
+
+    def request(self, item: str, *, can_batch: bool = True) -> Request:
+        return self._request(item, self._batch if can_batch else None)
+
+    def unshared_request(self) -> Request:
+        return self._request("", None)
+
+    def _batch(self, items: Sequence[str]) -> Request:
+        return self._request(",".join(items), None)
+
+    def _request(self, item: str, batch: Any) -> Request:
+        return Request(
+            service="drs",
+            action="BatchListProgresses",
+            method="POST",
+            url="https://drs.example/jobs/batch-progress",
+            read=lambda request, response: None,
+            signer=self,  # type: ignore[arg-type] # only its identity counts
+            item=item,
+            batch=batch,
+        )
+
+    async def send(self, request: Request) -> Any:
+        items = tuple(request.item.split(","))
+        self.asked.append(items)
+        await asyncio.sleep(0)
+        if len(items) == 1:
+            if items[0] in self.errors:
+                raise self.errors[items[0]]
+            return f"about {items[0]}"
+        if self.batch_error:
+            raise self.batch_error
+        return {item: f"about {item}" for item in items if item not in self.errors}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def quota(clock: Clock) -> Quota:
+    return Quota(None, clock.monotonic, clock.asleep)
+
+
+async def ask(quota: Quota, service: Service, *items: str) -> list[Any]:
+    """Ask for each at the same moment, and give the answers and errors."""
+    asking = (quota.ask(service.request(item), service.send) for item in items)
+    return await asyncio.gather(*asking, return_exceptions=True)
+
+
+# --- the rate -------------------------------------------------------------------------------------------
+
+
+async def test_calls_are_as_far_apart_as_the_service_wants(clock: Clock) -> None:
+    quota = Quota(5, clock.monotonic, clock.asleep)
+    await asyncio.gather(*(quota.turn() for _ in range(4)))
+    assert clock.slept == pytest.approx([0.2, 0.4, 0.6])
+
+
+async def test_a_call_after_a_pause_goes_at_once(clock: Clock) -> None:
+    quota = Quota(5, clock.monotonic, clock.asleep)
+    await quota.turn()
+    clock.now += 10
+    await quota.turn()
+    assert clock.slept == []
+
+
+async def test_without_a_limit_no_call_waits(quota: Quota, clock: Clock) -> None:
+    await asyncio.gather(*(quota.turn() for _ in range(1000)))
+    assert clock.slept == []
+
+
+async def test_after_a_throttling_all_wait_as_long_as_the_service_asks(quota: Quota, clock: Clock) -> None:
+    quota.hold(7)
+    quota.hold(3)  # the longer word counts
+    await asyncio.gather(quota.turn(), quota.turn())
+    assert clock.slept == [7, 7]
+
+
+# --- asking together ------------------------------------------------------------------------------------
+
+
+async def test_one_that_comes_alone_is_asked_at_once_and_as_it_is(quota: Quota, clock: Clock) -> None:
+    service = Service()
+    assert await ask(quota, service, "a") == ["about a"]
+    assert service.asked == [("a",)]
+    assert clock.slept == []
+
+
+async def test_what_cannot_be_asked_together_is_asked_once_each(quota: Quota) -> None:
+    service = Service()
+    asking = (quota.ask(service.request(item, can_batch=False), service.send) for item in "aba")
+    await asyncio.gather(*asking)
+    assert sorted(service.asked) == [("a",), ("b",)]
+
+
+async def test_what_serves_nobody_else_is_asked_as_often_as_it_comes(quota: Quota) -> None:
+    service = Service()
+    await asyncio.gather(*(quota.ask(service.unshared_request(), service.send) for _ in range(2)))
+    assert service.asked == [("",), ("",)]
+
+
+async def test_those_that_come_at_the_same_moment_are_one_request(quota: Quota) -> None:
+    service = Service()
+    assert await ask(quota, service, "b", "a", "b") == ["about b", "about a", "about b"]
+    assert service.asked == [("a", "b")]
+
+
+async def test_those_that_come_soon_after_gather_for_the_next(quota: Quota, clock: Clock) -> None:
+    service = Service()
+    await ask(quota, service, "a")
+    clock.now += 0.5
+    await ask(quota, service, "b", "c")
+    assert service.asked == [("a",), ("b", "c")]
+    assert clock.slept == [GATHER_SECONDS - 0.5]
+
+
+async def test_no_request_asks_for_more_than_it_may(quota: Quota) -> None:
+    service = Service()
+    items = [f"{number:03}" for number in range(2 * MAX_BATCH + 1)]
+    await ask(quota, service, *items)
+    assert [len(asked) for asked in service.asked] == [MAX_BATCH, MAX_BATCH, 1]
+
+
+async def test_a_thousand_that_are_spread_over_a_minute_cost_a_twentieth_of_their_number(
+    quota: Quota, clock: Clock
+) -> None:
+    service, asking = Service(), []
+    for number in range(1000):
+        clock.now += 0.06
+        asking.append(asyncio.create_task(quota.ask(service.request(f"job{number}"), service.send)))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*asking) == [f"about job{number}" for number in range(1000)]
+    assert len(service.asked) <= 1000 / 20
+
+
+async def test_one_that_the_answer_does_not_tell_of_is_asked_alone(quota: Quota) -> None:
+    missing = MigrationNotFoundError("no such job")
+    service = Service({"b": missing})
+    assert await ask(quota, service, "a", "b", "c") == ["about a", missing, "about c"]
+    assert service.asked == [("a", "b", "c"), ("b",)]
+
+
+@pytest.mark.parametrize("spoilt", [MigrationNotFoundError, MigrationPermissionError, MigrationRequestError])
+async def test_one_that_spoils_the_request_fails_alone(quota: Quota, spoilt: type[MigrationError]) -> None:
+    bad = spoilt("bad")
+    service = Service({"b": bad}, batch_error=spoilt("bad"))
+    assert await ask(quota, service, "a", "b", "c") == ["about a", bad, "about c"]
+    assert sorted(service.asked[1:]) == [("a",), ("b",), ("c",)]
+
+
+@pytest.mark.parametrize(
+    "error", [MigrationThrottledError, MigrationServiceError, MigrationAuthenticationError, OSError]
+)
+async def test_what_is_wrong_for_all_is_not_asked_again_for_each(
+    quota: Quota, error: type[Exception]
+) -> None:
+    service = Service(batch_error=error("away"))
+    answers = await ask(quota, service, "a", "b")
+    assert [type(answer) for answer in answers] == [error, error]
+    assert service.asked == [("a", "b")]
+
+
+async def test_an_error_of_one_that_came_alone_is_its_own(quota: Quota) -> None:
+    bad = MigrationServiceError("away")
+    assert await ask(quota, Service({"a": bad}), "a") == [bad]
+
+
+async def test_another_signer_asks_for_itself(quota: Quota) -> None:
+    one, other = Service(), Service()
+    await asyncio.gather(ask(quota, one, "a", "b"), ask(quota, other, "c", "d"))
+    assert (one.asked, other.asked) == ([("a", "b")], [("c", "d")])
+
+
+async def test_who_is_cancelled_leaves_the_others_their_answer(quota: Quota) -> None:
+    service = Service()
+    first, second = (
+        asyncio.create_task(quota.ask(service.request(item), service.send)) for item in ("a", "b")
+    )
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "about b"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 5)), min_size=1),
+    st.dictionaries(
+        st.sampled_from("abcdefgh"),
+        st.sampled_from(
+            [MigrationNotFoundError("x"), MigrationPermissionError("y"), MigrationServiceError("z")]
+        ),
+    ),
+    st.sampled_from([None, MigrationRequestError("bad")]),
+)
+def test_everyone_gets_what_asking_alone_would_have_brought(
+    arrivals: list[tuple[str, float]], errors: dict[str, MigrationError], batch_error: Any
+) -> None:
+    async def play() -> None:
+        clock, service = Clock(), Service(errors, batch_error)
+        quota, asking = Quota(None, clock.monotonic, clock.asleep), []
+        for item, later in arrivals:
+            clock.now += later
+            asking.append(asyncio.create_task(quota.ask(service.request(item), service.send)))
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert answers == [errors.get(item, f"about {item}") for item, _ in arrivals]
+
+    asyncio.run(play())
