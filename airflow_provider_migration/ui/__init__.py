@@ -1,0 +1,1 @@
+"""The Migrations page and the Migration tab of the Airflow UI."""
