@@ -37,6 +37,10 @@ class Signer(Protocol):
     """Something that authenticates a request."""
 
     @property
+    def identity(self) -> str:
+        """Who asks, in words for a person; of a key no more than tells it from another."""
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, wherever a service echoes it."""
 

@@ -61,6 +61,11 @@ class AlibabaSigner:
     security_token: str | None = field(default=None, repr=False)
 
     @property
+    def identity(self) -> str:
+        """The AccessKey ID, shortened."""
+        return f"AccessKey ID {self.access_key_id[:4]}…"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The AccessKey secret and the STS token."""
         return tuple(filter(None, (self.access_key_secret, self.security_token)))

@@ -22,6 +22,11 @@ class BasicSigner:
         return b64encode(f"{self.user}:{self.password}".encode()).decode()
 
     @property
+    def identity(self) -> str:
+        """The user."""
+        return f"user {self.user!r}"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The password, alone and as it travels."""
         return (self.password, self._credentials)

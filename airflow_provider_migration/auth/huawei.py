@@ -66,6 +66,11 @@ class HuaweiSigner:
     security_token: str | None = field(default=None, repr=False)
 
     @property
+    def identity(self) -> str:
+        """The AK, shortened."""
+        return f"AK {self.access_key[:4]}…"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The SK and the security token."""
         return tuple(filter(None, (self.secret_key, self.security_token)))

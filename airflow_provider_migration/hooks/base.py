@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration import transport
-from airflow_provider_migration.conversation import Conversation
+from airflow_provider_migration.conversation import Conversation, Signer
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from airflow_provider_migration.progress import MigrationProgress
 
 _T = TypeVar("_T")
-_Api = TypeVar("_Api")
+
+
+class _ServiceApi(Protocol):
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def signer(self) -> Signer: ...
+
+
+_Api = TypeVar("_Api", bound=_ServiceApi)
 
 log = logging.getLogger(__name__)
 
@@ -368,7 +378,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             return False, str(error)
         finally:
             self.close()
-        return True, f"{self.hook_name} answered and accepted the credentials."
+        return True, (
+            f"{self.hook_name} at {self._api.endpoint} answered and accepted {self._api.signer.identity}. "
+            "Whether it may read a certain migration shows at that one's first poll."
+        )
 
 
 def _digest(connection: Connection) -> str:

@@ -104,6 +104,11 @@ class IamToken:
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
 
     @property
+    def identity(self) -> str:
+        """The user and the account."""
+        return f"IAM user {self.user!r} of {self.domain_name!r}"
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The password and the token."""
         return tuple(filter(None, (self.password, self.token)))

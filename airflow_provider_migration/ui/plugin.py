@@ -40,7 +40,7 @@ class MigrationUiPlugin(AirflowPlugin):
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # a list to whoever reads it
         """The app that serves the pages' files; made where it is mounted, in the API server."""
         from airflow_provider_migration.ui.app import Pages
 

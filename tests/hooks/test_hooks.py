@@ -141,12 +141,32 @@ def test_drs_asks_iam_for_one_token_and_for_another_when_it_is_refused(
 # --- test_connection -----------------------------------------------------------------------------------
 
 
+IDENTITIES = {
+    DataWorksHook: "AccessKey ID SIMU…",
+    DtsHook: "AccessKey ID SIMU…",
+    OmsHook: "user 'simulator'",
+    DrsHook: "AK SIMU…",
+}
+
+
 @pytest.mark.parametrize("hook", HOOKS, ids=IDS)
 def test_right_credentials_pass_the_test(hook: Any, connections: Connections) -> None:
     works, text = hook().test_connection()
 
     assert works, text
-    assert text == f"{hook.hook_name} answered and accepted the credentials."
+    address = connections[hook.default_conn_name]["host"]
+    assert text.startswith(f"{hook.hook_name} at {address} answered and accepted {IDENTITIES[hook]}. ")
+
+
+def test_a_password_of_huawei_passes_the_test_as_its_user(connections: Connections, connect: Connect) -> None:
+    drs = connections["drs_default"]
+    extra = {**drs["extra"], "auth_type": "password", "domain_name": "account"}
+    conn_id = connect(**{**drs, "login": "simulator", "password": "simulator-password", "extra": extra})
+
+    works, text = DrsHook(conn_id).test_connection()
+
+    assert works, text
+    assert "accepted IAM user 'simulator' of 'account'" in text
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=IDS)

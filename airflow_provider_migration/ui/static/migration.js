@@ -46,7 +46,8 @@ async function read() {
 }
 
 function pointOf(record) {
-  return [(format.time(record.observed_at) ?? Date.now()) / 1000, format.percentage(record.percent), format.number(record.lag_seconds)];
+  const at = format.time(record.observed_at) ?? Date.now();
+  return [Math.round(at / 1000), format.percentage(record.percent), format.number(record.lag_seconds)];
 }
 
 /** Where a task has failed, its log says why: also where no answer of the service came. */
@@ -240,7 +241,8 @@ function showEstimate() {
     bulk: () => `${format.roughly(seconds)} left`,
     sync: () => `in sync in ${format.roughly(seconds)}`,
     behind: () => "falling behind: the lag grows",
-    still: () => `not moving${seconds ? ` for ${format.duration(seconds)}` : ""}`,
+    steady: () => "the lag stays as it is",
+    still: () => `not moving for ${format.duration(seconds)}`,
     unclear: () => "time left: not enough observations yet",
     none: () => "",
   }[kind]();

@@ -1,4 +1,4 @@
-"""One task for each thing that the pages show: a DAG that everyone may read, and one that not everyone may."""
+"""One task for each thing that the pages show, in a DAG that everyone may read and one that few may."""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""A browser for the tests of the pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.conftest import ROOT
+
+_T = TypeVar("_T")
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+
+
+def _executable() -> str:
+    for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
+        if name and (path := shutil.which(name)):
+            return path
+    pytest.skip(
+        "no Chromium here: install it (apt-get install chromium), or name one as CHROMIUM=/path/to/it"
+    )
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Keep a headless Chromium open, or skip where there is none."""
+    path = _executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
+        )
+        yield browser
+        browser.close()
+
+
+def wait_for(question: Callable[[], _T], seconds: float = 30) -> _T:
+    """Ask until the answer is true, for the pages' own policy forbids a browser to evaluate texts."""
+    give_up = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < give_up, f"still {answer!r} after {seconds} s"
+        time.sleep(0.1)
+    return answer

@@ -1,0 +1,666 @@
+"""The pages before answers of every kind; a real Airflow shows them in ``tests/system/test_ui.py``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from tests.browsers import wait_for
+from tests.ui.conftest import StandIn
+
+RUN = "manual__2026-01-01T00:00:00+00:00"
+TASK = f"dags/d/dagRuns/{RUN}/taskInstances/t"
+HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">"
+
+
+def ago(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+def record(**fields: Any) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "service": "dts",
+        "migration_id": "dts1",
+        "name": "orders",
+        "state": "running",
+        "service_status": "Migrating",
+        "percent": 40.0,
+        "phases": [
+            {"name": "structure", "state": "succeeded", "percent": 100.0, "done": 24, "total": None},
+            {"name": "full", "state": "running", "percent": 12.5, "done": 1250, "total": 10000},
+            {"name": "incremental", "state": "pending", "percent": None},
+        ],
+        "lag_seconds": None,
+        "checkpoint": None,
+        "error": None,
+        "objects": None,
+        "observed_at": ago(5),
+        "request_id": "request-1",
+        "console_url": "https://dts.console.aliyun.com/",
+        **fields,
+    }
+
+
+def instance(state: str | None = "deferred", **fields: Any) -> dict[str, Any]:
+    return {
+        "dag_id": "d",
+        "dag_run_id": RUN,
+        "task_id": "t",
+        "map_index": -1,
+        "state": state,
+        "operator": "DtsMigrationJobSensor",
+        "try_number": 1,
+        "start_date": ago(60),
+        "end_date": ago(1) if state in ("success", "failed") else None,
+        "dag_display_name": "d",
+        "task_display_name": "t",
+        "rendered_map_index": None,
+        **fields,
+    }
+
+
+def xcom(value: Any) -> dict[str, Any]:
+    return {"key": "k", "value": value, "timestamp": datetime.now(UTC).isoformat()}
+
+
+def put(airflow: StandIn, value: Any, task: dict[str, Any] | None = None, history: Any = None) -> None:
+    airflow.answers[TASK] = instance() if task is None else task
+    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = xcom(value)
+    airflow.answers[f"{TASK}/xcomEntries/migration_history"] = 404 if history is None else xcom(history)
+
+
+def open_tab(page: Page, airflow: StandIn, map_index: str = "{MAP_INDEX}") -> None:
+    query = urlencode({"dag_id": "d", "run_id": RUN, "task_id": "t", "map_index": map_index})
+    page.goto(f"{airflow.url}/migration-ui/migration.html?{query}")
+    wait_for(lambda: page.locator("main").get_attribute("aria-busy") is None)
+
+
+def value_of(bar: Locator) -> str | None:
+    return bar.get_attribute("aria-valuenow")
+
+
+# --- how things are said -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0 s"),
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+        (86_400 * 40, "40 d"),
+    ],
+)
+def test_durations_have_two_units_at_most(evaluate: Callable[..., Any], seconds: float, said: str) -> None:
+    assert evaluate("format.js", "duration", seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (3, "a few seconds"),
+        (32, "about 30 s"),
+        (58, "about 1 min"),
+        (250, "about 4 min"),
+        (3500, "about 1 h"),
+        (5000, "about 1.5 h"),
+        (50_000, "about 14 h"),
+        (200_000, "about 2 days"),
+    ],
+)
+def test_an_estimate_claims_no_more_than_it_knows(
+    evaluate: Callable[..., Any], seconds: float, said: str
+) -> None:
+    assert evaluate("format.js", "roughly", seconds) == said
+
+
+def line(count: int, start: float, step: float, every: float = 60) -> list[list[float | None]]:
+    """Return percents that rise evenly."""
+    return [[i * every, start + i * step, None] for i in range(count)]
+
+
+def lags(count: int, start: float, step: float, every: float = 60) -> list[list[float | None]]:
+    return [[i * every, 100.0, start + i * step] for i in range(count)]
+
+
+RUNNING = {"state": "running", "percent": 50, "lag_seconds": None}
+BEHIND = {"state": "running", "percent": 100, "lag_seconds": 500}
+
+
+@pytest.mark.parametrize(
+    ("state", "points", "now", "kind", "seconds"),
+    [
+        (RUNNING, line(11, 40, 1), 600, "bulk", 3000),
+        (RUNNING, line(11, 40, 1), 660, "bulk", 2940),
+        (RUNNING, line(2, 40, 1), 60, "unclear", None),
+        (RUNNING, [], 0, "unclear", None),
+        (RUNNING, line(11, 50, 0), 600, "still", 600),
+        (RUNNING, line(11, 40, 1), 5000, "still", 4400),
+        # One that changes seldom is not taken for one that stands still.
+        (RUNNING, [[i * 60, 50 + 0.1 * (i // 15), None] for i in range(60)], 3540, "bulk", None),
+        # A pace that has just become slower counts.
+        (RUNNING, [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]], 660, "bulk", None),
+        (BEHIND, lags(11, 600, -10), 600, "sync", 3000),
+        (BEHIND, lags(11, 400, 10), 600, "behind", None),
+        (BEHIND, lags(11, 500, 0), 600, "steady", None),
+        (BEHIND, lags(2, 500, -10), 60, "unclear", None),
+        ({**RUNNING, "state": "paused"}, line(11, 40, 1), 600, "none", None),
+        ({**RUNNING, "state": "succeeded"}, line(11, 40, 1), 600, "none", None),
+        ({**RUNNING, "percent": None}, line(11, 40, 1), 600, "unclear", None),
+    ],
+)
+def test_the_time_left_follows_from_the_last_observations(
+    evaluate: Callable[..., Any],
+    state: dict[str, Any],
+    points: list[Any],
+    now: float,
+    kind: str,
+    seconds: float | None,
+) -> None:
+    answer = evaluate("estimate.js", "estimate", state, points, now)
+
+    assert answer["kind"] == kind
+    if seconds is not None:
+        assert answer["seconds"] == pytest.approx(seconds, rel=0.01)
+
+
+def test_a_slower_phase_is_not_judged_by_the_one_before(evaluate: Callable[..., Any]) -> None:
+    points = [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]]
+
+    assert evaluate("estimate.js", "estimate", RUNNING, points, 660)["seconds"] > 2000
+
+
+@pytest.mark.parametrize("value", [None, {}, "text", [1, 2], [[None, 1, 2]], [["1", 2, 3]]])
+def test_points_that_are_none_are_left_out(evaluate: Callable[..., Any], value: Any) -> None:
+    assert evaluate("estimate.js", "readPoints", value) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "followed"),
+    [
+        ("https://dts.console.aliyun.com/", True),
+        ("http://oms.example.com:8089/", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("https://user@example.com/", False),
+        ("/relative", False),
+        (None, False),
+        (7, False),
+    ],
+)
+def test_only_addresses_of_the_web_become_links(
+    evaluate: Callable[..., Any], address: Any, followed: bool
+) -> None:
+    assert evaluate("parts.js", "webAddress", address) == (address if followed else None)
+
+
+# --- the tab -------------------------------------------------------------------------------------------
+
+
+def test_the_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
+    lagging = record(
+        percent=None,
+        lag_seconds=130,
+        checkpoint=ago(130),
+        objects={
+            "total": 40,
+            "completed": 38,
+            "slowest": [{"source": "a.t1", "destination": "b.t1", "percent": 20.0}],
+        },
+    )
+    put(airflow, lagging)
+    open_tab(page, airflow)
+
+    assert page.locator("h1").text_content() == "orders"
+    assert page.locator("#state").text_content() == "Running"
+    assert page.locator("#identity").text_content() == "Alibaba Cloud DTS · dts1 · Migrating"
+    assert page.locator("#percent").text_content() == "not known"
+    assert page.locator("#lag").text_content() == "2 min 10 s"
+    assert "2 min 1" in (page.locator("#checkpoint").text_content() or "")
+    assert page.locator("#objects-count").text_content() == "38 of 40 done"
+    assert page.locator("#objects li").text_content() == "a.t1 → b.t120 %"
+    assert page.locator("#console").get_attribute("href") == "https://dts.console.aliyun.com/"
+    assert page.locator("#phases li:nth-child(2)").text_content() == (
+        "Existing dataRunning · 12.5 % · 1,250 of 10,000"
+    )
+    bars = page.get_by_role("progressbar")
+    assert [
+        (bar.get_attribute("aria-label"), value_of(bar), bar.get_attribute("aria-valuetext"))
+        for bar in bars.all()
+    ] == [
+        ("Existing data copied", None, "not known"),
+        ("Structure", "100", "Succeeded · 100 % · 24 done"),
+        ("Existing data", "12.5", "Running · 12.5 % · 1,250 of 10,000"),
+        ("Incremental", None, "Pending"),
+        ("Objects done", "95", "95 %"),
+        ("a.t1 → b.t1", "20", "20 %"),
+    ]
+
+
+def test_the_tab_goes_on_by_itself_and_stops_at_the_end(page: Page, airflow: StandIn) -> None:
+    put(airflow, record())
+    open_tab(page, airflow)
+    bar = page.locator("#overall")
+    assert value_of(bar) == "40"
+
+    put(airflow, record(percent=70.0))
+    wait_for(lambda: value_of(bar) == "70", 10)
+    put(airflow, record(percent=100.0, state="caught_up"), instance("success"))
+    wait_for(lambda: page.locator("#state").text_content() == "In sync", 10)
+    asked = len(airflow.asked)
+    time.sleep(6)
+
+    assert len(airflow.asked) == asked
+    assert page.locator("#announcement").text_content() == "orders: In sync"
+    assert page.locator("#task").text_content() == "succeeded"
+
+
+def test_nobody_looking_costs_nothing(page: Page, airflow: StandIn) -> None:
+    put(airflow, record())
+    page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isAway !== false })")
+    query = urlencode({"dag_id": "d", "run_id": RUN, "task_id": "t"})
+    page.goto(f"{airflow.url}/migration-ui/migration.html?{query}")
+    time.sleep(1)
+    assert airflow.asked == []
+
+    page.evaluate("() => { window.isAway = false; document.dispatchEvent(new Event('visibilitychange')); }")
+    wait_for(lambda: page.locator("#overall").is_visible())
+
+
+def test_the_line_and_the_estimate_come_from_the_history(page: Page, airflow: StandIn) -> None:
+    now = time.time()
+    points = [[now - 600 + i * 60, 30.0 + i, None] for i in range(10)]
+    put(airflow, record(percent=39.0, observed_at=ago(60)), history=points)
+    open_tab(page, airflow)
+
+    assert page.locator("#estimate").text_content() == "about 1 h left"
+    assert page.get_by_role("img").get_attribute("aria-label") == (
+        "Progress over the last 9 min: from 30 % to 39 %"
+    )
+
+
+def test_without_observations_the_tab_says_that_it_cannot_estimate(page: Page, airflow: StandIn) -> None:
+    put(airflow, record())
+    open_tab(page, airflow)
+
+    assert page.locator("#estimate").text_content() == "time left: not enough observations yet"
+    assert page.get_by_role("img").count() == 0
+
+
+def test_what_went_wrong_and_what_to_do_come_first(page: Page, airflow: StandIn) -> None:
+    error = {"code": "PrecheckFailed", "message": "no right to write", "remedy": "Grant it."}
+    put(airflow, record(state="failed", error=error), instance("failed"))
+    open_tab(page, airflow)
+
+    shown = page.locator("#error").text_content() or ""
+    assert "no right to write (PrecheckFailed)" in shown
+    assert "Grant it." in shown
+
+
+@pytest.mark.parametrize("state", ["failed", "up_for_retry"])
+def test_a_task_that_failed_for_another_reason_says_it_as_its_log_does(
+    page: Page, airflow: StandIn, state: str
+) -> None:
+    put(airflow, record(), instance(state, try_number=2))
+    airflow.answers[f"{TASK}/logs/2"] = {
+        "content": [
+            {"event": "Task failed", "error_detail": [{"exc_value": "The time is up: running 40 %."}]},
+            {"event": "Later"},
+        ]
+    }
+    open_tab(page, airflow)
+
+    wait_for(lambda: "The time is up: running 40 %." in (page.locator("#error").text_content() or ""))
+
+
+def test_a_log_that_may_not_be_read_keeps_nothing_else_away(page: Page, airflow: StandIn) -> None:
+    put(airflow, record(), instance("failed"))
+    airflow.answers[f"{TASK}/logs/1"] = 403
+    open_tab(page, airflow)
+
+    assert page.locator("h1").text_content() == "orders"
+    assert not page.locator("#error").is_visible()
+
+
+def test_texts_of_a_service_are_never_markup(page: Page, airflow: StandIn) -> None:
+    hostile = record(
+        name=HOSTILE,
+        migration_id=HOSTILE,
+        service_status=HOSTILE,
+        service=HOSTILE,
+        request_id=HOSTILE,
+        error={"code": HOSTILE, "message": HOSTILE, "remedy": HOSTILE},
+        phases=[{"name": HOSTILE, "state": HOSTILE, "error": HOSTILE + "!"}],
+        objects={"total": 1, "completed": 0, "slowest": [{"source": HOSTILE, "destination": HOSTILE}]},
+        console_url=f"javascript:{HOSTILE}",
+    )
+    put(airflow, hostile)
+    open_tab(page, airflow)
+
+    assert page.locator("h1").text_content() == HOSTILE
+    assert page.locator("img").count() == 0
+    assert page.locator("script").count() == 2
+    assert page.title() == "Migration"
+    assert not page.locator("#console").is_visible()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"state": "running"},
+        {"state": "a state of a later version", "schema_version": 9, "more": {"a": [1]}},
+        dict.fromkeys(record(), 7) | {"state": "running"},
+        dict.fromkeys(record(), "text") | {"state": "running"},
+        {key: {} for key in record()} | {"state": "running"},
+        {key: [None, 3, "x"] for key in record()} | {"state": "running"},
+        {**record(), "phases": [None, 7, {}], "objects": {"total": 3, "slowest": [None, {}]}},
+        {**record(), "percent": 1e9, "lag_seconds": -1, "checkpoint": "soon", "observed_at": "never"},
+    ],
+)
+def test_a_record_of_another_version_is_shown_as_far_as_it_goes(
+    page: Page, airflow: StandIn, odd: dict[str, Any]
+) -> None:
+    put(airflow, odd)
+    open_tab(page, airflow)
+
+    assert page.locator("#migration").is_visible()
+    assert not page.locator("#trouble").is_visible()
+    for bar in page.get_by_role("progressbar").all():
+        assert bar.get_attribute("aria-label")
+        assert value_of(bar) is None or 0 <= float(value_of(bar) or 0) <= 100
+
+
+def test_a_value_that_is_no_record_is_none(page: Page, airflow: StandIn) -> None:
+    put(airflow, "s3://bucket/where-a-backend-keeps-it")
+    open_tab(page, airflow)
+
+    assert "No answer from the service yet" in (page.locator("#friendly").text_content() or "")
+
+
+def test_a_record_that_is_json_in_a_text_is_one(page: Page, airflow: StandIn) -> None:
+    put(airflow, '{"state": "paused", "name": "orders"}')
+    open_tab(page, airflow)
+
+    assert page.locator("#state").text_content() == "Paused"
+
+
+def test_between_two_polls_the_record_comes_from_the_state_store(page: Page, airflow: StandIn) -> None:
+    airflow.answers[TASK] = instance("running")
+    airflow.answers[f"{TASK}/state-store/migration_progress"] = {"value": record(), "updated_at": ago(3)}
+    open_tab(page, airflow)
+
+    assert value_of(page.locator("#overall")) == "40"
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (instance("success", operator="PythonOperator"), "This task watches no migration"),
+        (instance(None, operator="EmptyOperator"), "This task watches no migration"),
+        (instance("running"), "No answer from the service yet"),
+        (instance("success"), "The task ended before the service gave an answer"),
+        (404, "Nothing to show here"),
+    ],
+)
+def test_a_task_without_a_record_says_so_in_a_friendly_line(
+    page: Page, airflow: StandIn, task: Any, says: str
+) -> None:
+    airflow.answers[TASK] = task
+    open_tab(page, airflow)
+
+    assert says in (page.locator("#friendly").text_content() or "")
+    assert not page.locator("#migration").is_visible()
+
+
+def test_a_mapped_task_shows_its_own_record(page: Page, airflow: StandIn) -> None:
+    airflow.answers[f"{TASK}/3"] = instance(map_index=3)
+    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: xcom(
+        record(name=f"shard {query['map_index']}")
+    )
+    open_tab(page, airflow, "3")
+
+    assert page.locator("h1").text_content() == "shard 3"
+
+
+@pytest.mark.parametrize(
+    ("status", "says", "goes_on"),
+    [(401, "Your session has ended", False), (403, "does not allow", False), (500, "HTTP 500", True)],
+)
+def test_a_refusal_is_said_and_nothing_that_is_refused_stays(
+    page: Page, airflow: StandIn, status: int, says: str, goes_on: bool
+) -> None:
+    put(airflow, record())
+    open_tab(page, airflow)
+    assert page.locator("#migration").is_visible()
+
+    airflow.answers = {"*": status}
+    wait_for(lambda: says in (page.locator("#trouble").text_content() or ""), 10)
+
+    assert page.locator("#migration").is_visible() is goes_on
+
+
+def test_after_an_error_the_tab_recovers_by_itself(page: Page, airflow: StandIn) -> None:
+    airflow.answers = {"*": 503}
+    open_tab(page, airflow)
+    assert "Trying again by itself" in (page.locator("#trouble").text_content() or "")
+
+    put(airflow, record())
+
+    wait_for(lambda: page.locator("#migration").is_visible(), 15)
+    assert not page.locator("#trouble").is_visible()
+
+
+# --- the page of all -----------------------------------------------------------------------------------
+
+TASKS = "dags/~/dagRuns/~/taskInstances"
+
+
+def put_all(airflow: StandIn, rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> None:
+    """Put tasks with their records; each gets a map index of its own."""
+    now = datetime.now(UTC).isoformat()
+    tasks = [instance_ | {"map_index": number} for number, (instance_, _) in enumerate(rows)]
+    records = [value for _, value in rows]
+
+    def some(query: Any) -> dict[str, Any]:
+        found = [task for task in tasks if task["state"] in query.getlist("state")]
+        found = [task for task in found if task["operator"] in query.getlist("operator")]
+        offset = int(query["offset"])
+        return {
+            "task_instances": found[offset : offset + int(query["limit"])],
+            "total_entries": len(found),
+        }
+
+    entries = [
+        {
+            "dag_id": task["dag_id"],
+            "run_id": RUN,
+            "task_id": "t",
+            "map_index": task["map_index"],
+            "timestamp": now,
+        }
+        for task, value in zip(tasks, records, strict=True)
+        if value is not None
+    ]
+    airflow.answers[TASKS] = some
+    airflow.answers[f"{TASKS}/~/xcomEntries"] = {"xcom_entries": entries, "total_entries": len(entries)}
+    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: (
+        {**xcom(records[int(query["map_index"])]), "timestamp": now}
+        if records[int(query["map_index"])]
+        else 404
+    )
+    for task in tasks:
+        airflow.answers[f"{TASK}/{task['map_index']}"] = task
+
+
+def open_list(page: Page, airflow: StandIn) -> None:
+    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+    wait_for(lambda: page.locator("main").get_attribute("aria-busy") is None)
+    wait_for(lambda: "Loading" not in (page.locator("#summary").text_content() or ""))
+    page.wait_for_timeout(300)
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#rows th a").all_text_contents()
+
+
+ROWS: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    (instance(), record(name="running one", percent=40.0)),
+    (instance(), record(name="lagging one", percent=100.0, lag_seconds=500, service="oms")),
+    (instance(), record(name="paused one", state="paused", percent=70.0)),
+    (instance("success"), record(name="done one", state="succeeded", percent=100.0)),
+    (instance("failed"), record(name="failed one", state="failed", percent=5.0, service="drs")),
+    (instance("failed"), None),
+    (instance("running"), None),
+    (instance("success"), None),
+    (instance("success", operator="PythonOperator"), None),
+    (instance("deferred", operator="MyOwnSensor"), record(name="subclass one", percent=50.0)),
+]
+
+
+def test_the_page_lists_what_is_watched_first_and_what_wants_an_eye_first_of_all(
+    page: Page, airflow: StandIn
+) -> None:
+    put_all(airflow, ROWS)
+    open_list(page, airflow)
+
+    assert names(page) == [
+        "paused one", "t", "lagging one", "running one", "subclass one", "done one", "failed one", "t",
+    ]  # fmt: skip
+    assert page.locator("#summary").text_content() == "5 watched now · 3 ended in the last day · 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "last"),
+    [
+        ("percent", "failed one", "lagging one"),
+        ("lag", "lagging one", "lagging one"),
+        ("name", "done one", "t"),
+    ],
+)
+def test_a_column_sorts_both_ways(page: Page, airflow: StandIn, column: str, first: str, last: str) -> None:
+    put_all(airflow, ROWS)
+    open_list(page, airflow)
+    head = page.locator(f"th[data-column={column}]")
+
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert names(page)[0] == first
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert names(page)[0] in (last, "done one")
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert names(page)[0] == "paused one"
+
+
+def test_the_page_filters_and_searches(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS)
+    open_list(page, airflow)
+
+    page.select_option("#state-filter", "failed")
+    assert names(page) == ["failed one"]
+    page.select_option("#state-filter", "")
+    page.select_option("#service-filter", "oms")
+    assert names(page) == ["lagging one"]
+    page.select_option("#service-filter", "")
+    page.select_option("#show", "ended")
+    assert names(page) == ["done one", "failed one", "t"]
+    page.select_option("#show", "")
+    page.fill("#search", "ONE paus")
+    assert names(page) == ["paused one"]
+    page.fill("#search", "nothing like it")
+    assert (
+        page.locator("#friendly").text_content() == "Nothing fitsNo migration has what you are looking for."
+    )
+
+
+def test_a_row_leads_to_the_tab_the_dag_and_the_task(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS)
+    open_list(page, airflow)
+    row = page.locator("#rows tr").first
+    task = f"{airflow.url}/dags/d/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00/tasks/t/mapped/2"
+
+    assert [link.evaluate("link => link.href") for link in row.locator("a").all()] == [
+        f"{task}/plugin/migration",
+        f"{airflow.url}/dags/d",
+        task,
+    ]
+
+
+def test_an_airflow_without_migrations_says_so(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, [])
+    open_list(page, airflow)
+
+    assert "No migrations" in (page.locator("#friendly").text_content() or "")
+    assert not page.locator("#frame").is_visible()
+    assert not page.locator("#filters").is_visible()
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "session"), (403, "does not allow"), (500, "HTTP 500")])
+def test_the_page_says_what_airflow_answers_instead(
+    page: Page, airflow: StandIn, status: int, says: str
+) -> None:
+    airflow.answers = {"*": status}
+    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+
+    wait_for(lambda: says in (page.locator("#trouble").text_content() or ""))
+    assert page.locator("#rows tr").count() == 0
+
+
+def test_one_migration_that_may_not_be_read_keeps_no_other_away(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS[:2])
+    entry = airflow.answers[f"{TASK}/xcomEntries/migration_progress"]
+    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: (
+        403 if query["map_index"] == "0" else entry(query)
+    )
+    open_list(page, airflow)
+
+    assert names(page) == ["lagging one"]
+
+
+def test_five_hundred_rows_stay_quick(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, [(instance(), record(name=f"shard {i:04}", percent=i % 100)) for i in range(500)])
+    began = time.monotonic()
+    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+    wait_for(lambda: page.locator("#rows tr").count() == 100)
+    assert time.monotonic() - began < 5
+    wait_for(lambda: airflow.asked.count(f"{TASK}/xcomEntries/migration_progress") == 500)
+    page.wait_for_timeout(500)
+
+    milliseconds = page.evaluate(
+        """async () => {
+          const timed = [];
+          const act = (does) => {
+            const start = performance.now();
+            does();
+            document.body.getBoundingClientRect();
+            timed.push(performance.now() - start);
+          };
+          const type = (id, value) => {
+            const field = document.getElementById(id);
+            field.value = value;
+            field.dispatchEvent(new Event("input", { bubbles: true }));
+          };
+          act(() => document.querySelector("th[data-column=percent] button").click());
+          act(() => document.querySelector("th[data-column=percent] button").click());
+          act(() => type("search", "shard 04"));
+          act(() => type("search", ""));
+          act(() => type("state-filter", "running"));
+          return timed;
+        }"""
+    )
+
+    assert sorted(milliseconds)[len(milliseconds) // 2] < 100, milliseconds

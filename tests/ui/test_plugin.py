@@ -1,0 +1,219 @@
+"""What the plugin costs, and what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
+from fastapi import FastAPI
+
+from airflow_provider_migration import keys
+from airflow_provider_migration.get_provider_info import get_provider_info
+from airflow_provider_migration.progress import MigrationState
+from airflow_provider_migration.ui.app import STATIC
+from airflow_provider_migration.ui.plugin import MigrationUiPlugin
+from tests.conftest import ROOT
+
+FILES = sorted(path.name for path in STATIC.iterdir())
+PAGES = [name for name in FILES if name.endswith(".html")]
+CODE = [name for name in FILES if name.endswith((".html", ".js", ".css"))]
+
+SERVERS = ("fastapi", "starlette", "airflow_provider_migration.ui.app")
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(path: str, *, method: str = "GET", root_path: str = "", **headers: str) -> Answer:
+    """Ask as a server would pass it on: with no path tidied up on the way."""
+    app = FastAPI(root_path=root_path)
+    (mounted,) = MigrationUiPlugin().fastapi_apps
+    app.mount(mounted["url_prefix"], mounted["app"])
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)  # longer than any answer takes
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return Answer(
+        sent[0]["status"],
+        {name.decode(): value.decode() for name, value in sent[0]["headers"]},
+        b"".join(message["body"] for message in sent[1:]),
+    )
+
+
+def in_a_new_process(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+# --- what it costs -------------------------------------------------------------------------------------
+
+
+def test_a_task_process_pays_next_to_nothing_for_the_plugin() -> None:
+    measured = in_a_new_process(
+        "import json, sys, time\n"
+        "import airflow.sdk.plugins_manager, airflow.providers.common.compat.sdk\n"  # as a task has them
+        "costs = []\n"
+        "for _ in range(5):\n"
+        "    for name in [name for name in sys.modules if name.startswith('airflow_provider_migration')]:\n"
+        "        del sys.modules[name]\n"
+        "    start = time.process_time()\n"
+        "    import airflow_provider_migration.ui.plugin as plugin\n"
+        "    views = plugin.MigrationUiPlugin().external_views\n"
+        "    costs.append(time.process_time() - start)\n"
+        "loaded = [name for name in sys.modules if name.startswith('airflow_provider_migration')]\n"
+        f"print(json.dumps([min(costs), loaded, [name for name in {SERVERS!r} if name in sys.modules]]))"
+    )
+    seconds, loaded, servers = json.loads(measured)
+
+    assert seconds < 0.005
+    assert sorted(loaded) == [
+        "airflow_provider_migration",
+        "airflow_provider_migration.ui",
+        "airflow_provider_migration.ui.plugin",
+    ]
+    assert servers == []
+
+
+@pytest.mark.parametrize("dag", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.stem)
+def test_a_dag_file_loads_nothing_of_the_pages(dag: Path) -> None:
+    loaded = in_a_new_process(
+        f"import runpy, sys; runpy.run_path({str(dag)!r})\n"
+        f"print([name for name in sys.modules if name.startswith(({SERVERS[0]!r}, 'airflow_provider_migration.ui'))])"
+    )
+
+    assert loaded == "[]"
+
+
+# --- what Airflow is told ------------------------------------------------------------------------------
+
+
+def test_airflow_finds_the_plugin() -> None:
+    from airflow import plugins_manager
+
+    plugins, errors = plugins_manager._get_plugins()
+    views, _ = plugins_manager._get_ui_plugins()
+
+    assert "airflow_provider_migration.ui.plugin" not in errors
+    assert [plugin.name for plugin in plugins].count("migration_ui") == 1
+    assert {view["url_route"] for view in views} >= {"migrations", "migration"}
+
+
+def test_the_views_are_as_airflow_describes_them() -> None:
+    for view in MigrationUiPlugin.external_views:
+        described = ExternalViewResponse.model_validate(view)
+        for address in (described.href, described.icon, described.icon_dark_mode):
+            assert address is not None
+            # Relative to where Airflow is, which may be below a path.
+            name = address.partition("?")[0].removeprefix("migration-ui/")
+            assert name in FILES
+
+
+# --- what is served ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("root_path", ["", "/some/path"])
+def test_each_file_is_served_and_may_load_nothing_from_elsewhere(name: str, root_path: str) -> None:
+    answer = ask(f"{root_path}/migration-ui/{name}", root_path=root_path)
+
+    assert answer.status == 200
+    assert answer.body == (STATIC / name).read_bytes()
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+def test_a_file_that_has_not_changed_is_not_sent_again() -> None:
+    first = ask("/migration-ui/style.css")
+    again = ask("/migration-ui/style.css", if_none_match=first.headers["etag"])
+
+    assert again.status == 304
+    assert again.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "..", "../plugin.py", "..\\plugin.py", "static/../../plugin.py", "/etc/passwd", "nothing.html"],
+)
+def test_nothing_else_is_served(path: str) -> None:
+    assert ask(f"/migration-ui/{path}").status == 404
+
+
+def test_the_files_can_only_be_read() -> None:
+    assert ask("/migration-ui/migration.html", method="POST").status == 405
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_needs_no_exception_from_its_policy(name: str) -> None:
+    page = (STATIC / name).read_text()
+
+    assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", page) == []
+    assert re.findall(r"<style|\sstyle=|\son\w+=", page) == []
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert address in FILES
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_a_file_takes_nothing_from_elsewhere_and_makes_no_markup_of_texts(name: str) -> None:
+    text = (STATIC / name).read_text()
+
+    assert re.findall(r"https?://(?!www\.w3\.org/)", text) == []
+    assert (
+        re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text) == []
+    )
+
+
+# --- what is known in two places -----------------------------------------------------------------------
+
+
+def test_the_pages_know_the_sensors_by_name() -> None:
+    names = json.loads(re.search(r"SENSORS = (\[.*?\])", (STATIC / "format.js").read_text(), re.DOTALL)[1])
+    modules = [name for item in get_provider_info()["sensors"] for name in item["python-modules"]]
+    sensors = [
+        re.search(r"^class (\w+)", (ROOT / f"{name.replace('.', '/')}.py").read_text(), re.MULTILINE)[1]
+        for name in modules
+    ]
+
+    assert sorted(names) == sorted(sensors)
+
+
+def test_the_pages_have_a_word_for_each_state() -> None:
+    table = re.search(r"const STATES = \{(.*?)\n\};", (STATIC / "format.js").read_text(), re.DOTALL)[1]
+
+    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState, "none"}
+
+
+@pytest.mark.parametrize(("constant", "key"), [("RECORD", keys.PROGRESS_KEY), ("HISTORY", keys.HISTORY_KEY)])
+def test_the_pages_ask_for_the_keys_that_the_sensors_write(constant: str, key: str) -> None:
+    scripts = [path.read_text() for path in STATIC.glob("*.js")]
+    named = [name for text in scripts for name in re.findall(rf'const {constant} = "(\w+)"', text)]
+
+    assert set(named) == {key}
