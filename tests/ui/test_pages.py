@@ -251,17 +251,21 @@ def test_the_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
 
 
 def test_the_tab_goes_on_by_itself_and_stops_at_the_end(page: Page, airflow: StandIn) -> None:
+    page.clock.install()
     put(airflow, record())
     open_tab(page, airflow)
     bar = page.locator("#overall")
     assert value_of(bar) == "40"
 
     put(airflow, record(percent=70.0))
-    wait_for(lambda: value_of(bar) == "70", 10)
+    page.clock.fast_forward(6_000)
+    wait_for(lambda: value_of(bar) == "70")
     put(airflow, record(percent=100.0, state="caught_up"), instance("success"))
-    wait_for(lambda: page.locator("#state").text_content() == "In sync", 10)
+    page.clock.fast_forward(6_000)
+    wait_for(lambda: page.locator("#state").text_content() == "In sync")
     asked = len(airflow.asked)
-    time.sleep(6)
+    page.clock.fast_forward(600_000)
+    page.wait_for_timeout(300)
 
     assert len(airflow.asked) == asked
     assert page.locator("#announcement").text_content() == "orders: In sync"
@@ -442,24 +446,28 @@ def test_a_mapped_task_shows_its_own_record(page: Page, airflow: StandIn) -> Non
 def test_a_refusal_is_said_and_nothing_that_is_refused_stays(
     page: Page, airflow: StandIn, status: int, says: str, goes_on: bool
 ) -> None:
+    page.clock.install()
     put(airflow, record())
     open_tab(page, airflow)
     assert page.locator("#migration").is_visible()
 
     airflow.answers = {"*": status}
-    wait_for(lambda: says in (page.locator("#trouble").text_content() or ""), 10)
+    page.clock.fast_forward(6_000)
+    wait_for(lambda: says in (page.locator("#trouble").text_content() or ""))
 
     assert page.locator("#migration").is_visible() is goes_on
 
 
 def test_after_an_error_the_tab_recovers_by_itself(page: Page, airflow: StandIn) -> None:
+    page.clock.install()
     airflow.answers = {"*": 503}
     open_tab(page, airflow)
     assert "Trying again by itself" in (page.locator("#trouble").text_content() or "")
 
     put(airflow, record())
+    page.clock.fast_forward(11_000)
 
-    wait_for(lambda: page.locator("#migration").is_visible(), 15)
+    wait_for(lambda: page.locator("#migration").is_visible())
     assert not page.locator("#trouble").is_visible()
 
 
