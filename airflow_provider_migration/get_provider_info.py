@@ -114,7 +114,7 @@ def get_provider_info() -> dict[str, Any]:
                 "alibaba_dataworks",
                 "DataWorksHook",
                 access_key,
-                {"host": "dataworks.cn-shanghai.aliyuncs.com (follows from the region)"},
+                {"host": "dataworks.cn-shanghai.aliyuncs.com (follows from the region)", "port": "443"},
                 _ALIBABA_FIELDS,
             ),
             _connection_type(
@@ -122,7 +122,7 @@ def get_provider_info() -> dict[str, Any]:
                 "alibaba_dts",
                 "DtsHook",
                 access_key,
-                {"host": "dts.cn-hangzhou.aliyuncs.com (follows from the region)"},
+                {"host": "dts.cn-hangzhou.aliyuncs.com (follows from the region)", "port": "443"},
                 _ALIBABA_FIELDS,
             ),
             _connection_type(
@@ -130,7 +130,11 @@ def get_provider_info() -> dict[str, Any]:
                 "oceanbase_oms",
                 "OmsHook",
                 {"login": "Console user", "password": "Console password", "host": "Console address"},
-                {"host": "http://oms.example.com:8089", "login": "a user of the role ADMIN-VIEWER"},
+                {
+                    "host": "http://oms.example.com",
+                    "port": "8089",
+                    "login": "a user of the role ADMIN-VIEWER",
+                },
                 _COMMON_FIELDS,
             ),
             _connection_type(
@@ -142,7 +146,7 @@ def get_provider_info() -> dict[str, Any]:
                     "password": "SK, or IAM password",
                     "host": "Endpoint",
                 },
-                {"host": "drs.cn-north-4.myhuaweicloud.com (follows from the region)"},
+                {"host": "drs.cn-north-4.myhuaweicloud.com (follows from the region)", "port": "443"},
                 _DRS_FIELDS,
             ),
         ],

@@ -290,7 +290,8 @@ class LocalAirflow:
     def prepare(self, connections: dict[str, dict[str, Any]]) -> None:
         """Make the database and put connections into it."""
         importable = {
-            conn_id: {**connection, "extra": json.dumps(connection["extra"])}
+            # Port 0 is none, as the form saves it; its Test button takes a missing one for another address.
+            conn_id: {**connection, "port": 0, "extra": json.dumps(connection["extra"])}
             for conn_id, connection in connections.items()
         }
         (self.home / "connections.json").write_text(json.dumps(importable))
