@@ -1,8 +1,8 @@
 """
 An Airflow of its own, with the example DAGs and the simulator: behind ``make demo`` and ``make ui``.
 
-``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom as it goes. ``ui`` leaves
-Airflow running to click through until Ctrl-C.
+``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom as it goes. ``ui`` starts
+it more slowly, and leaves Airflow running to click through until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ DAG_ID: Final = "watch_four_services"
 SERVICES: Final = ("dataworks", "dts", "oms", "drs")
 MODES: Final = ("poke", "deferrable")
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
+SPEED: Final = {"demo": 1.0, "ui": 0.15}
+"""How fast the simulated migrations go: slowly where someone clicks through them."""
 
 START_SECONDS: Final = 300
 STOP_SECONDS: Final = 60
@@ -64,7 +66,7 @@ def main() -> int:
     home = ROOT / ".demo" / arguments.command
     try:
         airflow = LocalAirflow(home, ROOT / "example_dags", port)
-        with _simulator(home / "simulator.log") as simulator_url:
+        with _simulator(home / "simulator.log", SPEED[arguments.command]) as simulator_url:
             print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
             airflow.prepare(connections(simulator_url))
             with airflow.standalone() as api:
@@ -107,10 +109,11 @@ def _demo(api: Api) -> int:
 
 
 def _ui(api: Api) -> int:
-    print(
-        f"\nAirflow is ready on {api.url} (no login). Trigger {DAG_ID} and look at a task's XCom.", flush=True
-    )
-    print("Ctrl-C ends Airflow and the simulator.", flush=True)
+    api.post(f"/dags/{DAG_ID}/dagRuns", {"logical_date": None})
+    print(f"\nAirflow is ready on {api.url} (no login). {DAG_ID} has been started:", flush=True)
+    print(f"  all its migrations    {api.url}/plugin/migrations", flush=True)
+    print(f"  one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab", flush=True)
+    print("They take about four minutes. Ctrl-C ends Airflow and the simulator.", flush=True)
     while True:
         time.sleep(3600)
 
@@ -345,8 +348,9 @@ class LocalAirflow:
 
 
 @contextmanager
-def _simulator(log: Path) -> Iterator[str]:
+def _simulator(log: Path, speed: float) -> Iterator[str]:
     command = [sys.executable, "-m", "airflow_provider_migration.simulator", "--port", "0"]
+    command += ["--speed", str(speed)]
     with (
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

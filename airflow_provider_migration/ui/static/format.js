@@ -33,7 +33,8 @@ const PHASES = {
   reverse_incremental: "Reverse incremental",
 };
 
-export const phaseName = (name) => PHASES[name] ?? text(name) ?? "Phase";
+/** A phase's name; one that is a service's own begins as a sentence does. */
+export const phaseName = (name) => PHASES[name] ?? text(name)?.replace(/^./u, (letter) => letter.toUpperCase()) ?? "Phase";
 
 /** States of Airflow's task instances, with what they mean for one who waits. */
 const TASK_STATES = {

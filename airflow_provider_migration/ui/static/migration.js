@@ -188,7 +188,7 @@ function showObjects(objects, state) {
   parts.say(at("objects-count"), `${format.countText(done ?? 0)} of ${format.countText(total)} done`);
   parts.setBar(at("objects-bar"), { percent, label: "Objects done", tone: percent === 100 ? "good" : state.tone });
   const slowest = Array.isArray(objects.slowest) ? objects.slowest.filter(format.isObject) : [];
-  parts.say(at("objects-slowest"), slowest.length ? "The slowest are" : "");
+  at("objects-slowest").hidden = slowest.length === 0;
   parts.setList(
     at("objects"),
     slowest,

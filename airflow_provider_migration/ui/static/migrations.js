@@ -272,11 +272,11 @@ function makeRow() {
     "tr",
     {},
     make("td", {}, make("span"), make("span", { class: "small" })),
-    make("th", { scope: "row", class: "wide" }, make("a"), make("span", { class: "small" })),
+    make("th", { scope: "row" }, make("a"), make("span", { class: "small" })),
     make("td", {}, make("div", { class: "progress" }, parts.makeBar(), make("span", { class: "number" }))),
     make("td", { class: "number nowrap" }),
     make("td", { class: "number nowrap" }),
-    make("td", {}, make("a"), make("span", { class: "small" })),
+    make("td", { class: "run" }, make("a"), make("span", { class: "small" })),
     make("td", {}, make("a"), make("span", { class: "small" })),
   );
 }
@@ -306,6 +306,7 @@ function fillRow(migration) {
   parts.say(dag.firstElementChild, instance.dag_display_name);
   dag.firstElementChild.href = parts.addressOf.dag(task);
   parts.say(dag.lastElementChild, task.run);
+  dag.lastElementChild.title = task.run;
   parts.say(ofTask.firstElementChild, instance.task_display_name);
   ofTask.firstElementChild.href = parts.addressOf.task(task);
   parts.say(ofTask.lastElementChild, task.mapIndex < 0 ? "" : (instance.rendered_map_index ?? `map index ${task.mapIndex}`));
