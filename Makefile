@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python;
 # Without bytecode each process that imports Airflow takes seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo ui test lint bench constraints clean
+.PHONY: help demo ui test soak lint bench constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: $(VENV)/.developed ## Run the tests
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+soak: $(VENV)/.soaked ## Take everything away once, and let 200 sensors wait (needs PostgreSQL; half an hour)
+	$(BIN)/python -m pytest tests/soak --log-cli-level=INFO
+
 lint: $(VENV)/.developed ## Check format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -40,10 +43,10 @@ bench: $(VENV)/.developed ## Measure what a poll costs
 constraints: $(VENV)/.tools ## Pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --output-file $(CONSTRAINTS)
+		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --group soak --output-file $(CONSTRAINTS)
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) .demo .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
@@ -57,4 +60,8 @@ $(VENV)/.installed: $(VENV)/.tools pyproject.toml
 
 $(VENV)/.developed: $(VENV)/.installed
 	$(PIP) $(GROUPS)
+	@touch $@
+
+$(VENV)/.soaked: $(VENV)/.developed
+	$(PIP) --group soak
 	@touch $@
