@@ -122,6 +122,8 @@ _FULL: Final = (
     "FULL_TRANSFER_COMPLETE",
 )
 _INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
+_BULK_DONE: Final = ("FULL_TRANSFER_COMPLETE", _INCREMENTAL, "INCRE_TRANSFER_FAILED")
+"""Words that come only once existing data is copied."""
 _RELEASE: Final = ("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_COMPLETE")
 
 _NO_LIST: Final = "DRS.M00304"
@@ -219,6 +221,10 @@ class ObjectListing:
     """
     Where in a list of objects the next page begins, and when the list is at its end.
 
+    It remembers the names on the first page and on the last one, however long the list: a server that ignores
+    the offset or stops at its end repeats one of these, and in a list that changes meanwhile an object moves
+    from one page to the next.
+
     :param limit: objects a page, 1–1000.
     :param offset: index of the first object, from 0.
     :raises MigrationConfigurationError: if either is out of range.
@@ -233,19 +239,18 @@ class ObjectListing:
         self.offset = offset
         self.pages = 0
         self.at_end = False
-        self._seen: set[int] = set()
+        self._first: frozenset[object] = frozenset()
+        self._last: frozenset[object] = frozenset()
 
     def take(self, page: ProgressDataPage) -> Iterable[ObjectRow]:
         """Return what is new on a page. One without anything new is the end: it is empty, or repeats."""
         rows = page.flow_compare_data or []
         self.pages += 1
         self.offset += len(rows)
-        new = []
-        for row in rows:
-            key = hash((row.src_db, row.src_tb, row.dst_db, row.dst_tb))
-            if key not in self._seen:
-                self._seen.add(key)
-                new.append(row)
+        named = {(row.src_db, row.src_tb, row.dst_db, row.dst_tb): row for row in rows}
+        new = [row for name, row in named.items() if name not in self._first and name not in self._last]
+        self._last = frozenset(named)
+        self._first = self._first or self._last
         # A count of 0 beside objects is no count.
         self.at_end = not new or 0 < (page.count or 0) <= self.offset
         return new
@@ -431,7 +436,9 @@ class DrsApi:
         """
         Ask for the job's status and for its objects, and normalise both.
 
-        A job that has not begun has no objects yet, so their list is not asked for.
+        The objects, a page for each thousand, are asked for only while they can tell something: not before
+        the job has begun, and not once its status says that existing data is copied. The record has no
+        objects then, rather than those of another time.
 
         :param object_types: whose objects to count.
         :param job_status: whether to ask for the status.
@@ -443,7 +450,7 @@ class DrsApi:
             )
         job = (yield from self.get_job_status(job_id)) if job_status else None
         objects: list[_Objects] = []
-        if job is None or STATUSES.state_of(job.transfer_status) is not MigrationState.PENDING:
+        if job is None or _can_objects_tell(job):
             for object_type in types:
                 objects.append(
                     (yield from self._count_objects(job_id, object_type, job_is_known=job is not None))
@@ -505,6 +512,15 @@ class DrsApi:
         )
 
 
+def _can_objects_tell(job: JobProgress) -> bool:
+    is_pending = STATUSES.state_of(job.transfer_status) is MigrationState.PENDING
+    return not is_pending and _word(job) not in _BULK_DONE
+
+
+def _word(job: JobProgress) -> str:
+    return (job.transfer_status or "").strip().upper()
+
+
 def _progress_of_objects(
     objects: list[_Objects], known: list[_Objects], common: dict[str, Any]
 ) -> MigrationProgress:
@@ -525,7 +541,7 @@ def _progress_of_objects(
 def _progress_of_job(
     job: JobProgress, known: list[_Objects], common: dict[str, Any], max_lag: float
 ) -> MigrationProgress:
-    word = (job.transfer_status or "").strip().upper()
+    word = _word(job)
     bulk_done = _is_bulk_done(job, word, known)
     state = _state(job, word, bulk_done, max_lag)
     phases = tuple(_phases(job, word, state, bulk_done, known))
@@ -545,7 +561,7 @@ def _progress_of_job(
 
 def _is_bulk_done(job: JobProgress, word: str, known: list[_Objects]) -> bool:
     """Tell whether existing data is known to be copied: something says so, and nothing says otherwise."""
-    if word in ("FULL_TRANSFER_COMPLETE", _INCREMENTAL, "INCRE_TRANSFER_FAILED"):
+    if word in _BULK_DONE:
         return True
     if word in _FULL or word == "FULL_TRANSFER_FAILED":
         return False

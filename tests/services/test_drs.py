@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -616,6 +617,49 @@ def test_an_endless_list_is_given_up(talk: Any) -> None:
     assert len(server.offsets) == MAX_PAGES
 
 
+def test_of_a_long_list_no_more_than_two_pages_are_kept() -> None:
+    total, pages, most = 100_000, list[weakref.ref[ProgressDataPage]](), 0
+    names = [f"t{number}" for number in range(total)]
+    listing, objects = ObjectListing(), 0
+    while not listing.at_end:
+        rows = [{"src_tb": name, "progress": 50} for name in names[listing.offset : listing.offset + 1000]]
+        page = ProgressDataPage.read({"count": total, "flow_compare_data": rows})
+        pages.append(weakref.ref(page))
+        objects += len(list(listing.take(page)))
+        most = max(most, sum(known() is not None for known in pages))
+    assert objects == total
+    assert most <= 2
+    assert sum(len(kept) for kept in vars(listing).values() if isinstance(kept, frozenset)) == 2000
+
+
+@pytest.mark.parametrize("shift", [1, 400, 999])
+def test_an_object_that_moves_to_the_next_page_meanwhile_is_counted_once(ask: Ask, shift: int) -> None:
+    rows = tables(*[100] * 3000)["flow_compare_data"]
+
+    def page(offset: int, limit: int) -> Any:
+        begin = offset - shift * (offset // 1000)
+        return {"count": 3000, "flow_compare_data": rows[begin : begin + limit]}
+
+    progress = ask(None, page, job_status=False)
+    assert progress.objects is not None
+    assert (progress.objects.total, progress.objects.completed) == (3000, 3000 - 2 * shift)
+    assert not progress.reached("full_done")
+
+
+@pytest.mark.parametrize("count", [None, 5000])
+def test_a_server_that_repeats_its_last_page_is_done_with(talk: Any, count: int | None) -> None:
+    rows = tables(*[100] * 2000)["flow_compare_data"]
+
+    def page(offset: int, limit: int) -> Any:
+        begin = min(offset, 1000)
+        return {"count": count, "flow_compare_data": rows[begin : begin + limit]}
+
+    server = Server(objects=page)
+    progress = talk(API.progress(ID, job_status=False, max_lag=60), server).result
+    assert server.offsets == [0, 1000, 2000]
+    assert progress.objects.completed == 2000
+
+
 def test_a_list_can_begin_further_on() -> None:
     pages, listing, names = list_of(25), ObjectListing(10, 12), []
     while not listing.at_end:
@@ -710,6 +754,28 @@ def test_objects_alone_never_tell_more_than_that_existing_data_is_copied(
 
 def test_a_job_that_has_not_begun_is_not_asked_for_its_objects(talk: Any) -> None:
     assert len(talk(API.progress(ID, max_lag=60), job("WAITING_FOR_START")).requests) == 1
+
+
+@pytest.mark.parametrize(
+    "word", ["FULL_TRANSFER_COMPLETE", "INCRE_TRANSFER_STARTED", "INCRE_TRANSFER_FAILED"]
+)
+def test_a_job_whose_existing_data_is_copied_is_not_asked_for_its_objects(talk: Any, word: str) -> None:
+    server = Server(job(word.lower()), tables(100, 100))
+    progress = talk(API.progress(ID, max_lag=60), server).result
+    assert server.offsets == []
+    assert progress.objects is None
+    assert progress.reached("full_done")
+
+
+@pytest.mark.parametrize(
+    "word", ["FULL_TRANSFER_STARTED", "PAUSING", "FULL_TRANSFER_FAILED", "RELEASE_RESOURCE_COMPLETE", "ODD"]
+)
+def test_a_job_whose_existing_data_may_move_is_asked_for_its_objects(talk: Any, word: str) -> None:
+    server = Server(job(word), tables(100, 7))
+    progress = talk(API.progress(ID, max_lag=60), server).result
+    assert server.offsets == [0]
+    assert progress.objects is not None
+    assert (progress.objects.total, progress.objects.completed) == (2, 1)
 
 
 def test_the_slowest_twenty_are_shown_the_slowest_first(ask: Ask) -> None:
