@@ -122,8 +122,9 @@ _FULL: Final = (
     "FULL_TRANSFER_COMPLETE",
 )
 _INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
-_BULK_DONE: Final = ("FULL_TRANSFER_COMPLETE", _INCREMENTAL, "INCRE_TRANSFER_FAILED")
-"""Words that come only once existing data is copied."""
+_COPIED: Final = "FULL_TRANSFER_COMPLETE"
+_AFTER_THE_COPY: Final = (_INCREMENTAL, "INCRE_TRANSFER_FAILED")
+"""Words that come only when there is no list of objects any more."""
 _RELEASE: Final = ("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_COMPLETE")
 
 _NO_LIST: Final = "DRS.M00304"
@@ -221,9 +222,9 @@ class ObjectListing:
     """
     Where in a list of objects the next page begins, and when the list is at its end.
 
-    It remembers the names on the first page and on the last one, however long the list: a server that ignores
-    the offset or stops at its end repeats one of these, and in a list that changes meanwhile an object moves
-    from one page to the next.
+    It keeps the names of the last page, because in a list that changes meanwhile an object moves from one
+    page to the next, and of each page before a digest, because a server that takes the offset for something
+    else repeats whole pages.
 
     :param limit: objects a page, 1–1000.
     :param offset: index of the first object, from 0.
@@ -239,8 +240,8 @@ class ObjectListing:
         self.offset = offset
         self.pages = 0
         self.at_end = False
-        self._first: frozenset[object] = frozenset()
         self._last: frozenset[object] = frozenset()
+        self._digests: set[int] = set()
 
     def take(self, page: ProgressDataPage) -> Iterable[ObjectRow]:
         """Return what is new on a page. One without anything new is the end: it is empty, or repeats."""
@@ -248,9 +249,11 @@ class ObjectListing:
         self.pages += 1
         self.offset += len(rows)
         named = {(row.src_db, row.src_tb, row.dst_db, row.dst_tb): row for row in rows}
-        new = [row for name, row in named.items() if name not in self._first and name not in self._last]
-        self._last = frozenset(named)
-        self._first = self._first or self._last
+        names = frozenset(named)
+        is_known = hash(names) in self._digests
+        new = [] if is_known else [row for name, row in named.items() if name not in self._last]
+        self._last = names
+        self._digests.add(hash(names))
         # A count of 0 beside objects is no count.
         self.at_end = not new or 0 < (page.count or 0) <= self.offset
         return new
@@ -358,6 +361,10 @@ class DrsApi:
     signer: Signer = field(repr=False)
     region: str | None = None
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
+    _copied: dict[tuple[str, tuple[str, ...]], list[_Objects]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The objects of jobs of which job and list both say that all is copied."""
 
     def progress_data_page(
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
@@ -436,9 +443,9 @@ class DrsApi:
         """
         Ask for the job's status and for its objects, and normalise both.
 
-        The objects, a page for each thousand, are asked for only while they can tell something: not before
-        the job has begun, and not once its status says that existing data is copied. The record has no
-        objects then, rather than those of another time.
+        The objects, a page for each thousand, are asked for only while they can tell something new: not
+        before the job has begun, not in its incremental phase, and not again once all are seen to be copied
+        and the job says the same.
 
         :param object_types: whose objects to count.
         :param job_status: whether to ask for the status.
@@ -449,12 +456,16 @@ class DrsApi:
                 "object_types is empty: without job_status there is nothing to ask."
             )
         job = (yield from self.get_job_status(job_id)) if job_status else None
-        objects: list[_Objects] = []
-        if job is None or _can_objects_tell(job):
+        is_copied = job is not None and _word(job) == _COPIED
+        copied = self._copied.pop((job_id, types), [])
+        objects = copied if is_copied else []
+        if not objects and (job is None or _has_objects(job)):
             for object_type in types:
                 objects.append(
                     (yield from self._count_objects(job_id, object_type, job_is_known=job is not None))
                 )
+        if is_copied and all(item.is_done for item in objects):
+            self._copied[job_id, types] = objects
         known = [item for item in objects if item.total]
         common: dict[str, Any] = {
             "service": SERVICE,
@@ -512,9 +523,9 @@ class DrsApi:
         )
 
 
-def _can_objects_tell(job: JobProgress) -> bool:
+def _has_objects(job: JobProgress) -> bool:
     is_pending = STATUSES.state_of(job.transfer_status) is MigrationState.PENDING
-    return not is_pending and _word(job) not in _BULK_DONE
+    return not is_pending and _word(job) not in _AFTER_THE_COPY
 
 
 def _word(job: JobProgress) -> str:
@@ -561,7 +572,7 @@ def _progress_of_job(
 
 def _is_bulk_done(job: JobProgress, word: str, known: list[_Objects]) -> bool:
     """Tell whether existing data is known to be copied: something says so, and nothing says otherwise."""
-    if word in _BULK_DONE:
+    if word in (_COPIED, *_AFTER_THE_COPY):
         return True
     if word in _FULL or word == "FULL_TRANSFER_FAILED":
         return False
