@@ -99,7 +99,7 @@ function showRecord(record, isOver) {
   const percent = format.percentage(record.percent);
   parts.say(at("name"), name);
   parts.setBadge(at("state"), record.state);
-  parts.say(at("identity"), [service, id, format.text(record.service_status)].filter(Boolean).join(" · "));
+  parts.say(at("identity"), [service, id === name ? null : id, format.text(record.service_status)].filter(Boolean).join(" · "));
   announce(`${name}: ${state.label}`);
 
   const address = parts.webAddress(record.console_url);

@@ -233,7 +233,7 @@ function show() {
 
 function sayWhatThereIs(listed, rows) {
   const watched = listed.filter((migration) => !hasEnded(migration)).length;
-  const failed = listed.filter((migration) => stateName(migration) === "failed").length;
+  const failed = listed.filter((migration) => stateName(migration) === "failed" || migration.instance.state === "failed").length;
   const summary = [`${watched} watched now`, `${listed.length - watched} ended in the last day`, failed ? `${failed} failed` : null];
   parts.say(at("summary"), summary.filter(Boolean).join(" · "));
   const cut = isCut ? ` Only the latest ${format.countText(PAGE * MOST_PAGES)} were read.` : "";
@@ -295,7 +295,9 @@ function fillRow(migration) {
   parts.say(state.lastElementChild, isOver ? `task ${format.taskState(instance.state)}` : "");
   parts.say(name.firstElementChild, nameOf(migration));
   name.firstElementChild.href = parts.addressOf.tab(task);
-  parts.say(name.lastElementChild, record ? `${format.serviceName(record.service)} · ${format.text(record.migration_id) ?? "–"}` : format.taskState(instance.state));
+  const id = format.text(record?.migration_id);
+  const identity = record ? [format.serviceName(record.service), id === nameOf(migration) ? null : id] : [instance.operator];
+  parts.say(name.lastElementChild, identity.filter(Boolean).join(" · "));
   const [bar, number] = progress.firstElementChild.children;
   parts.setBar(bar, { percent, label: `Existing data of ${nameOf(migration)}`, tone: format.stateOf(stateName(migration)).tone });
   parts.say(number, percent === null ? "–" : format.percentText(percent));

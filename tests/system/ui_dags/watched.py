@@ -1,4 +1,4 @@
-"""One task for each thing that the pages show, in a DAG that everyone may read and one that few may."""
+"""One task for each thing that the pages show; a DAG that few may read; one with a service's bad words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ with DAG("watched", start_date=datetime(2026, 1, 1), schedule=None) as dag:
         task_id="poke", migration_job_id="moving-too", poke_interval=2, timeout=900, deferrable=False
     )
     DtsMigrationJobSensor(task_id="failing", migration_job_id="failing", **waiting)
-    DtsMigrationJobSensor(task_id="hostile", migration_job_id="hostile", **waiting)
     DtsMigrationJobSensor(task_id="unknown_id", migration_job_id="nowhere", **waiting)
     DrsProgressSensor(task_id="objects", job_id="objects", **waiting)
     OmsProjectSensor.partial(task_id="mapped", **waiting).expand(project_id=["p_first", "p_second"])
@@ -38,3 +37,6 @@ with DAG("watched", start_date=datetime(2026, 1, 1), schedule=None) as dag:
 
 with DAG("confidential", start_date=datetime(2026, 1, 1), schedule=None) as confidential:
     DtsMigrationJobSensor(task_id="secret", migration_job_id="secret", **waiting)
+
+with DAG("hostile", start_date=datetime(2026, 1, 1), schedule=None) as hostile:
+    DtsMigrationJobSensor(task_id="hostile", migration_job_id="hostile", **waiting)
