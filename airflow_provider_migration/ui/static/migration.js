@@ -221,7 +221,8 @@ function showLag(record, isOver) {
 }
 
 function showTrend() {
-  const known = points.filter((point) => point[1] !== null).map((point) => [point[0], point[1]]);
+  const hasBegun = points.some((point) => point[1] > 0);
+  const known = hasBegun ? points.filter((point) => point[1] !== null).map((point) => [point[0], point[1]]) : [];
   at("percent-part").hidden = !drawIn(at("percent-spark"), known, 100, (over) => `Progress over the last ${over}: from ${format.percentText(known[0][1])} to ${format.percentText(known.at(-1)[1])}`);
 }
 
