@@ -64,7 +64,7 @@ def test_each_module_that_is_named_is_there(module: str) -> None:
 @pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
 def test_each_module_that_is_there_is_named(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_migration.{kind}")
-    shared = {"__init__", "base", "alibaba"}
+    shared = {"__init__", "base", "alibaba", "sharing"}
     there = {path.stem for path in Path(str(package.__file__)).parent.glob("*.py")} - shared
 
     named = {module.rpartition(".")[2] for item in INFO[kind] for module in item["python-modules"]}
