@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, StrEnum
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -79,7 +80,7 @@ def clean_text(value: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str | None
 
 
 Text = Annotated[str | None, BeforeValidator(clean_text)]
-Label = Annotated[str | None, BeforeValidator(lambda value: clean_text(value, 256))]
+Label = Annotated[str | None, BeforeValidator(partial(clean_text, limit=256))]
 
 
 def percent_or_none(value: float | None) -> float | None:
