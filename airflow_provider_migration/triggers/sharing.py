@@ -34,7 +34,7 @@ class SharedHook:
     def __init__(self, hook: asyncio.Task[MigrationHook[Any]]) -> None:
         self.being_made = hook
         self.users = 0
-        self._polls: dict[str, asyncio.Task[MigrationProgress]] = {}
+        self._polls: dict[str, asyncio.Future[MigrationProgress | None]] = {}
 
     @property
     def hook(self) -> MigrationHook[Any]:
@@ -44,26 +44,29 @@ class SharedHook:
     async def poll(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
         """Ask for a migration, or take the answer to another who has just asked for the same."""
         key = _key(ids, max_lag)
-        poll = self._polls.get(key)
-        if poll is None:
-            poll = asyncio.create_task(self._ask(ids, max_lag))
-            poll.add_done_callback(lambda done: self._forget_later(key, done))
-            self._polls[key] = poll
-        # Whoever is cancelled leaves the others their answer.
-        return await asyncio.shield(poll)
-
-    async def _ask(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
-        return await self.hook.aget_progress(**ids, max_lag=max_lag)
-
-    def _forget_later(self, key: str, poll: asyncio.Task[MigrationProgress]) -> None:
-        if not poll.cancelled():
-            poll.exception()  # seen, whether or not someone is still there to see it
-        asyncio.get_running_loop().call_later(FRESH_SECONDS, self._polls.pop, key, None)
+        while (asked := self._polls.get(key)) is not None:
+            if (answer := await asyncio.shield(asked)) is not None:
+                return answer
+        loop = asyncio.get_running_loop()
+        asked = self._polls[key] = loop.create_future()
+        try:
+            answer = await self.hook.aget_progress(**ids, max_lag=max_lag)
+            asked.set_result(answer)
+            return answer
+        except Exception as error:
+            asked.set_exception(error)
+            asked.exception()  # seen, whether or not someone else asks for it
+            raise
+        finally:
+            if asked.done():
+                loop.call_later(FRESH_SECONDS, self._polls.pop, key, None)
+            else:  # cancelled: one of the others, who get nothing, asks in its place
+                del self._polls[key]
+                asked.set_result(None)
 
     def cancel(self) -> None:
         """Give up what nobody waits for any more."""
-        for task in (self.being_made, *self._polls.values()):
-            task.cancel()
+        self.being_made.cancel()
 
 
 _hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedHook]] = WeakKeyDictionary()
