@@ -119,7 +119,8 @@ class DrsHook(MigrationHook[DrsApi]):
             page = self._run(
                 lambda api: api.progress_data_page(job_id, object_type, listing, language=language)
             )
-            yield from listing.take(page)
+            rows = page.flow_compare_data or []
+            yield from listing.take(rows, (row.plain()[:4] for row in rows), page.count)
 
     def get_job_status(self, job_id: str) -> JobProgress:
         """

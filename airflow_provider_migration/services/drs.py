@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_migration.conversation import Conversation, Request, Response, Signer, encode_query
@@ -45,6 +45,8 @@ from airflow_provider_migration.services.wire import (
     require,
     utc_now,
 )
+
+_T = TypeVar("_T")
 
 SERVICE: Final = "drs"
 
@@ -136,6 +138,10 @@ TARGETS: Final = STATUSES.targets(states=(MigrationState.CAUGHT_UP, MigrationSta
 TARGETS_WITHOUT_JOB_STATUS: Final = frozenset(("full_done",))
 
 
+_PlainRow = tuple[str | None, str | None, str | None, str | None, float | None]
+"""Databases and tables as in :class:`ObjectRow`, and the progress."""
+
+
 class ObjectRow(WireModel):
     """One object and how far it is, in percent."""
 
@@ -144,6 +150,10 @@ class ObjectRow(WireModel):
     dst_db: str | None = None
     dst_tb: str | None = None
     progress: Percentage | None = None
+
+    def plain(self) -> _PlainRow:
+        """Return it as a tuple."""
+        return self.src_db, self.src_tb, self.dst_db, self.dst_tb, self.progress
 
 
 class ProgressDataPage(WireModel):
@@ -157,6 +167,24 @@ class ProgressDataPage(WireModel):
     count: Count | None = None
     create_time: str | None = None
     flow_compare_data: list[ObjectRow] | None = None
+
+
+class _RawPage(WireModel):
+    count: Count | None = None
+    flow_compare_data: list[dict[Any, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _PlainPage:
+    """
+    One page of ``progress-data`` as it is counted: a plain tuple for each object.
+
+    Models by the thousand, page after page, would make Python's garbage collector search all that Airflow has
+    loaded, which stops the event loop for 50 ms each time.
+    """
+
+    count: int | None
+    flow_compare_data: list[_PlainRow]
 
 
 class PartProgress(WireModel):
@@ -243,19 +271,22 @@ class ObjectListing:
         self._last: frozenset[object] = frozenset()
         self._digests: set[int] = set()
 
-    def take(self, page: ProgressDataPage) -> Iterable[ObjectRow]:
-        """Return what is new on a page. One without anything new is the end: it is empty, or repeats."""
-        rows = page.flow_compare_data or []
+    def take(self, rows: Sequence[_T], names: Iterable[object], count: int | None) -> list[_T]:
+        """
+        Return what is new on a page. One without anything new is the end: it is empty, or repeats.
+
+        :param names: what the rows are called, in their order.
+        :param count: how many the whole list has, as the page says.
+        """
         self.pages += 1
         self.offset += len(rows)
-        named = {(row.src_db, row.src_tb, row.dst_db, row.dst_tb): row for row in rows}
-        names = frozenset(named)
-        is_known = hash(names) in self._digests
-        new = [] if is_known else [row for name, row in named.items() if name not in self._last]
-        self._last = names
-        self._digests.add(hash(names))
+        named = dict(zip(names, rows, strict=True))
+        known, here = self._last, frozenset(named)
+        new = [] if hash(here) in self._digests else [row for name, row in named.items() if name not in known]
+        self._last = here
+        self._digests.add(hash(here))
         # A count of 0 beside objects is no count.
-        self.at_end = not new or 0 < (page.count or 0) <= self.offset
+        self.at_end = not new or 0 < (count or 0) <= self.offset
         return new
 
 
@@ -296,21 +327,16 @@ class _Objects:
     percent_sum: float = 0.0
     slowest: list[ObjectProgress] = field(default_factory=list)
 
-    def add(self, page: ProgressDataPage, rows: Iterable[ObjectRow]) -> None:
-        rows = list(rows)
-        unfinished = [row for row in rows if row.progress != 100]
-        self.count = max(self.count, page.count or 0)
+    def add(self, count: int | None, rows: list[_PlainRow]) -> None:
+        unfinished = [row for row in rows if row[4] != 100]
+        self.count = max(self.count, count or 0)
         self.seen += len(rows)
         self.completed += len(rows) - len(unfinished)
-        self.percent_sum += sum(percent_or_none(row.progress) or 0.0 for row in rows)
+        self.percent_sum += sum(percent_or_none(row[4]) or 0.0 for row in rows)
         objects = (
-            ObjectProgress(
-                source=_name(row.src_db, row.src_tb),
-                destination=_name(row.dst_db, row.dst_tb),
-                percent=row.progress,
-            )
-            for row in heapq.nsmallest(
-                SLOWEST, unfinished, key=lambda row: percent_or_none(row.progress) or 0.0
+            ObjectProgress(source=_name(src_db, src_tb), destination=_name(dst_db, dst_tb), percent=percent)
+            for src_db, src_tb, dst_db, dst_tb, percent in heapq.nsmallest(
+                SLOWEST, unfinished, key=lambda row: percent_or_none(row[4]) or 0.0
             )
         )
         self.slowest = _slowest([*self.slowest, *objects])
@@ -347,6 +373,11 @@ def _read_page(request: Request, response: Response) -> ProgressDataPage:
     return ProgressDataPage.read(api_object(request, response))
 
 
+def _read_plain_page(request: Request, response: Response) -> _PlainPage:
+    page = _RawPage.read(api_object(request, response))
+    return _PlainPage(page.count, [ObjectRow.read(row).plain() for row in page.flow_compare_data or ()])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrsApi:
     """
@@ -370,6 +401,17 @@ class DrsApi:
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
     ) -> Conversation[ProgressDataPage]:
         """Ask for the page of objects at which a listing stands."""
+        page: ProgressDataPage = yield self._ask_for_page(_read_page, job_id, object_type, listing, language)
+        return page
+
+    def _ask_for_page(
+        self,
+        read: Callable[[Request, Response], Any],
+        job_id: str,
+        object_type: str,
+        listing: ObjectListing,
+        language: str | None = None,
+    ) -> Request:
         check_object_types((object_type,))
         if language is not None and str(language).lower() not in LANGUAGES:
             raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
@@ -379,7 +421,7 @@ class DrsApi:
             "ShowProgressData",
             "GET",
             f"/v5/{quote(self.project_id, safe='')}/jobs/{job}/progress-data/{object_type}?{query}",
-            _read_page,
+            read,
             language=language,
         )
         if listing.pages >= MAX_PAGES:
@@ -389,8 +431,7 @@ class DrsApi:
                 None,
                 f"the list does not end after {MAX_PAGES} pages of {listing.limit}",
             )
-        page: ProgressDataPage = yield request
-        return page
+        return request
 
     def get_job_status(self, job_id: str) -> Conversation[JobProgress]:
         """Ask for the status of a job."""
@@ -489,13 +530,14 @@ class DrsApi:
         objects, listing = _Objects(object_type), ObjectListing()
         while not listing.at_end:
             try:
-                page = yield from self.progress_data_page(job_id, object_type, listing)
+                page: _PlainPage = yield self._ask_for_page(_read_plain_page, job_id, object_type, listing)
             except MigrationApiError as error:
                 code = (error.code or "").upper()
                 if code != _NO_LIST and not (code == _RELEASED and job_is_known):
                     raise
                 break
-            objects.add(page, listing.take(page))
+            rows = page.flow_compare_data
+            objects.add(page.count, listing.take(rows, (row[:4] for row in rows), page.count))
         return objects
 
     def _request(

@@ -295,12 +295,14 @@ def error_by_code(
 
 def _parse(body: bytes) -> Any:
     """Return what JSON says, or None for what is none."""
-    for parse in (from_json, json.loads):  # the first is fast, the second knows more encodings
-        try:
-            return parse(body)
-        except (ValueError, RecursionError):
-            continue
-    return None
+    try:
+        return from_json(body, cache_strings="keys")  # texts seldom come again
+    except ValueError:
+        pass
+    try:
+        return json.loads(body)  # slower, but it knows more encodings
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_object(request: Request, response: Response) -> dict[str, Any]:

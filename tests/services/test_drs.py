@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import weakref
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_migration.auth.huawei import HuaweiSigner
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.conversation import Request, Response
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
@@ -31,7 +31,6 @@ from airflow_provider_migration.services.drs import (
     OBJECT_TYPES,
     DrsApi,
     ObjectListing,
-    ProgressDataPage,
     endpoint_of,
 )
 from airflow_provider_migration.services.huawei import iam_endpoint_of
@@ -618,19 +617,29 @@ def test_an_endless_list_is_given_up(talk: Any) -> None:
     assert len(server.offsets) == MAX_PAGES
 
 
-def test_of_a_long_list_no_more_than_two_pages_are_kept() -> None:
-    total, pages, most = 100_000, list[weakref.ref[ProgressDataPage]](), 0
-    names = [f"t{number}" for number in range(total)]
-    listing, objects = ObjectListing(), 0
-    while not listing.at_end:
-        rows = [{"src_tb": name, "progress": 50} for name in names[listing.offset : listing.offset + 1000]]
-        page = ProgressDataPage.read({"count": total, "flow_compare_data": rows})
-        pages.append(weakref.ref(page))
-        objects += len(list(listing.take(page)))
-        most = max(most, sum(known() is not None for known in pages))
-    assert objects == total
-    assert most <= 2
-    assert sum(len(kept) for kept in vars(listing).values() if isinstance(kept, frozenset)) == 1000
+def bytes_held_by_a_poll_of(total: int) -> int:
+    poll = API.progress(ID, job_status=False, max_lag=60)
+    request = next(poll)
+    tracemalloc.start()
+    record: Any = None
+    while record is None:
+        (offset,) = parse_qs(urlsplit(request.url).query)["offset"]
+        rows = [{"src_db": "db", "src_tb": f"t{int(offset) + row}", "progress": "7"} for row in range(1000)]
+        body = json.dumps({"count": total, "flow_compare_data": rows}).encode()
+        del rows
+        try:
+            request = poll.send(request.read(request, Response(200, {}, body)))
+        except StopIteration as stop:
+            record = stop.value
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert record.objects.total == total
+    return most
+
+
+def test_a_poll_keeps_no_more_of_a_long_list_than_of_a_short_one() -> None:
+    bytes_held_by_a_poll_of(1000)  # what is made once and kept
+    assert bytes_held_by_a_poll_of(60_000) < 1.1 * bytes_held_by_a_poll_of(4000)
 
 
 @pytest.mark.parametrize("shift", [1, 400, 999])
@@ -665,7 +674,8 @@ def test_a_list_can_begin_further_on() -> None:
     pages, listing, names = list_of(25), ObjectListing(10, 12), []
     while not listing.at_end:
         page = pages(listing.offset, listing.limit)
-        names += [row.src_tb for row in listing.take(ProgressDataPage.model_validate(page))]
+        rows = [row["src_tb"] for row in page["flow_compare_data"]]
+        names += listing.take(rows, rows, page["count"])
     assert names == [f"t{number}" for number in range(12, 25)]
 
 
