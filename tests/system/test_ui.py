@@ -475,7 +475,7 @@ def test_the_forms_of_the_connections_say_what_belongs_where(
 def toast_after_test(page: Page, conn_id: str) -> str:
     row = page.get_by_role("row").filter(has_text=conn_id)
     row.get_by_role("button", name="Test").click()
-    toasts = page.locator("[data-scope=toast][data-part=root]")
+    toasts = page.locator("[data-scope=toast][data-part=root]").filter(has_not_text="Create Connection")
     toasts.first.wait_for()
     return wait_for(lambda: toasts.first.inner_text())
 
