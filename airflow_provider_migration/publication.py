@@ -82,7 +82,7 @@ class Publication:
                 return True
             records, changes = self.written[key]
             is_paced = (self.records - records) * interval >= PACE[key]
-            return changes != self.changes and (is_paced or is_last)
+            return is_last or (changes != self.changes and is_paced)
 
         due: dict[str, Any] = {}
         if progress is None:

@@ -1,14 +1,14 @@
 """
 What spares a service's quota, which is met long before a limit of the triggerer's machine: calls are
-spread, wait where the service asks for it, and ask for many things at once where they can.
+spread, wait where the service asks for it, and serve all who want the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from airflow_provider_migration.conversation import Request
 from airflow_provider_migration.exceptions import (
@@ -17,20 +17,78 @@ from airflow_provider_migration.exceptions import (
     MigrationRequestError,
 )
 
+_T = TypeVar("_T")
+
 GATHER_SECONDS: Final = 2.0
 """For how long requests gather after one of their kind was sent; one that comes alone goes at once."""
 
 MAX_BATCH: Final = 50
-"""How many things are asked for at once."""
+"""How many things are asked for at once. Huawei documents no limit for the one call that can do so."""
+
+CAREFUL_SECONDS: Final = 60.0
+CAREFUL_SPACING: Final = 0.05
+"""For how long after a throttling calls are at least so many seconds apart, lest all come back together."""
 
 Send = Callable[[Request], Awaitable[Any]]
 
 
+class InFlight:
+    """Lets those who ask for the same at the same moment share one answer."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, asyncio.Future[Any]] = {}
+
+    async def ask(self, key: Hashable, ask: Callable[[], Awaitable[_T]], *, fresh: float = 0.0) -> _T:
+        """
+        Ask, or take the answer or the error that another gets who is asking.
+
+        :param key: what is asked for.
+        :param fresh: for how many seconds an answer serves those who come after it.
+        """
+        while (asked := self._asked.get(key)) is not None:
+            await asyncio.wait([asked])
+            if not asked.cancelled():
+                answer: _T = asked.result()
+                return answer
+        # Whoever asks first asks itself: a task for each call would cost a quarter of a poll.
+        loop = asyncio.get_running_loop()
+        asked = self._asked[key] = loop.create_future()
+        try:
+            answer = await ask()
+            asked.set_result(answer)
+            return answer
+        except Exception as error:
+            asked.set_exception(error)
+            asked.exception()  # seen, whether or not someone else asks for it
+            raise
+        finally:
+            if asked.done() and fresh:
+                loop.call_later(fresh, self._asked.pop, key, None)
+            else:
+                del self._asked[key]
+                asked.cancel()  # where this one was cancelled, one of the others asks in its place
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that waits to be sent with others."""
+
+    request: Request
+    send: Send
+    answer: asyncio.Future[Any]
+
+    def give(self, what: Any) -> None:
+        if self.answer.done():  # whoever asked was cancelled
+            return
+        if isinstance(what, BaseException):
+            self.answer.set_exception(what)
+        else:
+            self.answer.set_result(what)
+
+
 @dataclass(slots=True)
 class _Gathering:
-    """Requests that can be asked as one."""
-
-    waiting: list[tuple[Request, asyncio.Future[Any]]] = field(default_factory=list)
+    waiting: list[_Asked] = field(default_factory=list)
     sending: asyncio.Task[None] | None = None
     sent_at: float = float("-inf")
 
@@ -53,24 +111,28 @@ class Quota:
         self._spacing = 1 / calls_per_second if calls_per_second else 0.0
         self._monotonic = monotonic
         self._asleep = asleep
-        self._next_at = float("-inf")
+        self._queue = asyncio.Lock()
+        self._free_at = self._careful_until = float("-inf")
+        self._in_flight = InFlight()
         self._gatherings: dict[tuple[str, int], _Gathering] = {}
 
     async def turn(self) -> None:
         """Wait until one more call may be made."""
-        now = self._monotonic()
-        at = max(self._next_at, now)
-        self._next_at = at + self._spacing
-        if at > now:
-            await self._asleep(at - now)
+        async with self._queue:
+            while (pause := self._free_at - self._monotonic()) > 0:
+                await self._asleep(pause)
+            now = self._monotonic()
+            careful = CAREFUL_SPACING if now < self._careful_until else 0.0
+            self._free_at = now + max(self._spacing, careful)
 
     def hold(self, seconds: float) -> None:
         """Make no call for so long, because the service said so to one."""
-        self._next_at = max(self._next_at, self._monotonic() + seconds)
+        self._free_at = max(self._free_at, self._monotonic() + seconds)
+        self._careful_until = self._free_at + CAREFUL_SECONDS
 
     async def ask(self, request: Request, send: Send) -> Any:
         """
-        Ask, where it is possible together with others that ask for the same kind of thing.
+        Ask, where it is possible together with others that ask for the same or for the same kind of thing.
 
         The answer, or the error, is what the request alone would have brought: what an answer to many does
         not tell is asked for alone.
@@ -79,50 +141,44 @@ class Quota:
         """
         if not request.item:
             return await send(request)
-        gathering = self._gatherings.setdefault((request.url, id(request.signer)), _Gathering())
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        gathering.waiting.append((request, answer))
+        kind = (request.url, id(request.signer))
+        if request.batch is None:
+            return await self._in_flight.ask((*kind, request.item), lambda: send(request))
+        gathering = self._gatherings.setdefault(kind, _Gathering())
+        asked = _Asked(request, send, asyncio.get_running_loop().create_future())
+        gathering.waiting.append(asked)
         if gathering.sending is None:
-            gathering.sending = asyncio.create_task(self._send_when_gathered(gathering, send))
-        return await answer
+            gathering.sending = asyncio.create_task(self._send_when_gathered(gathering))
+        return await asked.answer
 
-    async def _send_when_gathered(self, gathering: _Gathering, send: Send) -> None:
-        batches = []
-        while gathering.waiting:
-            pause = gathering.sent_at + GATHER_SECONDS - self._monotonic()
-            if pause > 0:
-                await self._asleep(pause)
-            gathering.sent_at = self._monotonic()
-            together, gathering.waiting = gathering.waiting, []
-            for start in range(0, len(together), MAX_BATCH):
-                batch = together[start : start + MAX_BATCH]
-                batches.append(asyncio.create_task(_answer_each(batch, send)))
+    async def _send_when_gathered(self, gathering: _Gathering) -> None:
+        pause = gathering.sent_at + GATHER_SECONDS - self._monotonic()
+        if pause > 0:
+            await self._asleep(pause)
         gathering.sending = None
-        await asyncio.gather(*batches)
+        together = [asked for asked in gathering.waiting if not asked.answer.done()]
+        gathering.waiting = []
+        if together:
+            gathering.sent_at = self._monotonic()
+            batches = (together[start : start + MAX_BATCH] for start in range(0, len(together), MAX_BATCH))
+            await asyncio.gather(*map(_answer_each, batches))
 
 
-async def _answer_each(batch: Sequence[tuple[Request, asyncio.Future[Any]]], send: Send) -> None:
+async def _answer_each(batch: Sequence[_Asked]) -> None:
     answers: dict[str, Any] = {}
-    first, _ = batch[0]
-    items = sorted({request.item for request, _ in batch})
-    if first.batch is not None and len(items) > 1:
+    first = batch[0]
+    items = sorted({asked.request.item for asked in batch})
+    if first.request.batch is not None and len(items) > 1:
         try:
-            answers = dict(await send(first.batch(items)))
+            answers = dict(await first.send(first.request.batch(items)))
         except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError):
             pass  # one item may have spoilt it for all
         except Exception as error:
             answers = dict.fromkeys(items, error)
-    alone = {request.item: request for request, _ in batch if request.item not in answers}
-    results = await asyncio.gather(*map(send, alone.values()), return_exceptions=True)
+    alone = {asked.request.item: asked for asked in batch if asked.request.item not in answers}
+    results = await asyncio.gather(
+        *(asked.send(asked.request) for asked in alone.values()), return_exceptions=True
+    )
     answers |= zip(alone, results, strict=True)
-    for request, answer in batch:
-        _give(answer, answers[request.item])
-
-
-def _give(answer: asyncio.Future[Any], what: Any) -> None:
-    if answer.done():  # whoever asked was cancelled
-        return
-    if isinstance(what, BaseException):
-        answer.set_exception(what)
-    else:
-        answer.set_result(what)
+    for asked in batch:
+        asked.give(answers[asked.request.item])

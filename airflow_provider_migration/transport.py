@@ -731,7 +731,7 @@ async def _asend(
         problem = attempt.failed(settings.too_slow, head) if timed_out else attempt.broken(error, head)
     else:
         response = Response(head.status, head.headers, bytes(body))
-        if len(body) < LARGE_BODY_BYTES:
+        if len(body) < LARGE_BODY_BYTES and "content-encoding" not in head.headers:
             return attempt.read(response, world)
         # One at a time: many threads would take turns with each other rather than with the loop.
         async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):

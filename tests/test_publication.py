@@ -64,7 +64,7 @@ def test_without_a_record_nothing_is_due() -> None:
         (119, True, False, [RECORD]),
         (120, True, False, [HISTORY, RECORD]),
         (3600, False, False, []),
-        (3600, False, True, []),
+        (3600, False, True, [HISTORY, RECORD]),
         (1, True, True, [HISTORY, RECORD]),
     ],
 )

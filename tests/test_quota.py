@@ -20,7 +20,14 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
-from airflow_provider_migration.quota import GATHER_SECONDS, MAX_BATCH, Quota
+from airflow_provider_migration.quota import (
+    CAREFUL_SECONDS,
+    CAREFUL_SPACING,
+    GATHER_SECONDS,
+    MAX_BATCH,
+    InFlight,
+    Quota,
+)
 
 
 class Clock:
@@ -104,7 +111,7 @@ async def ask(quota: Quota, service: Service, *items: str) -> list[Any]:
 async def test_calls_are_as_far_apart_as_the_service_wants(clock: Clock) -> None:
     quota = Quota(5, clock.monotonic, clock.asleep)
     await asyncio.gather(*(quota.turn() for _ in range(4)))
-    assert clock.slept == pytest.approx([0.2, 0.4, 0.6])
+    assert clock.slept == pytest.approx([0.2, 0.2, 0.2])
 
 
 async def test_a_call_after_a_pause_goes_at_once(clock: Clock) -> None:
@@ -120,11 +127,42 @@ async def test_without_a_limit_no_call_waits(quota: Quota, clock: Clock) -> None
     assert clock.slept == []
 
 
-async def test_after_a_throttling_all_wait_as_long_as_the_service_asks(quota: Quota, clock: Clock) -> None:
+async def test_after_a_throttling_all_wait_as_long_as_the_service_asks_and_then_go_one_by_one(
+    quota: Quota, clock: Clock
+) -> None:
     quota.hold(7)
     quota.hold(3)  # the longer word counts
-    await asyncio.gather(quota.turn(), quota.turn())
-    assert clock.slept == [7, 7]
+    await asyncio.gather(*(quota.turn() for _ in range(3)))
+    assert clock.slept == pytest.approx([7, CAREFUL_SPACING, CAREFUL_SPACING])
+    clock.now += CAREFUL_SECONDS
+    await asyncio.gather(*(quota.turn() for _ in range(100)))
+    assert len(clock.slept) == 3
+
+
+async def test_a_throttling_holds_back_those_who_already_stand_in_line(clock: Clock) -> None:
+    quota, made = Quota(5, clock.monotonic, clock.asleep), []
+
+    async def call() -> None:
+        await quota.turn()
+        made.append(clock.now - 100)
+        if len(made) == 2:
+            quota.hold(10)
+
+    await asyncio.gather(*(call() for _ in range(4)))
+    assert made == pytest.approx([0, 0.2, 10.2, 10.4])
+
+
+async def test_who_is_cancelled_in_line_leaves_the_others_their_turn(clock: Clock) -> None:
+    quota = Quota(5, clock.monotonic, clock.asleep)
+    turns = [asyncio.create_task(quota.turn()) for _ in range(100)]
+    await asyncio.sleep(0)
+    for turn in turns[1:]:
+        turn.cancel()
+    await asyncio.gather(*turns, return_exceptions=True)
+    clock.now += 0.2
+    slept = len(clock.slept)
+    await quota.turn()
+    assert len(clock.slept) == slept
 
 
 # --- asking together ------------------------------------------------------------------------------------
@@ -230,6 +268,53 @@ async def test_who_is_cancelled_leaves_the_others_their_answer(quota: Quota) -> 
     await asyncio.sleep(0)
     first.cancel()
     assert await second == "about b"
+
+
+async def test_what_nobody_waits_for_any_more_is_not_sent(quota: Quota, clock: Clock) -> None:
+    service = Service()
+    await ask(quota, service, "a")
+    asking = asyncio.create_task(quota.ask(service.request("b"), service.send))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.sleep(0.05)
+    assert service.asked == [("a",)]
+    assert await ask(quota, service, "c") == ["about c"]
+
+
+async def test_a_request_is_sent_as_one_who_still_waits_would_send_it(quota: Quota) -> None:
+    gone, here = Service(), Service()
+    request = here.request("a")
+    first = asyncio.create_task(quota.ask(request, gone.send))
+    second = asyncio.create_task(quota.ask(request, here.send))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "about a"
+    assert (gone.asked, here.asked) == ([], [("a",)])
+
+
+async def test_who_comes_while_the_same_is_asked_waits_for_that_answer(quota: Quota, clock: Clock) -> None:
+    service = Service()
+    first = asyncio.create_task(quota.ask(service.request("token", can_batch=False), service.send))
+    await asyncio.sleep(0)
+    assert await quota.ask(service.request("token", can_batch=False), service.send) == "about token"
+    assert await first == "about token"
+    assert service.asked == [("token",)]
+    assert clock.slept == []
+
+
+async def test_where_the_one_who_asks_is_cancelled_another_asks_in_its_place() -> None:
+    flight, asked = InFlight(), []
+
+    async def ask_slowly() -> str:
+        asked.append(True)
+        await asyncio.sleep(0.01)
+        return "answer"
+
+    first, *others = (asyncio.create_task(flight.ask("x", ask_slowly)) for _ in range(3))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(*others) == ["answer"] * 2
+    assert len(asked) == 2
 
 
 @given(

@@ -17,7 +17,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +40,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
+from airflow_provider_migration.quota import Quota
 from airflow_provider_migration.services.drs import DrsApi, ObjectListing
 from airflow_provider_migration.services.dts import DtsApi
 from airflow_provider_migration.services.oms import OmsApi
@@ -532,6 +533,39 @@ def test_a_call_that_is_throttled_says_so_in_one_line_and_nothing_else_is_worth_
     assert [record.getMessage().partition(" GetMigrationProgress at ")[0] for record in caplog.records] == [
         "Throttled; trying again in 7.5 s."
     ]
+
+
+def test_calls_on_the_event_loop_keep_the_pace_of_their_connection(serve: Callable[..., Server]) -> None:
+    server, world = serve(FINE), World()
+    quota = Quota(5, world.tell, world.asleep)
+
+    async def call() -> None:
+        await transport.arun(ask_oms(server.url), STEADY, world.surroundings, quota)
+
+    async def calls() -> None:
+        await asyncio.gather(*(call() for _ in range(3)))
+
+    asyncio.run(calls())
+    assert world.slept == pytest.approx([0.2, 0.2])
+
+
+def test_when_one_call_is_throttled_the_next_of_the_connection_waits(serve: Callable[..., Server]) -> None:
+    server, world = serve(http(429, headers={"retry-after": "7"}), FINE), World()
+    quota, slept = Quota(None, world.tell, world.asleep), []
+
+    async def sleep(seconds: float) -> None:
+        """Begin another call in the middle of the wait."""
+        if not slept:
+            slept.append(seconds)
+            await transport.arun(ask_oms(server.url), STEADY, world.surroundings, quota)
+
+    async def calls() -> None:
+        await transport.arun(ask_oms(server.url), STEADY, replace(world.surroundings, asleep=sleep), quota)
+
+    asyncio.run(calls())
+    assert slept == [7.5]
+    assert world.slept[0] == 7.5
+    assert len(server.asked) == 3
 
 
 # --- secrets -------------------------------------------------------------------------------------------

@@ -11,11 +11,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cached_property
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
+from weakref import ref
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from asgiref.sync import sync_to_async
@@ -227,6 +228,15 @@ class ConnectionReader:
         return seconds
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What the calls share that are made with one hook on one event loop."""
+
+    loop: ref[asyncio.AbstractEventLoop]
+    quota: Quota
+    looking_up: asyncio.Lock
+
+
 class MigrationHook(BaseHook, ABC, Generic[_Api]):
     """
     Base of the hooks: looks up the connection when first needed, then carries conversations with it.
@@ -258,7 +268,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         self._conn_id = conn_id
         self._content: str | None = None
         self._looked_up_at = -math.inf
-        self._looking_up = asyncio.Lock()
+        self._calls: _Calls | None = None
         self._settings = transport.Settings()
         self._session: requests.Session | None = None
         self._api: _Api
@@ -277,7 +287,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     def _run(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on a worker."""
-        if self._age() >= CONNECTION_SECONDS:
+        if self._looked_up_at <= self.world.monotonic() - CONNECTION_SECONDS:
             self._look_up()
         try:
             return self._carry(call)
@@ -293,37 +303,36 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     async def _arun(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on the event loop."""
-        await self._alook_up(CONNECTION_SECONDS)
-        api, began = self._api, self.world.monotonic()
+        await self._alook_up(self.world.monotonic() - CONNECTION_SECONDS)
+        api, quota = self._api, self._calls_on_this_loop().quota
         try:
-            return await transport.arun(self._converse(call), self._settings, self.world, self._quota)
+            return await transport.arun(self._converse(call), self._settings, self.world, quota)
         except MigrationAuthenticationError:
-            await self._alook_up(self.world.monotonic() - began)
+            if self._api is api:
+                await self._alook_up(self.world.monotonic())
             if self._api is api:
                 raise
-        return await transport.arun(self._converse(call), self._settings, self.world, self._quota)
+        return await transport.arun(self._converse(call), self._settings, self.world, quota)
 
-    @cached_property
-    def _quota(self) -> Quota:
-        """What the calls share that are made on the event loop with this hook."""
-        return Quota(self.calls_per_second, self.world.monotonic, self.world.asleep)
+    def _calls_on_this_loop(self) -> _Calls:
+        loop = asyncio.get_running_loop()
+        if self._calls is None or self._calls.loop() is not loop:
+            quota = Quota(self.calls_per_second, self.world.monotonic, self.world.asleep)
+            self._calls = _Calls(ref(loop), quota, asyncio.Lock())
+        return self._calls
 
-    async def _alook_up(self, age: float) -> None:
-        """Read the connection where what is known is of that age, once for all who wait for it."""
-        async with self._looking_up:
-            if self._age() >= age:
+    async def _alook_up(self, moment: float) -> None:
+        """Read the connection unless that was done after a moment, once for all who wait for it."""
+        async with self._calls_on_this_loop().looking_up:
+            if self._looked_up_at <= moment:
                 await sync_to_async(self._look_up)()
 
     @asynccontextmanager
     async def keep_session(self) -> AsyncIterator[None]:
         """Keep the event loop's session open between calls, so that its connections are used again."""
-        await self._alook_up(CONNECTION_SECONDS)
+        await self._alook_up(self.world.monotonic() - CONNECTION_SECONDS)
         async with transport.shared_session(self._settings):
             yield
-
-    def _age(self) -> float:
-        """Return for how many seconds the connection has been known as it is."""
-        return self.world.monotonic() - self._looked_up_at
 
     def _look_up(self) -> bool:
         """Read the connection and tell whether it has changed; what hangs on it is kept while it has not."""

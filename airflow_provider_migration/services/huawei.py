@@ -151,7 +151,7 @@ class IamToken:
         user = {"name": self.user, "password": self.password, "domain": {"name": self.domain_name}}
         identity = {"methods": ["password"], "password": {"user": user}}
         body = {"auth": {"identity": identity, "scope": {"project": dict(self.scope)}}}
-        self.token, self.expires_at = yield Request(
+        token: _Token = yield Request(
             service=service,
             action="KeystoneCreateUserTokenByPassword",
             method="POST",
@@ -162,8 +162,9 @@ class IamToken:
             signer=self,
             item=self.user,
         )
+        self.token, self.expires_at = token.value, token.expires_at
 
-    def _read_token(self, request: Request, response: Response) -> tuple[str, datetime]:
+    def _read_token(self, request: Request, response: Response) -> _Token:
         data = json_object(request, response)
         if error := error_by_status(response.status):
             refusal = _IamRefusal.read(data).error
@@ -173,7 +174,13 @@ class IamToken:
             raise api_error(MigrationResponseError, request, response, "no X-Subject-Token header")
         # IAM's tokens live 24 hours; without a date half of that is safe.
         ends = _TokenAnswer.read(data).token.expires_at or self.clock() + timedelta(hours=12)
-        return token, ends.replace(tzinfo=ends.tzinfo or UTC)
+        return _Token(token, ends.replace(tzinfo=ends.tzinfo or UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    expires_at: datetime
 
 
 class _TokenBody(WireModel):

@@ -118,9 +118,11 @@ class MigrationTrigger(BaseTrigger):
         return verdict, error
 
     async def _recall(self, watch: Watch) -> None:
-        """Go on with the history of the triggerer that watched before this one."""
+        """Go on with the history of the triggerer that watched before this one, and write all anew."""
         points = watch.publication.points
-        if points and time.time() - points[-1][0] > 2 * watch.wishes.poke_interval:
+        last_seen = points[-1][0] if points else watch.wishes.started_at
+        if time.time() - last_seen > 2 * watch.wishes.poke_interval:
+            watch.publication.written.clear()
             try:
                 written = await sync_to_async(XCom.get_one)(key=HISTORY_KEY, **self.task_key)
             except Exception as problem:

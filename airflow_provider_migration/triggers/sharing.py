@@ -16,6 +16,8 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from airflow_provider_migration.quota import InFlight
+
 if TYPE_CHECKING:
     from airflow_provider_migration.hooks.base import MigrationHook
     from airflow_provider_migration.progress import MigrationProgress
@@ -34,7 +36,7 @@ class SharedHook:
     def __init__(self, hook: asyncio.Task[MigrationHook[Any]]) -> None:
         self.being_made = hook
         self.users = 0
-        self._polls: dict[str, asyncio.Future[MigrationProgress | None]] = {}
+        self._polls = InFlight()
 
     @property
     def hook(self) -> MigrationHook[Any]:
@@ -43,26 +45,11 @@ class SharedHook:
 
     async def poll(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
         """Ask for a migration, or take the answer to another who has just asked for the same."""
-        key = _key(ids, max_lag)
-        while (asked := self._polls.get(key)) is not None:
-            if (answer := await asyncio.shield(asked)) is not None:
-                return answer
-        loop = asyncio.get_running_loop()
-        asked = self._polls[key] = loop.create_future()
-        try:
-            answer = await self.hook.aget_progress(**ids, max_lag=max_lag)
-            asked.set_result(answer)
-            return answer
-        except Exception as error:
-            asked.set_exception(error)
-            asked.exception()  # seen, whether or not someone else asks for it
-            raise
-        finally:
-            if asked.done():
-                loop.call_later(FRESH_SECONDS, self._polls.pop, key, None)
-            else:  # cancelled: one of the others, who get nothing, asks in its place
-                del self._polls[key]
-                asked.set_result(None)
+        return await self._polls.ask(
+            _key(ids, max_lag),
+            lambda: self.hook.aget_progress(**ids, max_lag=max_lag),
+            fresh=FRESH_SECONDS,
+        )
 
     def cancel(self) -> None:
         """Give up what nobody waits for any more."""

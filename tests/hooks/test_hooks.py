@@ -342,6 +342,49 @@ def test_a_password_that_was_changed_is_taken_up_when_the_old_one_is_refused(
     hook.close()
 
 
+async def test_a_password_that_is_changed_while_many_poll_is_looked_up_once_for_all(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, change = console
+    hook, lookups = OmsHook(), []
+    look_up = OmsHook.get_connection
+    monkeypatch.setattr(hook, "get_connection", lambda conn_id: lookups.append(conn_id) or look_up(conn_id))
+    await hook.aget_progress(project_id="p_1")
+    change("second-password")
+
+    answers = await asyncio.gather(*(hook.aget_progress(project_id=f"p_{number}") for number in range(5)))
+
+    assert [answer.service_status for answer in answers] == ["RUNNING"] * 5
+    assert len(lookups) <= 3
+
+
+async def test_a_password_that_is_changed_after_another_has_looked_is_looked_up_all_the_same(
+    console: Any,
+) -> None:
+    _, change = console
+    hook = OmsHook()
+    await hook.aget_progress(project_id="p_1")
+    before = hook._calls_on_this_loop().quota
+    before.hold(0.3)  # the poll waits for its turn …
+    waiting = asyncio.create_task(hook.aget_progress(project_id="p_1"))
+    await asyncio.sleep(0.1)
+    await hook._alook_up(hook.world.monotonic())  # … while another looks the old password up
+    change("second-password")
+
+    assert (await waiting).service_status == "RUNNING"
+
+
+@pytest.mark.parametrize(("service", "pace"), [(DataWorksHook, 5), (OmsHook, None)])
+def test_a_hook_keeps_the_pace_that_its_service_names(service: type[Any], pace: float | None) -> None:
+    assert service.calls_per_second == pace
+
+
+def test_a_hook_may_be_used_on_one_event_loop_after_the_other(console: Any) -> None:
+    hook = OmsHook()
+    for _ in range(2):
+        assert asyncio.run(hook.aget_progress(project_id="p_1")).service_status == "RUNNING"
+
+
 def test_what_a_changed_connection_says_of_the_way_counts_at_once(console: Any, connect: Connect) -> None:
     server, _ = console
     clock = [0.0]

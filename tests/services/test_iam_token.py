@@ -220,3 +220,17 @@ def test_a_conversation_without_a_request_is_passed_through(token: IamToken, tal
         yield
 
     assert talk(token.authenticate(nothing())).result == "done"
+
+
+def test_a_token_that_another_has_renewed_meanwhile_is_kept(
+    token: IamToken, ask: Callable[[], Conversation[Any]]
+) -> None:
+    token.token, token.expires_at = "old", START + timedelta(days=1)
+    asking = ask()
+    next(asking)
+    token.token = "new"  # the other conversation was refused first
+
+    request = asking.throw(MigrationAuthenticationError("refused"))
+
+    assert request.action == ASK
+    assert token.token == "new"

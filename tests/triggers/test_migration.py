@@ -16,6 +16,7 @@ from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.transport import Surroundings
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
+from airflow_provider_migration.triggers.sharing import moment_in
 from airflow_provider_migration.verdict import Watch, Wishes
 
 DTS = {"service": "dts", "migration_job_id": "dts1", "script": "success", "duration": 100}
@@ -110,6 +111,24 @@ async def test_the_history_goes_on_where_the_last_triggerer_left_off(
     assert (await event_of(started))["points"][:2] == left
 
 
+async def test_what_another_triggerer_wrote_last_is_written_over(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration.XCom, "get_one", lambda **key: [[1.0, 50.0, None]])
+    play().jump("dts", "dts1", 50)
+    waited = trigger(timeout=1)
+    first = (await event_of(waited))["progress"]
+    shown.clear()
+    # The trigger is made again as it was an hour ago: to it the record is what it was.
+    again = trigger(timeout=1)
+    again.watch["wishes"]["started_at"] -= 3600
+    again.watch["progress"] = first
+    again.watch["publication"] |= {"written": {"migration_progress": [1, 1]}, "changes": 1}
+    event = await event_of(again)
+    assert records(shown)[0]["state"] == first["state"]
+    assert event["points"][0] == [1, 50, None]
+
+
 async def test_a_history_that_cannot_be_read_begins_anew(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,14 +143,14 @@ async def test_a_history_that_cannot_be_read_begins_anew(
     assert (event["outcome"], len(event["points"])) == ("done", 2)
 
 
-async def test_nothing_is_written_while_nothing_changes(
+async def test_while_nothing_changes_only_the_first_and_the_last_record_are_written(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     simulator = play()
     simulator.jump("dts", "dts1", 50)
     assert (await event_of(trigger(timeout=1)))["outcome"] == "timeout"
     assert len(simulator.requests) > 3
-    assert len(records(shown)) == 1
+    assert [record["percent"] for record in records(shown)] == [67, 67]
 
 
 async def test_the_deadline_brings_one_last_poll_and_the_last_state(
@@ -152,6 +171,29 @@ async def test_a_target_that_is_reached_at_the_deadline_counts(
 ) -> None:
     play().jump("dts", "dts1", 150)
     assert (await event_of(trigger(timeout=0.2, poke_interval=60)))["outcome"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("into_the_interval", "least", "pause"), [(0, 0, 60), (20, 0, 40), (20, 30, 40), (40, 30, 80), (59, 0, 1)]
+)
+def test_a_poll_comes_at_the_moment_of_its_migration_and_no_sooner_than_half_an_interval_after_the_last(
+    into_the_interval: float, least: float, pause: float
+) -> None:
+    waiting = trigger(timeout=3600, poke_interval=60)
+    watch = Watch.from_json(waiting.watch)
+    now = watch.wishes.started_at
+    moment = now + moment_in(waiting.ids, 60, now)
+    assert waiting._pause(watch, least, moment + into_the_interval) == pytest.approx(pause, abs=0.01)
+
+
+@pytest.mark.parametrize(("interval", "backoff"), [(0, False), (60, True)])
+def test_without_an_interval_or_with_a_backoff_the_watch_sets_the_pace(
+    interval: float, backoff: bool
+) -> None:
+    waiting = trigger(timeout=3600, poke_interval=interval, exponential_backoff=backoff)
+    watch = Watch.from_json(waiting.watch)
+    now = watch.wishes.started_at
+    assert waiting._pause(watch, 0, now) == watch.next_poll_in(now)
 
 
 async def test_a_deadline_that_passed_while_no_triggerer_ran_is_kept(

@@ -201,6 +201,17 @@ async def test_a_hook_that_cannot_be_made_is_an_error_for_all_and_is_tried_again
     assert [type(error) for error in errors] == [AttributeError] * 2
 
 
+async def test_who_is_cancelled_while_a_hook_is_made_leaves_it_to_the_others(simulator: Simulator) -> None:
+    async def use() -> SharedHook:
+        async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
+            return shared
+
+    first, second = asyncio.create_task(use()), asyncio.create_task(use())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert isinstance(await second, SharedHook)
+
+
 def test_each_event_loop_has_hooks_of_its_own(simulator: Simulator) -> None:
     async def poll() -> SharedHook:
         async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
