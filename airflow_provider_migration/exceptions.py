@@ -5,6 +5,7 @@ What can go wrong, as one tree.
 
     MigrationError
     ├── MigrationConfigurationError    *  an argument or a connection is wrong; no request was sent
+    │   └── MigrationConnectionNotFoundError  *  Airflow has no such connection, or cannot read it just now
     ├── MigrationApiError                 the service, or the way to it, did not answer as it should
     │   ├── MigrationAuthenticationError  *  the key, the password or the token is not accepted
     │   ├── MigrationPermissionError      *  the key is known but may not ask this
@@ -46,6 +47,10 @@ class MigrationError(Exception):
 
 class MigrationConfigurationError(MigrationError, AirflowFailException, ValueError):
     """An argument or a connection is wrong. The message names it and says what to write instead."""
+
+
+class MigrationConnectionNotFoundError(MigrationConfigurationError):
+    """There is no such connection, or Airflow cannot read it just now: it says the same of both."""
 
 
 class MigrationApiError(MigrationError):
@@ -139,6 +144,7 @@ _ERRORS: Final[dict[str, type[MigrationError]]] = {
     error.__name__: error
     for error in (
         MigrationConfigurationError,
+        MigrationConnectionNotFoundError,
         MigrationApiError,
         MigrationAuthenticationError,
         MigrationPermissionError,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from airflow_provider_migration.exceptions import MigrationError
+from airflow_provider_migration.exceptions import MigrationConnectionNotFoundError, MigrationError
 from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
 from airflow_provider_migration.publication import Publication
 
@@ -212,8 +212,10 @@ class Watch:
         :param now: epoch seconds.
         """
         before = self.history
+        # A connection that was there at an earlier poll is rather one that cannot be read just now.
+        was_there = isinstance(error, MigrationConnectionNotFoundError) and before.polls > 0
         self.history = replace(before, polls=before.polls + 1, poll_errors=before.poll_errors + 1)
-        if not error.passing:
+        if not (error.passing or was_there):
             return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")
         allowed, failed = self.wishes.max_poll_errors, self.history.poll_errors
         if allowed is not None and failed > allowed:

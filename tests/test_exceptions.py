@@ -16,6 +16,7 @@ from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
     MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
     MigrationError,
     MigrationFailedError,
     MigrationNotFoundError,
@@ -46,6 +47,7 @@ CALL = {
 ALL_ERRORS = [
     MigrationError("Something is wrong."),
     MigrationConfigurationError("Write region in extra."),
+    MigrationConnectionNotFoundError("There is no connection."),
     *(
         error("The call failed.", **CALL)
         for error in (

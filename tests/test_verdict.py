@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
     MigrationError,
     MigrationNotFoundError,
     MigrationResponseError,
@@ -317,6 +318,13 @@ def test_an_error_that_does_not_pass_ends_the_wait(error: type[MigrationError], 
     verdict = watch(max_poll_errors=allowed).fail_poll(error("no"), 1)
     assert verdict.outcome is Outcome.POLL_ERROR
     assert verdict.reason == "Polling has failed: no answer yet; wanted caught_up; waited 1 s. "
+
+
+def test_a_connection_that_is_missing_ends_the_wait_at_the_first_poll_only() -> None:
+    missing = MigrationConnectionNotFoundError("no")
+    assert watch().fail_poll(missing, 1).outcome is Outcome.POLL_ERROR
+    polls: list[tuple[float, Any]] = [(0, "running"), (1, missing), (2, missing), (3, missing)]
+    assert outcomes(watch(max_poll_errors=2), *polls) == ["wait", "wait", "wait", "poll_error"]
 
 
 def test_the_first_failure_that_is_one_too_many_is_told_as_one() -> None:

@@ -26,6 +26,7 @@ from airflow_provider_migration.conversation import Conversation, Signer
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
     MigrationError,
     MigrationNotFoundError,
     MigrationRequestError,
@@ -340,12 +341,11 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             connection = self.get_connection(self._conn_id)
         except Exception as error:
             if self._content is not None:
-                # Airflow says the same of a connection that is gone and of one that it cannot read just now.
                 log.warning("Connection %r cannot be looked up; going on with what is known.", self._conn_id)
                 self._looked_up_at = self.world.monotonic()
                 return False
             if isinstance(error, AirflowNotFoundException):
-                raise MigrationConfigurationError(
+                raise MigrationConnectionNotFoundError(
                     f"There is no connection {self._conn_id!r}, or none that Airflow can read. Create it "
                     f"with type {self.conn_type!r} in Admin > Connections, or name another as "
                     f"{self.conn_name_attr}."

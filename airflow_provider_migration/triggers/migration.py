@@ -77,21 +77,32 @@ class MigrationTrigger(BaseTrigger):
         )
 
     async def _wait(self, watch: Watch) -> tuple[Verdict, MigrationError | None]:
-        try:
-            async with (
-                shared_hook(self.hook, self.hook_arguments) as shared,
-                shared.hook.keep_session(),
-            ):
-                await self._recall(watch)
-                least = 0.0
-                while True:
-                    await asyncio.sleep(self._pause(watch, least, time.time()))
-                    verdict, error = await self._poll(shared, watch)
-                    if verdict.outcome is not Outcome.WAIT:
-                        return verdict, error
-                    least = watch.wishes.poke_interval / 2
-        except MigrationError as error:  # the connection cannot be used
-            return watch.fail_poll(error, time.time()), error
+        while True:
+            try:
+                async with (
+                    shared_hook(self.hook, self.hook_arguments) as shared,
+                    shared.hook.keep_session(),
+                ):
+                    await self._recall(watch)
+                    return await self._poll_to_the_end(shared, watch)
+            except MigrationError as error:  # the connection cannot be used
+                verdict = watch.fail_poll(error, time.time())
+                if verdict.outcome is not Outcome.WAIT:
+                    return verdict, error
+                if news := watch.news(error):
+                    self.log.info("%s", news)
+            await asyncio.sleep(watch.next_poll_in(time.time()))
+
+    async def _poll_to_the_end(
+        self, shared: SharedHook, watch: Watch
+    ) -> tuple[Verdict, MigrationError | None]:
+        least = 0.0
+        while True:
+            await asyncio.sleep(self._pause(watch, least, time.time()))
+            verdict, error = await self._poll(shared, watch)
+            if verdict.outcome is not Outcome.WAIT:
+                return verdict, error
+            least = watch.wishes.poke_interval / 2
 
     def _pause(self, watch: Watch, least: float, now: float) -> float:
         """Return how many seconds to wait until the next poll, at least so many if there is the time."""

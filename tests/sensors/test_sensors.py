@@ -253,6 +253,14 @@ class TestPollsThatFail:
         wait = dts(max_poll_errors=0, silent_fail=True)
         assert wait.poke(context) is False
 
+    def test_may_not_find_a_connection_that_was_there(
+        self, play: Play, context: Context, next_poll: Callable[[Context], Context], monkeypatch: Any
+    ) -> None:
+        play(DTS).jump("dts", "dts1", 50)
+        dts(mode="reschedule").poke(context)
+        monkeypatch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
+        assert dts(mode="reschedule").poke(next_poll(context)) is False
+
     def test_leave_the_last_record_visible_while_rescheduled(
         self, play: Play, context: Context, next_poll: Callable[[Context], Context]
     ) -> None:

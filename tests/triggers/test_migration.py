@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -236,8 +237,32 @@ async def test_polls_that_fail_are_tolerated_and_then_named(
 
 async def test_a_connection_that_is_missing_is_named(shown: list[dict[str, Any]]) -> None:
     event = await event_of(trigger())
-    assert event["error"]["type"] == "MigrationConfigurationError"
+    assert event["error"]["type"] == "MigrationConnectionNotFoundError"
     assert "'dts_default'" in event["error"]["message"]
+
+
+async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play().jump("dts", "dts1", 150)
+    connection = os.environ["AIRFLOW_CONN_DTS_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
+    waiting = trigger(poke_interval=0.2)
+    waiting.watch["history"]["polls"] = 1  # the worker has asked with it
+    event = asyncio.create_task(event_of(waiting))
+    await asyncio.sleep(0.5)
+    assert not event.done()
+    monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", connection)
+    assert (await event)["outcome"] == "done"
+
+
+async def test_a_connection_that_stays_away_is_named_in_the_end(shown: list[dict[str, Any]]) -> None:
+    waiting = trigger(max_poll_errors=1)
+    waiting.watch["history"]["polls"] = 1
+    event = await event_of(waiting)
+    assert event["outcome"] == "poll_error"
+    assert "failed 2 times in a row" in event["reason"]
+    assert event["error"]["type"] == "MigrationConnectionNotFoundError"
 
 
 async def test_a_record_that_cannot_be_shown_does_not_end_the_wait(
