@@ -3,6 +3,8 @@
 AIRFLOW_VERSION := 3.3.2
 CONSTRAINTS := constraints/airflow-$(AIRFLOW_VERSION).txt
 VENV := .venv
+BENCH_VENV := .venv-bench
+BENCH_PEERS := benchmarks/requirements
 BIN := $(VENV)/bin
 GROUPS := --group test --group lint
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
@@ -37,16 +39,18 @@ lint: $(VENV)/.developed ## Check format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-bench: $(VENV)/.developed ## Measure what a poll costs
-	$(BIN)/python benchmarks/poll.py
+bench: $(BENCH_VENV)/.installed ## Measure what a poll costs, beside the peers; takes minutes
+	$(BENCH_VENV)/bin/python benchmarks/run.py
 
 constraints: $(VENV)/.tools ## Pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --group soak --output-file $(CONSTRAINTS)
+	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
+		--no-header --no-annotate --constraints - pyproject.toml $(BENCH_PEERS).in --output-file $(BENCH_PEERS).txt
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
@@ -64,4 +68,10 @@ $(VENV)/.developed: $(VENV)/.installed
 
 $(VENV)/.soaked: $(VENV)/.developed
 	$(PIP) --group soak
+	@touch $@
+
+$(BENCH_VENV)/.installed: $(VENV)/.tools pyproject.toml $(BENCH_PEERS).txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(BENCH_PEERS).txt
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

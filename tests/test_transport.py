@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from airflow_provider_migration import transport
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
@@ -752,6 +753,23 @@ def test_no_proxy_is_used_where_the_environment_says_so(
     carry(ask_oms(server.url))
 
     assert not proxy.asked
+
+
+def test_the_environment_is_searched_for_a_proxy_once_for_each_server(
+    carry: Driver, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, searched = serve(FINE), serve(FINE), []
+    search = requests.utils.get_environ_proxies
+
+    def note(url: str) -> Any:
+        searched.append(url)
+        return search(url)
+
+    monkeypatch.setattr("requests.utils.get_environ_proxies", note)
+    for server in (one, other, one, other):
+        carry(ask_oms(server.url))
+
+    assert searched == [f"{one.url}/", f"{other.url}/"]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://127.0.0.1:9", "http://"])

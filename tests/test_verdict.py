@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_migration import verdict
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
@@ -576,3 +577,23 @@ def test_what_another_version_wrote_down_is_read_as_far_as_it_is_known() -> None
     read = Watch.from_json(written)
     assert read.wishes.targets == ("caught_up",)
     assert read.history.last_told is None
+
+
+# --- what a poll costs ----------------------------------------------------------------------------------
+
+
+def test_a_record_that_says_the_same_again_is_not_digested_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching, digested = watch(), []
+    digest = verdict._digest
+
+    def note(value: object) -> str:
+        digested.append(value)
+        return digest(value)
+
+    monkeypatch.setattr(verdict, "_digest", note)
+    for poll in range(5):
+        watching.observe(
+            record(request_id=f"r{poll}", observed_at=NOW + timedelta(minutes=poll)), 60.0 * poll
+        )
+        watching.news()
+    assert len(digested) == 2  # what moves, and what is told, once each

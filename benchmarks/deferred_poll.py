@@ -1,0 +1,155 @@
+"""One poll of a deferred wait: signed, sent, received, read, normalised and decided, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from side_by_side import AUTHORITY, Table, connect, dts_answer, measure, serve
+
+import aiohttp
+from airflow.providers.databricks.hooks.databricks import DatabricksHook
+from airflow.providers.http.hooks.http import HttpAsyncHook
+
+from airflow_provider_migration.hooks.dts import DtsHook  # noqa: F401 - loaded before it is measured
+from airflow_provider_migration.triggers import migration
+from airflow_provider_migration.triggers.sharing import shared_hook
+from airflow_provider_migration.verdict import Watch, Wishes
+
+logging.disable(logging.ERROR)
+
+POLLS: Final = 600
+
+DATABRICKS: Final = {
+    "job_id": 1,
+    "run_id": 1,
+    "state": {"life_cycle_state": "RUNNING", "result_state": None, "state_message": "In run"},
+    "tasks": [
+        {
+            "run_id": number,
+            "task_key": f"task_{number}",
+            "run_page_url": f"https://x.cloud.databricks.com/#{number}",
+        }
+        for number in range(33)
+    ],
+}
+
+
+async def _cpu(polls: Callable[[], Awaitable[object]]) -> float:
+    await polls()
+    started = time.process_time()
+    for _ in range(POLLS):
+        await polls()
+    return (time.process_time() - started) / POLLS
+
+
+async def bare(url: str) -> float:
+    """Ask with a session of aiohttp and read the JSON."""
+    tls = ssl.create_default_context(cafile=AUTHORITY)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
+
+        async def poll() -> None:
+            async with session.post(url) as answer:
+                json.loads(await answer.read())
+
+        return await _cpu(poll)
+
+
+async def ours() -> float:
+    """Poll as the trigger does, with triggers for as many migrations as there are polls."""
+
+    async def no_write(**kwargs: Any) -> None: ...
+
+    migration.sync_to_async = lambda write: no_write  # XCom needs a database
+    triggers = []
+    for number in range(POLLS):
+        watch = Watch(Wishes(targets=("caught_up",), started_at=time.time(), deadline=time.time() + 1e6))
+        trigger = migration.MigrationTrigger(
+            hook="airflow_provider_migration.hooks.dts:DtsHook",
+            hook_arguments={},
+            ids={"migration_job_id": f"dts{number}"},
+            watch={},
+            task_key={},
+        )
+        triggers.append((trigger, watch))
+    async with (
+        shared_hook("airflow_provider_migration.hooks.dts:DtsHook", {}) as shared,
+        shared.hook.keep_session(),
+    ):
+        for trigger, watch in triggers:  # the first poll writes what the others need not write again
+            await trigger._poll(shared, watch)
+        turns = itertools.cycle(triggers)
+
+        async def poll() -> None:
+            trigger, watch = next(turns)
+            await trigger._poll(shared, watch)
+
+        return await _cpu(poll)
+
+
+async def databricks() -> float:
+    """Poll as the trigger of databricks does, with a session for each trigger."""
+    async with DatabricksHook("databricks_default") as hook:
+
+        async def poll() -> None:
+            assert not (await hook.a_get_run_state(1)).is_terminal
+
+        return await _cpu(poll)
+
+
+async def http() -> float:
+    """Poll as the trigger of the http provider does, with a session for each poll."""
+    hook = HttpAsyncHook(method="GET", http_conn_id="http_default")
+
+    async def poll() -> None:
+        async with aiohttp.ClientSession() as session:
+            answer = await hook.run(session=session, endpoint="status")
+            await answer.json()
+
+    return await _cpu(poll)
+
+
+def main() -> None:
+    """Run the rounds and print the table."""
+    table = Table(
+        "Deferred poll",
+        f"CPU of one of {POLLS} polls on a kept connection, answers of "
+        f"{len(json.dumps(dts_answer()))} and {len(json.dumps(DATABRICKS))} bytes. "
+        "Without log lines; databricks' trigger writes one at each poll.",
+    )
+    for tls in (False, True):
+        url = serve(dts_answer(), tls=tls)
+        other = serve(DATABRICKS, tls=tls)
+        scheme, host, port = other.replace("//", "").split(":")
+        connect("dts_default", conn_type="alibaba_dts", host=url, login="key", password="secret-of-key")
+        connect(
+            "databricks_default",
+            conn_type="databricks",
+            schema=scheme,
+            host=host,
+            port=int(port),
+            password="token",
+        )
+        connect("http_default", conn_type="http", schema=scheme, host=host, port=int(port))
+        how = "TLS" if tls else "HTTP"
+        costs = measure(
+            {
+                f"this trigger, {how}": lambda: asyncio.run(ours()),
+                f"bare aiohttp, {how}": lambda url=url: asyncio.run(bare(url)),
+                f"databricks' trigger, {how}": lambda: asyncio.run(databricks()),
+                f"http's async hook, {how}": lambda: asyncio.run(http()),
+            }
+        )
+        table.row(costs, f"this trigger, {how}", f"bare aiohttp, {how}", 2)
+        table.row(costs, f"this trigger, {how}", f"databricks' trigger, {how}", 0.8)
+        table.row(costs, f"this trigger, {how}", f"http's async hook, {how}")
+
+
+if __name__ == "__main__":
+    main()
