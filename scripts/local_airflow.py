@@ -35,6 +35,7 @@ COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
 SPEED: Final = {"demo": 1.0, "ui": 0.15}
 """How fast the simulated migrations go: slowly where someone clicks through them."""
 
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 START_SECONDS: Final = 300
 STOP_SECONDS: Final = 60
 RUN_SECONDS: Final = 300
@@ -54,8 +55,8 @@ def main() -> int:
         help="port of the UI (ui: 8080, demo: any that is free)",
     )
     arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have made us ignore the first
-        signal.signal(number, signal.default_int_handler)
+    for number in INTERRUPTS:  # a shell may have made us ignore the first
+        signal.signal(number, _stop_once)
     port = arguments.port or (8080 if arguments.command == "ui" else free_port())
     if not _is_free(port):
         print(
@@ -72,11 +73,19 @@ def main() -> int:
             with airflow.standalone() as api:
                 return _demo(api) if arguments.command == "demo" else _ui(api)
     except KeyboardInterrupt:
-        print("\nStopped.", flush=True)
+        print("Stopped.", flush=True)
         return 130 if arguments.command == "demo" else 0
     except (RuntimeError, requests.RequestException) as error:
         print(f"{error} The logs are in {home.relative_to(ROOT)}.", file=sys.stderr)
         return 1
+
+
+def _stop_once(*_: object) -> None:
+    """Begin to stop, and let nothing interrupt that: half stopped, Airflow leaves processes behind."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    print("\nStopping Airflow and the simulator …", flush=True)
+    raise KeyboardInterrupt
 
 
 def _demo(api: Api) -> int:

@@ -7,6 +7,7 @@ task runs.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -166,7 +167,7 @@ class MigrationSensor(BaseSensorOperator):
         else:
             verdict = watch.observe(progress, time.time())
         if news := watch.news(error):
-            self.log.info("%s", news)
+            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
         self._publish(context, watch, is_last=verdict.outcome is not Outcome.WAIT)
         if not self._is_waiting(verdict, watch.progress, error):
             self.log.info("%s", verdict.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,7 +91,7 @@ class MigrationTrigger(BaseTrigger):
                 if verdict.outcome is not Outcome.WAIT:
                     return verdict, error
                 if news := watch.news(error):
-                    self.log.info("%s", news)
+                    self.log.warning("%s", news)
             await asyncio.sleep(watch.next_poll_in(time.time()))
 
     async def _poll_to_the_end(
@@ -125,7 +126,7 @@ class MigrationTrigger(BaseTrigger):
             verdict = watch.observe(progress, time.time())
         await self._publish(watch, is_last=verdict.outcome is not Outcome.WAIT)
         if news := watch.news(error):
-            self.log.info("%s", news)
+            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
         return verdict, error
 
     async def _recall(self, watch: Watch) -> None:

@@ -52,6 +52,8 @@ def test_an_interrupt_leaves_no_process_behind() -> None:
             if "poke.dts" in line and "running" in line:
                 break
         process.send_signal(signal.SIGINT)
+        assert any(line.startswith("Stopping Airflow") for line in process.stdout)
+        process.send_signal(signal.SIGINT)  # as one does who thinks that nothing happens
         assert "Stopped." in process.stdout.read()
     assert process.returncode == 130
     home = str(ROOT / ".demo" / "demo")

@@ -241,7 +241,7 @@ def test_the_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
         (bar.get_attribute("aria-label"), value_of(bar), bar.get_attribute("aria-valuetext"))
         for bar in bars.all()
     ] == [
-        ("Existing data copied", None, "not known"),
+        ("Overall progress", None, "not known"),
         ("Structure", "100", "Succeeded · 100 % · 24 done"),
         ("Existing data", "12.5", "Running · 12.5 % · 1,250 of 10,000"),
         ("Incremental", None, "Pending"),
@@ -391,7 +391,7 @@ def test_a_value_that_is_no_record_is_none(page: Page, airflow: StandIn) -> None
     put(airflow, "s3://bucket/where-a-backend-keeps-it")
     open_tab(page, airflow)
 
-    assert "No answer from the service yet" in (page.locator("#friendly").text_content() or "")
+    assert "No record of the migration yet" in (page.locator("#friendly").text_content() or "")
 
 
 def test_a_record_that_is_json_in_a_text_is_one(page: Page, airflow: StandIn) -> None:
@@ -414,8 +414,8 @@ def test_between_two_polls_the_record_comes_from_the_state_store(page: Page, air
     [
         (instance("success", operator="PythonOperator"), "This task watches no migration"),
         (instance(None, operator="EmptyOperator"), "This task watches no migration"),
-        (instance("running"), "No answer from the service yet"),
-        (instance("success"), "The task ended before the service gave an answer"),
+        (instance("running"), "No record of the migration yet"),
+        (instance("success"), "The task ended without a record of the migration"),
         (404, "Nothing to show here"),
     ],
 )
@@ -599,7 +599,7 @@ def test_a_row_leads_to_the_tab_the_dag_and_the_task(page: Page, airflow: StandI
     put_all(airflow, ROWS)
     open_list(page, airflow)
     row = page.locator("#rows tr").first
-    task = f"{airflow.url}/dags/d/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00/tasks/t/mapped/2"
+    task = f"{airflow.url}/dags/d/runs/manual__2026-01-01T00:00:00+00:00/tasks/t/mapped/2"
 
     assert [link.evaluate("link => link.href") for link in row.locator("a").all()] == [
         f"{task}/plugin/migration",

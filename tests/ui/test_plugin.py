@@ -196,7 +196,8 @@ def test_a_file_takes_nothing_from_elsewhere_and_makes_no_markup_of_texts(name: 
 
 
 def test_the_pages_know_the_sensors_by_name() -> None:
-    names = json.loads(re.search(r"SENSORS = (\[.*?\])", (STATIC / "format.js").read_text(), re.DOTALL)[1])
+    table = re.search(r"SENSOR_SERVICES = \{(.*?)\}", (STATIC / "format.js").read_text(), re.DOTALL)[1]
+    names = re.findall(r"(\w+):", table)
     modules = [name for item in get_provider_info()["sensors"] for name in item["python-modules"]]
     sensors = [
         re.search(r"^class (\w+)", (ROOT / f"{name.replace('.', '/')}.py").read_text(), re.MULTILINE)[1]
@@ -209,7 +210,7 @@ def test_the_pages_know_the_sensors_by_name() -> None:
 def test_the_pages_have_a_word_for_each_state() -> None:
     table = re.search(r"const STATES = \{(.*?)\n\};", (STATIC / "format.js").read_text(), re.DOTALL)[1]
 
-    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState, "none"}
+    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState, "task_failed", "none"}
 
 
 @pytest.mark.parametrize(("constant", "key"), [("RECORD", keys.PROGRESS_KEY), ("HISTORY", keys.HISTORY_KEY)])

@@ -15,7 +15,8 @@ const STATES = {
   partially_succeeded: { label: "Partly done", rank: 1, tone: "bad" },
   paused: { label: "Paused", rank: 2, tone: "warn" },
   unknown: { label: "Unknown", rank: 3, tone: "warn" },
-  none: { label: "No answer", rank: 4, tone: "quiet" },
+  task_failed: { label: "Task failed", rank: 0, tone: "bad" },
+  none: { label: "No record yet", rank: 4, tone: "quiet" },
   running: { label: "Running", rank: 5, tone: "busy" },
   pending: { label: "Pending", rank: 6, tone: "quiet" },
   caught_up: { label: "In sync", rank: 7, tone: "good" },
@@ -59,8 +60,14 @@ export const ENDED = ["success", "failed", "skipped", "upstream_failed", "remove
 /** States in which a task waits for a migration, or is about to. */
 export const WATCHING = ["running", "deferred", "up_for_reschedule", "queued", "scheduled", "restarting", "up_for_retry"];
 
-/** The package's sensors, by the names that Airflow keeps of them. */
-export const SENSORS = ["DataWorksMigrationSensor", "DtsMigrationJobSensor", "OmsProjectSensor", "DrsProgressSensor"];
+/** The package's sensors, by the names that Airflow keeps of them, and what they watch. */
+export const SENSOR_SERVICES = {
+  DataWorksMigrationSensor: "dataworks",
+  DtsMigrationJobSensor: "dts",
+  OmsProjectSensor: "oms",
+  DrsProgressSensor: "drs",
+};
+export const SENSORS = Object.keys(SENSOR_SERVICES);
 
 export const isObject = (value) => value !== null && typeof value === "object";
 

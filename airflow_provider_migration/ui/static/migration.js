@@ -81,11 +81,11 @@ function showWhyNot(isOver) {
   const [headline, line] = !instance
     ? ["Nothing to show here", "This task has not run in this DAG run, or it is a mapped task: choose one of its instances."]
     : reason && isSensor
-      ? ["The task ended before the service gave an answer", reason]
+      ? ["The task ended without a record of the migration", reason]
       : isSensor && !isOver
-        ? ["No answer from the service yet", `The task is ${format.taskState(instance.state)}. What it sees appears here by itself.`]
+        ? ["No record of the migration yet", `The task is ${format.taskState(instance.state)}. What it sees appears here by itself.`]
         : isSensor
-          ? ["The task ended before the service gave an answer", "Its log says why."]
+          ? ["The task ended without a record of the migration", "Its log says why."]
           : ["This task watches no migration", "Where a task does, its progress is shown here."];
   parts.say(at("friendly").firstElementChild, headline);
   parts.say(at("friendly").lastElementChild, line);
@@ -113,7 +113,7 @@ function showRecord(record, isOver) {
 
   showError(record);
   parts.say(at("percent"), format.percentText(percent));
-  parts.setBar(at("overall"), { percent, label: "Existing data copied", tone: state.tone });
+  parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
   showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : []);
   showObjects(format.isObject(record.objects) ? record.objects : null, state);
   showLag(record, isOver);

@@ -150,7 +150,8 @@ function forgetOld() {
 const isListed = ({ instance, record, writtenAt }) =>
   instance !== null && (record !== null || writtenAt !== null || !["success", "skipped"].includes(instance.state));
 
-const stateName = (migration) => migration.record?.state ?? "none";
+const stateName = ({ record, instance }) => record?.state ?? (instance.state === "failed" ? "task_failed" : "none");
+const serviceOf = ({ record, instance }) => record?.service ?? format.SENSOR_SERVICES[instance.operator];
 const nameOf = (migration) => format.text(migration.record?.name) ?? format.text(migration.record?.migration_id) ?? migration.task.task;
 const rankOf = (migration) => format.stateOf(stateName(migration)).rank + (migration.instance?.state === "failed" ? -1 : 0);
 
@@ -189,7 +190,7 @@ function inOrder() {
       isListed(migration) &&
       (!wanted || (wanted === "ended") === hasEnded(migration)) &&
       (!state || stateName(migration) === state) &&
-      (!service || migration.record?.service === service) &&
+      (!service || serviceOf(migration) === service) &&
       words.every((word) => haystack(migration).includes(word)),
   );
   const value = COLUMNS[order.column];
@@ -215,7 +216,7 @@ function show() {
   document.querySelector("main").removeAttribute("aria-busy");
   at("filters").hidden = at("frame").hidden = at("below").hidden = listed.length === 0;
   setOptions(at("state-filter"), "Every state", count(listed, stateName), (state) => format.stateOf(state).label);
-  setOptions(at("service-filter"), "Every service", count(listed, (migration) => migration.record?.service), format.serviceName);
+  setOptions(at("service-filter"), "Every service", count(listed, serviceOf), format.serviceName);
   sayWhatThereIs(listed, rows);
   const body = at("rows");
   const wanted = rows.slice(0, shown).map((migration) => {
@@ -296,10 +297,11 @@ function fillRow(migration) {
   parts.say(name.firstElementChild, nameOf(migration));
   name.firstElementChild.href = parts.addressOf.tab(task);
   const id = format.text(record?.migration_id);
-  const identity = record ? [format.serviceName(record.service), id === nameOf(migration) ? null : id] : [instance.operator];
+  const service = serviceOf(migration);
+  const identity = [service ? format.serviceName(service) : instance.operator, id === nameOf(migration) ? null : id];
   parts.say(name.lastElementChild, identity.filter(Boolean).join(" · "));
   const [bar, number] = progress.firstElementChild.children;
-  parts.setBar(bar, { percent, label: `Existing data of ${nameOf(migration)}`, tone: format.stateOf(stateName(migration)).tone });
+  parts.setBar(bar, { percent, label: `Progress of ${nameOf(migration)}`, tone: format.stateOf(stateName(migration)).tone });
   parts.say(number, percent === null ? "–" : format.percentText(percent));
   const seconds = format.number(record?.lag_seconds);
   parts.say(lag, seconds === null ? "–" : format.duration(seconds));

@@ -120,7 +120,8 @@ export const addressOf = {
 const address = (where) => new URL(where, AIRFLOW).href;
 
 function taskPath(task) {
-  const where = path("dags", task.dag, "runs", task.run, "tasks", task.task);
+  // As Airflow writes run ids itself; otherwise it does not mark the tab that is open.
+  const where = path("dags", task.dag, "runs", task.run, "tasks", task.task).replaceAll("%3A", ":").replaceAll("%2B", "+");
   return task.mapIndex >= 0 ? `${where}/mapped/${task.mapIndex}` : where;
 }
 
