@@ -49,8 +49,10 @@ GROWTH = 0.5
 """MB a minute that count as flat: at 27 polls a second, 0.3 KB a poll."""
 CONNECTIONS = 20
 """How many connections to a host a triggerer may have."""
-WATCHDOG_INTERVAL, WATCHDOG_THRESHOLD = 0.1, 0.2
-"""Airflow's watchdog sleeps for so long, and warns when that has taken longer than so."""
+WATCHDOG_INTERVAL = 0.1
+"""For how long Airflow's watchdog sleeps; it warns when that has taken twice as long."""
+COLLECTOR_SECONDS = 0.2
+"""How long Python's garbage collector may look at all that Airflow has loaded: here 0.12 to 0.17 s."""
 BLOCKED = re.compile(r"(\S+Z) .*async thread was blocked for ([\d.]+) seconds")
 
 
@@ -324,8 +326,8 @@ def test_no_open_file_is_left_behind(soak: Soak, role: str) -> None:
     assert soak.after.files[role] <= soak.before.files[role] + 3
 
 
-def test_the_event_loop_is_never_blocked(soak: Soak) -> None:
-    assert [b for b in soak.blocked if b.unexplained > WATCHDOG_THRESHOLD - WATCHDOG_INTERVAL] == []
+def test_only_a_busy_machine_and_the_garbage_collector_hold_up_the_event_loop(soak: Soak) -> None:
+    assert [blocked for blocked in soak.blocked if blocked.unexplained > COLLECTOR_SECONDS] == []
 
 
 @pytest.mark.parametrize("service", SENSORS)
