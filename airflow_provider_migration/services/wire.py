@@ -215,7 +215,10 @@ _REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
         "Check login and password of the connection, where requests are signed also its security token and "
         "this machine's clock."
     ),
-    MigrationPermissionError: "Give the account of the connection the right to make this call.",
+    MigrationPermissionError: (
+        "Give the account of the connection the right to make this call, and check the connection's region "
+        "and project."
+    ),
     MigrationNotFoundError: (
         "Check the id, and that host, region and project of the connection are those it lives in."
     ),
