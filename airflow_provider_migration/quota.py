@@ -25,8 +25,8 @@ GATHER_SECONDS: Final = 2.0
 MAX_BATCH: Final = 50
 """How many things are asked for at once. Huawei documents no limit for the one call that can do so."""
 
-CAREFUL_SECONDS: Final = 60.0
-CAREFUL_SPACING: Final = 0.05
+CAREFUL_SECONDS: Final = 10.0
+CAREFUL_SPACING: Final = 0.02
 """For how long after a throttling calls are at least so many seconds apart, lest all come back together."""
 
 Send = Callable[[Request], Awaitable[Any]]
@@ -126,7 +126,7 @@ class Quota:
             self._free_at = now + max(self._spacing, careful)
 
     def hold(self, seconds: float) -> None:
-        """Make no call for so long, because the service said so to one."""
+        """Make no call for so long, because the service asked one to wait, and then none close to another."""
         self._free_at = max(self._free_at, self._monotonic() + seconds)
         self._careful_until = self._free_at + CAREFUL_SECONDS
 

@@ -306,7 +306,7 @@ def _retrying(
     Return the retry policy, for tenacity's sync and async twins alike.
 
     :param started: when the first attempt began, as ``world.monotonic`` tells it.
-    :param hold: is told for how many seconds the service wants to be left alone.
+    :param hold: is told of a throttling, and for how many seconds the service asks to be left alone.
     """
     throttled = False
 
@@ -327,7 +327,7 @@ def _retrying(
         nonlocal throttled
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, MigrationThrottledError):
-            hold(state.upcoming_sleep)
+            hold(error.retry_after or 0.0)
         if isinstance(error, MigrationThrottledError) and not throttled:
             throttled = True
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
