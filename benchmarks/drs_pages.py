@@ -74,7 +74,14 @@ def kept(conn_id: str) -> int:
 
 
 def _read_pages(body: bytes) -> float:
-    request = Request(service="drs", action="", method="GET", url="", read=_read_plain_page, signer=None)  # type: ignore[arg-type]
+    request = Request(
+        service="drs",
+        action="",
+        method="GET",
+        url="",
+        read=_read_plain_page,
+        signer=None,  # type: ignore[arg-type] # nothing is sent
+    )
     started = time.process_time()
     for _ in range(PAGES):
         _read_plain_page(request, Response(200, {}, body))

@@ -51,10 +51,6 @@ class SharedHook:
             fresh=FRESH_SECONDS,
         )
 
-    def cancel(self) -> None:
-        """Give up what nobody waits for any more."""
-        self.being_made.cancel()
-
 
 _hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedHook]] = WeakKeyDictionary()
 
@@ -81,7 +77,7 @@ async def shared_hook(path: str, arguments: dict[str, Any]) -> AsyncIterator[Sha
         lent.users -= 1
         if not lent.users:
             del hooks[key]
-            lent.cancel()
+            lent.being_made.cancel()
 
 
 def moment_in(ids: dict[str, Any], interval: float, now: float) -> float:

@@ -19,7 +19,7 @@ REQUEST = Request(
     method="GET",
     url="https://x/",
     read=lambda *_: None,
-    signer=None,  # type: ignore[arg-type]
+    signer=None,  # type: ignore[arg-type] # nothing is sent
 )
 
 
