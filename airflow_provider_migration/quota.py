@@ -29,6 +29,10 @@ CAREFUL_SECONDS: Final = 10.0
 CAREFUL_SPACING: Final = 0.02
 """For how long after a throttling calls are at least so many seconds apart, lest all come back together."""
 
+SPARED_ABOVE: Final = 0.5
+SPARED_AFTER: Final = 20
+"""How many calls a second that can be spared are made all the same, and how many before any is spared."""
+
 Send = Callable[[Request], Awaitable[Any]]
 
 
@@ -115,6 +119,8 @@ class Quota:
         self._free_at = self._careful_until = float("-inf")
         self._in_flight = InFlight()
         self._gatherings: dict[tuple[str, int], _Gathering] = {}
+        self._to_spare: float = SPARED_AFTER
+        self._spared_at = monotonic()
 
     async def turn(self) -> None:
         """Wait until one more call may be made."""
@@ -135,10 +141,12 @@ class Quota:
         Ask, where it is possible together with others that ask for the same or for the same kind of thing.
 
         The answer, or the error, is what the request alone would have brought: what an answer to many does
-        not tell is asked for alone.
+        not tell is asked for alone. What can be spared may bring None.
 
         :param send: sends a request and returns what its ``read`` made of the answer.
         """
+        if request.can_be_spared and self._is_spared():
+            return None
         if not request.item:
             return await send(request)
         kind = (request.url, id(request.signer))
@@ -150,6 +158,15 @@ class Quota:
         if gathering.sending is None:
             gathering.sending = asyncio.create_task(self._send_when_gathered(gathering))
         return await asked.answer
+
+    def _is_spared(self) -> bool:
+        now = self._monotonic()
+        self._to_spare = min(self._to_spare + (now - self._spared_at) * SPARED_ABOVE, SPARED_AFTER)
+        self._spared_at = now
+        if self._to_spare < 1:
+            return True
+        self._to_spare -= 1
+        return False
 
     async def _send_when_gathered(self, gathering: _Gathering) -> None:
         pause = gathering.sent_at + GATHER_SECONDS - self._monotonic()

@@ -13,7 +13,7 @@ from typing import Final
 
 HERE: Final = Path(__file__).parent
 
-BENCHMARKS: Final = ("deferred_poll.py", "sync_poll.py", "dag_parse.py", "drs_pages.py")
+BENCHMARKS: Final = ("deferred_poll.py", "sync_poll.py", "dag_parse.py", "drs_pages.py", "density.py")
 
 PACKAGES: Final = (
     "apache-airflow",

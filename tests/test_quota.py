@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from airflow_provider_migration.quota import (
     CAREFUL_SPACING,
     GATHER_SECONDS,
     MAX_BATCH,
+    SPARED_ABOVE,
+    SPARED_AFTER,
     InFlight,
     Quota,
 )
@@ -125,6 +128,24 @@ async def test_a_call_after_a_pause_goes_at_once(clock: Clock) -> None:
 async def test_without_a_limit_no_call_waits(quota: Quota, clock: Clock) -> None:
     await asyncio.gather(*(quota.turn() for _ in range(1000)))
     assert clock.slept == []
+
+
+async def test_of_calls_that_can_be_spared_only_so_many_are_made(
+    quota: Quota, clock: Clock
+) -> None:
+    service = Service()
+
+    async def ask_often() -> int:
+        request = replace(service.request("one", can_batch=False), can_be_spared=True)
+        answers = [await quota.ask(request, service.send) for _ in range(2 * SPARED_AFTER)]
+        return sum(answer is not None for answer in answers)
+
+    assert await ask_often() == SPARED_AFTER
+    clock.now += 3 / SPARED_ABOVE
+    assert await ask_often() == 3
+    clock.now += 1e6
+    assert await ask_often() == SPARED_AFTER
+    assert await ask(quota, service, "one") == ["about one"]  # the others are made whatever was spared
 
 
 async def test_after_a_throttling_all_wait_as_long_as_the_service_asks_and_then_go_one_by_one(

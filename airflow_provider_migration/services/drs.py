@@ -71,6 +71,9 @@ MAX_PAGES: Final = 2000
 
 SLOWEST: Final = 20
 
+MAX_LISTED: Final = 1000
+"""Of how many jobs the objects are kept: for each some 10 KB."""
+
 STATUSES: Final = StatusTable(
     {
         MigrationState.PENDING: (
@@ -124,6 +127,7 @@ _FULL: Final = (
     "FULL_TRANSFER_COMPLETE",
 )
 _INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
+_COPYING: Final = "FULL_TRANSFER_STARTED"
 _COPIED: Final = "FULL_TRANSFER_COMPLETE"
 _AFTER_THE_COPY: Final = (_INCREMENTAL, "INCRE_TRANSFER_FAILED")
 """Words that come only when there is no list of objects any more."""
@@ -392,10 +396,10 @@ class DrsApi:
     signer: Signer = field(repr=False)
     region: str | None = None
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
-    _copied: dict[tuple[str, tuple[str, ...]], list[_Objects]] = field(
+    _listed: dict[tuple[str, tuple[str, ...]], tuple[str, list[_Objects]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """The objects of jobs of which job and list both say that all is copied."""
+    """The job's status and its objects as they were last listed, of at most :data:`MAX_LISTED` jobs."""
 
     def progress_data_page(
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
@@ -486,7 +490,8 @@ class DrsApi:
 
         The objects, a page for each thousand, are asked for only while they can tell something new: not
         before the job has begun, not in its incremental phase, and not again once all are seen to be copied
-        and the job says the same.
+        and the job says the same. While the job says that it copies, its own figures carry the verdict, so
+        listing its objects can be spared: they are then those of the time before.
 
         :param object_types: whose objects to count.
         :param job_status: whether to ask for the status.
@@ -497,16 +502,17 @@ class DrsApi:
                 "object_types is empty: without job_status there is nothing to ask."
             )
         job = (yield from self.get_job_status(job_id)) if job_status else None
-        is_copied = job is not None and _word(job) == _COPIED
-        copied = self._copied.pop((job_id, types), [])
-        objects = copied if is_copied else []
-        if not objects and (job is None or _has_objects(job)):
-            for object_type in types:
-                objects.append(
-                    (yield from self._count_objects(job_id, object_type, job_is_known=job is not None))
-                )
-        if is_copied and all(item.is_done for item in objects):
-            self._copied[job_id, types] = objects
+        objects: list[_Objects] = []
+        if job is None:
+            objects = yield from self._list_objects(job_id, types)
+        elif _has_objects(job):
+            before, objects = self._listed.pop((job_id, types), ("", []))
+            is_copied = before == _word(job) == _COPIED and all(item.is_done for item in objects)
+            if not is_copied:
+                objects = yield from self._list_objects(job_id, types, job, objects)
+            self._listed[job_id, types] = _word(job), objects
+            if len(self._listed) > MAX_LISTED:
+                del self._listed[next(iter(self._listed))]
         known = [item for item in objects if item.total]
         common: dict[str, Any] = {
             "service": SERVICE,
@@ -526,18 +532,33 @@ class DrsApi:
             return _progress_of_objects(objects, known, common)
         return _progress_of_job(job, known, common, max_lag)
 
-    def _count_objects(self, job_id: str, object_type: str, *, job_is_known: bool) -> Conversation[_Objects]:
-        objects, listing = _Objects(object_type), ObjectListing()
-        while not listing.at_end:
-            try:
-                page: _PlainPage = yield self._ask_for_page(_read_plain_page, job_id, object_type, listing)
-            except MigrationApiError as error:
-                code = (error.code or "").upper()
-                if code != _NO_LIST and not (code == _RELEASED and job_is_known):
-                    raise
-                break
-            rows = page.flow_compare_data
-            objects.add(page.count, listing.take(rows, (row[:4] for row in rows), page.count))
+    def _list_objects(
+        self,
+        job_id: str,
+        object_types: Sequence[str],
+        job: JobProgress | None = None,
+        listed: list[_Objects] | None = None,
+    ) -> Conversation[list[_Objects]]:
+        """Count the objects, or return those that were listed before where that is spared."""
+        objects = []
+        can_be_spared = job is not None and _word(job) == _COPYING
+        for object_type in object_types:
+            counted, listing = _Objects(object_type), ObjectListing()
+            while not listing.at_end:
+                request = self._ask_for_page(_read_plain_page, job_id, object_type, listing)
+                try:
+                    page: _PlainPage | None = yield replace(request, can_be_spared=can_be_spared)
+                except MigrationApiError as error:
+                    code = (error.code or "").upper()
+                    if code != _NO_LIST and not (code == _RELEASED and job is not None):
+                        raise
+                    break
+                if page is None:
+                    return listed or []
+                can_be_spared = False  # what is begun is read to the end
+                rows = page.flow_compare_data
+                counted.add(page.count, listing.take(rows, (row[:4] for row in rows), page.count))
+            objects.append(counted)
         return objects
 
     def _request(

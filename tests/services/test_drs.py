@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_migration.auth.huawei import HuaweiSigner
-from airflow_provider_migration.conversation import Request, Response
+from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
@@ -798,6 +798,70 @@ def test_objects_that_were_all_copied_when_the_job_said_so_are_not_asked_for_aga
     server.status = job("FULL_TRANSFER_COMPLETE")
     progress = talk(api.progress(ID, max_lag=60), server).result
     assert progress.objects.completed == 0
+
+
+@pytest.fixture(scope="module")
+def sparing(response: Any) -> Callable[[Conversation[Any], Server], Any]:
+    """Hold a conversation without what it can be spared, and return what it comes to."""
+
+    def hold(conversation: Conversation[Any], server: Server) -> Any:
+        request = next(conversation)
+        try:
+            while True:
+                answer = None if request.can_be_spared else request.read(request, response(server(request)))
+                request = conversation.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    return hold
+
+
+def test_while_a_job_copies_its_objects_may_be_those_of_the_time_before(talk: Any, sparing: Any) -> None:
+    api = replace(API)
+    server = Server(job("FULL_TRANSFER_STARTED", progress="40"), tables(100, 20))
+    assert sparing(api.progress(ID, max_lag=60), server).objects is None
+    listed = talk(api.progress(ID, max_lag=60), server).result
+    server.status = job("FULL_TRANSFER_STARTED", progress="60")
+    spared = sparing(api.progress(ID, max_lag=60), server)
+    assert server.offsets == [0]
+    assert (spared.percent, spared.objects) == (60, listed.objects)
+
+
+@pytest.mark.parametrize("word", ["FULL_TRANSFER_COMPLETE", "PAUSING", "RELEASE_RESOURCE_COMPLETE", "ODD"])
+def test_a_list_that_the_verdict_may_hang_on_is_never_spared(talk: Any, sparing: Any, word: str) -> None:
+    api = replace(API)
+    talk(api.progress(ID, max_lag=60), Server(job("FULL_TRANSFER_STARTED"), tables(100, 100)))
+    progress = sparing(api.progress(ID, max_lag=60), Server(job(word), tables(100, 20)))
+    assert progress.objects.completed == 1
+
+
+def test_a_list_without_the_job_is_never_spared(sparing: Any) -> None:
+    progress = sparing(API.progress(ID, job_status=False, max_lag=60), Server(None, tables(100, 20)))
+    assert progress.objects.completed == 1
+
+
+def test_a_list_that_is_begun_is_read_to_the_end(talk: Any) -> None:
+    rows = tables(*[50] * 1500)["flow_compare_data"]
+    server = Server(
+        job("FULL_TRANSFER_STARTED"),
+        lambda offset, limit: {"count": 1500, "flow_compare_data": rows[offset : offset + limit]},
+    )
+    requests = talk(replace(API).progress(ID, ("table", "view"), max_lag=60), server).requests
+    assert [request.can_be_spared for request in requests] == [False, True, False, False, False]
+
+
+def test_the_objects_of_so_many_jobs_are_kept_and_no_more(talk: Any, sparing: Any) -> None:
+    api = replace(API)
+    names = [f"job-{number}" for number in range(MAX_LISTED + 1)]
+
+    def poll(hold: Any, name: str) -> Any:
+        server = Server(job("FULL_TRANSFER_STARTED", job_id=name), tables(20))
+        return hold(api.progress(name, max_lag=60), server)
+
+    for name in names:
+        poll(talk, name)
+    assert poll(sparing, names[1]).objects is not None
+    assert poll(sparing, names[0]).objects is None
 
 
 @pytest.mark.parametrize("word", ["INCRE_TRANSFER_STARTED", "INCRE_TRANSFER_FAILED"])

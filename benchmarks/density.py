@@ -1,0 +1,195 @@
+"""
+Thousands of deferred sensors on one event loop: memory, CPU, the loop's gaps, connections and requests.
+
+Unlike the other benchmarks these are facts of one run, because each takes minutes: a sensor asks once in 60 s.
+``density.py KIND COUNT`` runs the triggers alone, in a process of its own, and prints what it measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from side_by_side import Table
+
+import psutil
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.triggers import migration
+from airflow_provider_migration.triggers.migration import MigrationTrigger
+from airflow_provider_migration.verdict import Watch, Wishes
+
+INTERVAL: Final = 60
+MEASURED: Final = 2 * INTERVAL
+FEW: Final = 100
+MANY: Final = 5000
+JOBS: Final = 1000
+
+SERVICES: Final = {
+    "dts": ("airflow_provider_migration.hooks.dts:DtsHook", "migration_job_id"),
+    "drs": ("airflow_provider_migration.hooks.drs:DrsHook", "job_id"),
+}
+
+
+class SleepingTrigger(BaseTrigger):
+    """What Airflow itself keeps of a trigger."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what it is made of."""
+        return "", {}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait."""
+        await asyncio.sleep(1e6)
+        yield TriggerEvent({})
+
+
+def trigger(kind: str, number: int) -> BaseTrigger:
+    """Make a trigger as it comes out of the database."""
+    if kind == "sleeping":
+        return SleepingTrigger()
+    hook, id_argument = SERVICES[kind]
+    now = time.time()
+    watch = Watch(Wishes(targets=("succeeded",), started_at=now, deadline=now + 1e6, poke_interval=INTERVAL))
+    kwargs = {
+        "hook": hook,
+        "hook_arguments": {f"{kind}_conn_id": f"{kind}_default"},
+        "ids": {id_argument: f"{kind}{number}"},
+        "watch": watch.to_json(),
+        "task_key": {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": number},
+    }
+    return MigrationTrigger(**json.loads(json.dumps(kwargs)))
+
+
+async def wait(kind: str, count: int) -> dict[str, Any]:
+    """Let triggers wait for an interval, measure for two more, and return what was seen."""
+    process = psutil.Process()
+    writes: Counter[str] = Counter()
+
+    async def note(*, key: str, **others: Any) -> None:
+        writes[key] += 1
+
+    migration.sync_to_async = lambda function: note  # XCom needs a database
+    first = asyncio.create_task(anext(trigger(kind, 0).run()))
+    await asyncio.sleep(INTERVAL if kind in SERVICES else 1)  # modules and the first connection
+    gc.collect()
+    memory = process.memory_info().rss
+    tasks = [asyncio.create_task(anext(trigger(kind, number).run())) for number in range(1, count)]
+    await asyncio.sleep(INTERVAL if kind in SERVICES else 1)
+    gc.collect()
+    gaps: list[float] = []
+    probe = asyncio.create_task(_probe(gaps))
+    cpu, connections = time.process_time(), 0
+    for _ in range(MEASURED if kind in SERVICES else 1):
+        await asyncio.sleep(1)
+        connections = max(connections, len(process.net_connections()))
+    cpu = time.process_time() - cpu
+    probe.cancel()
+    gc.collect()
+    seen = {
+        "bytes": (process.memory_info().rss - memory) / (count - 1),
+        "cpu": cpu,
+        "gap": sorted(gaps)[len(gaps) * 99 // 100],
+        "longest_gap": max(gaps),
+        "connections": connections,
+        "writes": writes.total(),
+    }
+    for task in (first, *tasks):
+        task.cancel()
+    await asyncio.gather(first, *tasks, return_exceptions=True)
+    return seen
+
+
+async def _probe(gaps: list[float]) -> None:
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(0.01)
+        gaps.append(time.perf_counter() - began - 0.01)
+
+
+def run(kind: str, count: int) -> tuple[dict[str, Any], list[float]]:
+    """Run triggers against a simulated account, and return what they measured and when requests came."""
+    migrations: list[dict[str, Any]] = [
+        {"service": kind, SERVICES[kind][1]: f"{kind}{number}", "script": "never_ending", "duration": 1}
+        for number in range(count if kind in SERVICES else 0)
+    ]
+    with Simulator({"migrations": migrations}) as simulator:
+        for conn_id, connection in simulator.connections().items():
+            os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
+        ran = subprocess.run(
+            [sys.executable, __file__, kind, str(count)], capture_output=True, text=True, check=True
+        )
+        ended = time.time()
+        times = [request.time for request in simulator.requests if request.time > ended - MEASURED]
+    return json.loads(ran.stdout.splitlines()[-1]), times
+
+
+def main() -> None:
+    """Print the facts."""
+    table = Table(
+        "Density",
+        f"Deferred sensors on one event loop, each asking once in {INTERVAL} s, watched for {MEASURED} s after "
+        f"one to start; against the simulator, over HTTP. XCom is counted, not written.",
+    )
+    alone, _ = run("sleeping", MANY)
+    few, few_times = run("dts", FEW)
+    many, many_times = run("dts", MANY)
+    kilobytes = (many["bytes"] - alone["bytes"]) / 1024
+    table.fact(
+        f"memory of each of {MANY:,} sensors beyond that of a trigger that sleeps ({alone['bytes'] / 1024:.1f} KB)",
+        f"{kilobytes:.1f} KB",
+        "12 KB",
+        is_met=kilobytes <= 12,
+    )
+    gap = many["gap"] * 1000
+    table.fact(
+        f"gap of the event loop with {MANY:,} sensors: 99th percentile, longest",
+        f"{gap:.1f} ms, {many['longest_gap'] * 1000:.0f} ms",
+        "50 ms (the first)",
+        is_met=gap <= 50,
+    )
+    costs = {"few": few["cpu"] / len(few_times), "many": many["cpu"] / len(many_times)}
+    ratio = costs["many"] / costs["few"]
+    table.fact(
+        f"CPU of a poll with {MANY:,} sensors ({costs['many'] * 1000:.2f} ms) beside {FEW}",
+        f"{ratio:.2f}",
+        "1.3",
+        is_met=ratio <= 1.3,
+    )
+    seconds = Counter(int(moment) for moment in many_times)
+    table.fact(
+        f"polls of {MANY:,} sensors: a second on the mean, in the busiest",
+        f"{len(many_times) / MEASURED:.0f}, {max(seconds.values())}",
+    )
+    table.fact(
+        f"connections of {MANY:,} sensors, at most",
+        f"{many['connections']}",
+        "20",
+        is_met=many["connections"] <= 20,
+    )
+    jobs, job_times = run("drs", JOBS)
+    separate = 2 * JOBS * MEASURED / INTERVAL
+    share = len(job_times) / separate
+    table.fact(
+        f"requests of {JOBS:,} DRS sensors beside the {separate:,.0f} of as many separate polls "
+        f"(a status, a page of objects)",
+        f"{len(job_times)}: 1/{1 / share:.0f}",
+        "1/20",
+        is_met=share <= 1 / 20,
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(asyncio.run(wait(sys.argv[1], int(sys.argv[2])))))
+    else:
+        main()
