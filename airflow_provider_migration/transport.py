@@ -482,9 +482,8 @@ def new_session(settings: Settings) -> requests.Session:
     session = requests.Session()
     session.mount("https://", Adapter())
     session.mount("http://", Adapter())
-    session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = False  # neither .netrc nor, at each request, the environment: see proxy_of
+    session.trust_env = False  # neither .netrc nor the environment: see proxy_of
     return session
 
 
@@ -529,6 +528,20 @@ def _call(request: Request, session: requests.Session, settings: Settings, world
     return Retrying(**_retrying(world, started), sleep=world.sleep)(attempt)
 
 
+def _prepared(attempt: _Attempt) -> requests.PreparedRequest:
+    """Make a request out of one that is signed, to which requests itself would add things at great cost."""
+    from requests import PreparedRequest
+    from requests.structures import CaseInsensitiveDict
+
+    prepared = PreparedRequest()
+    prepared.method, prepared.url = attempt.request.method, attempt.request.url
+    prepared.headers = CaseInsensitiveDict(attempt.headers)
+    prepared.body = attempt.request.body or None
+    prepared.prepare_content_length(prepared.body)
+    prepared.prepare_cookies({})
+    return prepared
+
+
 def _send(request: Request, session: requests.Session, settings: Settings, world: Surroundings) -> Any:
     import requests
     import urllib3
@@ -537,12 +550,9 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
     head: Response | None = None
     problem: MigrationError
     try:
-        with session.request(
-            request.method,
-            request.url,
-            headers=dict(attempt.headers),
-            data=request.body or None,
-            proxies={"all": proxy} if (proxy := proxy_of(request.url)) else None,
+        with session.send(
+            _prepared(attempt),
+            proxies={"all": proxy} if (proxy := proxy_of(request.url)) else {},
             timeout=(settings.connect_timeout, settings.read_timeout),
             allow_redirects=False,
             stream=True,
