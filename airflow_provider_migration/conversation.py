@@ -66,8 +66,8 @@ class Request:
     :param item: what it asks about, where its answer serves all who ask for the same; else empty.
     :param batch: makes one request that asks about several items; its answer maps those that it tells of to
         what asking about each would have brought. None where the service has no such call.
-    :param can_be_spared: whether the conversation goes on without an answer. Where a connection makes many such
-        calls it is then given None instead.
+    :param can_be_spared: whether the conversation goes on without an answer. It is given None instead where
+        a connection makes many such calls.
     """
 
     service: str

@@ -130,9 +130,7 @@ async def test_without_a_limit_no_call_waits(quota: Quota, clock: Clock) -> None
     assert clock.slept == []
 
 
-async def test_of_calls_that_can_be_spared_only_so_many_are_made(
-    quota: Quota, clock: Clock
-) -> None:
+async def test_of_calls_that_can_be_spared_only_so_many_are_made(quota: Quota, clock: Clock) -> None:
     service = Service()
 
     async def ask_often() -> int:

@@ -27,6 +27,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.drs import (
+    MAX_LISTED,
     MAX_PAGES,
     OBJECT_TYPES,
     DrsApi,
