@@ -23,7 +23,11 @@ GATHER_SECONDS: Final = 2.0
 """For how long requests gather after one of their kind was sent; one that comes alone goes at once."""
 
 MAX_BATCH: Final = 50
-"""How many things are asked for at once. Huawei documents no limit for the one call that can do so."""
+"""
+How many things are asked for at once. Huawei's page on BatchListProgresses names no limit
+(https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); where there is one after all, the
+refusal of many makes each be asked for alone.
+"""
 
 CAREFUL_SECONDS: Final = 10.0
 CAREFUL_SPACING: Final = 0.02
