@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, StrEnum
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -102,6 +102,15 @@ Count = Annotated[
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Take all fields as given: to remember which were is half of what a record takes of a triggerer."""
+        object.__setattr__(self, "__pydantic_fields_set__", _fields_of(type(self)))
+
+
+@cache
+def _fields_of(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
 
 
 class MigrationErrorInfo(_Record):

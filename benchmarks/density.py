@@ -1,8 +1,9 @@
 """
 Thousands of deferred sensors on one event loop: memory, CPU, the loop's gaps, connections and requests.
 
-Unlike the other benchmarks these are facts of one run, because each takes minutes: a sensor asks once in 60 s.
-``density.py KIND COUNT`` runs the triggers alone, in a process of its own, and prints what it measured.
+Unlike the other benchmarks these are facts of one run, because each takes minutes: a sensor asks once in
+60 s. ``density.py KIND COUNT`` runs the triggers alone, in a process of its own, with connections from its
+input, and prints what it measured.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from side_by_side import Table
+from side_by_side import Table, connect
 
 import psutil
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -73,12 +73,10 @@ def trigger(kind: str, number: int) -> BaseTrigger:
 async def wait(kind: str, count: int) -> dict[str, Any]:
     """Let triggers wait for an interval, measure for two more, and return what was seen."""
     process = psutil.Process()
-    writes: Counter[str] = Counter()
 
-    async def note(*, key: str, **others: Any) -> None:
-        writes[key] += 1
+    async def no_write(**arguments: Any) -> None: ...
 
-    migration.sync_to_async = lambda function: note  # XCom needs a database
+    migration.sync_to_async = lambda write: no_write  # XCom needs a database
     first = asyncio.create_task(anext(trigger(kind, 0).run()))
     await asyncio.sleep(INTERVAL if kind in SERVICES else 1)  # modules and the first connection
     gc.collect()
@@ -101,7 +99,6 @@ async def wait(kind: str, count: int) -> dict[str, Any]:
         "gap": sorted(gaps)[len(gaps) * 99 // 100],
         "longest_gap": max(gaps),
         "connections": connections,
-        "writes": writes.total(),
     }
     for task in (first, *tasks):
         task.cancel()
@@ -123,10 +120,12 @@ def run(kind: str, count: int) -> tuple[dict[str, Any], list[float]]:
         for number in range(count if kind in SERVICES else 0)
     ]
     with Simulator({"migrations": migrations}) as simulator:
-        for conn_id, connection in simulator.connections().items():
-            os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
         ran = subprocess.run(
-            [sys.executable, __file__, kind, str(count)], capture_output=True, text=True, check=True
+            [sys.executable, __file__, kind, str(count)],
+            input=json.dumps(simulator.connections()),
+            capture_output=True,
+            text=True,
+            check=True,
         )
         ended = time.time()
         times = [request.time for request in simulator.requests if request.time > ended - MEASURED]
@@ -137,15 +136,15 @@ def main() -> None:
     """Print the facts."""
     table = Table(
         "Density",
-        f"Deferred sensors on one event loop, each asking once in {INTERVAL} s, watched for {MEASURED} s after "
-        f"one to start; against the simulator, over HTTP. XCom is counted, not written.",
+        f"Deferred sensors on one event loop, each asking once in {INTERVAL} s, watched for {MEASURED} s "
+        f"after {INTERVAL} s to start; against the simulator, over HTTP. Nothing is written to XCom.",
     )
     alone, _ = run("sleeping", MANY)
     few, few_times = run("dts", FEW)
     many, many_times = run("dts", MANY)
     kilobytes = (many["bytes"] - alone["bytes"]) / 1024
     table.fact(
-        f"memory of each of {MANY:,} sensors, beyond the {alone['bytes'] / 1024:.1f} KB of a trigger that sleeps",
+        f"memory of each of {MANY:,} sensors, beyond the {alone['bytes'] / 1024:.1f} KB of one that sleeps",
         f"{kilobytes:.1f} KB",
         "12 KB",
         is_met=kilobytes <= 12,
@@ -176,7 +175,7 @@ def main() -> None:
         "20",
         is_met=many["connections"] <= 20,
     )
-    jobs, job_times = run("drs", JOBS)
+    _, job_times = run("drs", JOBS)
     separate = 2 * JOBS * MEASURED / INTERVAL
     share = len(job_times) / separate
     table.fact(
@@ -190,6 +189,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
+        for conn_id, connection in json.load(sys.stdin).items():
+            connect(conn_id, **connection)
         print(json.dumps(asyncio.run(wait(sys.argv[1], int(sys.argv[2])))))
     else:
         main()

@@ -47,7 +47,8 @@ class MigrationTrigger(BaseTrigger):
         self.hook = hook
         self.hook_arguments = hook_arguments
         self.ids = ids
-        self.watch = watch
+        # Not what it is made of besides: of thousands of triggers that would be megabytes.
+        self.watch = Watch.from_json(watch)
         self.task_key = task_key
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -58,14 +59,14 @@ class MigrationTrigger(BaseTrigger):
                 "hook": self.hook,
                 "hook_arguments": self.hook_arguments,
                 "ids": self.ids,
-                "watch": self.watch,
+                "watch": self.watch.to_json(),
                 "task_key": self.task_key,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is a verdict, and give it as the one event."""
-        watch = Watch.from_json(self.watch)
+        watch = self.watch
         verdict, error = await self._wait(watch)
         yield TriggerEvent(
             {

@@ -425,7 +425,7 @@ class TestDeferring:
     def test_takes_the_last_record_along(self, play: Play, context: Context) -> None:
         play(DTS).jump("dts", "dts1", 50)
         trigger = self.deferral(dts(deferrable=True), context).trigger
-        assert trigger.watch["progress"] == context["ti"].xcom["migration_progress"]
+        assert trigger.watch.progress.model_dump(mode="json") == context["ti"].xcom["migration_progress"]
 
     def test_takes_every_argument_along_and_no_secret(self, play: Play, context: Context) -> None:
         play(DTS)

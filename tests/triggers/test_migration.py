@@ -7,18 +7,21 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.publication import Publication, points_of
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.transport import Surroundings
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from airflow_provider_migration.triggers.sharing import moment_in
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.verdict import History, Watch, Wishes
 
 DTS = {"service": "dts", "migration_job_id": "dts1", "script": "success", "duration": 100}
 
@@ -108,7 +111,7 @@ async def test_the_history_goes_on_where_the_last_triggerer_left_off(
     monkeypatch.setattr(migration.XCom, "get_one", lambda **key: left if key == asked else None)
     asked = {"key": "migration_history", **(started := trigger()).task_key}
     play().jump("dts", "dts1", 150)
-    started.watch["publication"]["points"] = left[:1]
+    started.watch.publication.points = points_of(left[:1])
     assert (await event_of(started))["points"][:2] == left
 
 
@@ -122,9 +125,9 @@ async def test_what_another_triggerer_wrote_last_is_written_over(
     shown.clear()
     # The trigger is made again as it was an hour ago: to it the record is what it was.
     again = trigger(timeout=1)
-    again.watch["wishes"]["started_at"] -= 3600
-    again.watch["progress"] = first
-    again.watch["publication"] |= {"written": {"migration_progress": [1, 1]}, "changes": 1}
+    again.watch.wishes = replace(again.watch.wishes, started_at=time.time() - 3600)
+    again.watch.progress = MigrationProgress.model_validate(first)
+    again.watch.publication = Publication(written={"migration_progress": (1, 1)}, changes=1)
     event = await event_of(again)
     assert records(shown)[0]["state"] == first["state"]
     assert event["points"][0] == [1, 50, None]
@@ -139,7 +142,7 @@ async def test_a_history_that_cannot_be_read_begins_anew(
     monkeypatch.setattr(migration.XCom, "get_one", refuse)
     play().jump("dts", "dts1", 150)
     started = trigger()
-    started.watch["publication"]["points"] = [[1.0, 10.0, None]]
+    started.watch.publication.points = [(1.0, 10.0, None)]
     event = await event_of(started)
     assert (event["outcome"], len(event["points"])) == ("done", 2)
 
@@ -181,7 +184,7 @@ def test_a_poll_comes_at_the_moment_of_its_migration_and_no_sooner_than_half_an_
     into_the_interval: float, least: float, pause: float
 ) -> None:
     waiting = trigger(timeout=3600, poke_interval=60)
-    watch = Watch.from_json(waiting.watch)
+    watch = waiting.watch
     now = watch.wishes.started_at
     moment = now + moment_in(waiting.ids, 60, now)
     assert waiting._pause(watch, least, moment + into_the_interval) == pytest.approx(pause, abs=0.01)
@@ -192,7 +195,7 @@ def test_without_an_interval_or_with_a_backoff_the_watch_sets_the_pace(
     interval: float, backoff: bool
 ) -> None:
     waiting = trigger(timeout=3600, poke_interval=interval, exponential_backoff=backoff)
-    watch = Watch.from_json(waiting.watch)
+    watch = waiting.watch
     now = watch.wishes.started_at
     assert waiting._pause(watch, 0, now) == watch.next_poll_in(now)
 
@@ -248,7 +251,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
     connection = os.environ["AIRFLOW_CONN_DTS_DEFAULT"]
     monkeypatch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
     waiting = trigger(poke_interval=0.2)
-    waiting.watch["history"]["polls"] = 1  # the worker has asked with it
+    waiting.watch.history = History(polls=1)  # the worker has asked with it
     event = asyncio.create_task(event_of(waiting))
     await asyncio.sleep(0.5)
     assert not event.done()
@@ -258,7 +261,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
 
 async def test_a_connection_that_stays_away_is_named_in_the_end(shown: list[dict[str, Any]]) -> None:
     waiting = trigger(max_poll_errors=1)
-    waiting.watch["history"]["polls"] = 1
+    waiting.watch.history = History(polls=1)
     event = await event_of(waiting)
     assert event["outcome"] == "poll_error"
     assert "failed 2 times in a row" in event["reason"]
