@@ -1,9 +1,10 @@
 """
-Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS and DataWorks behind it.
+Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanBasePro behind it.
 
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
-DTS action DescribeMigrationJobStatus (2020-01-01), the DataWorks actions GetMigrationProcess and
-GetMigrationSummary (2020-05-18).
+DTS actions DescribeMigrationJobStatus and DescribeDtsJobs (2020-01-01), the DataWorks actions
+GetMigrationProcess, GetMigrationSummary and ListMigrations (2020-05-18), the OceanBasePro actions
+DescribeProjectProgress and DescribeProjectSteps (2019-09-01).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from airflow_provider_migration.auth.alibaba import ALGORITHM, DATE_FORMAT, signature
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
+from airflow_provider_migration.simulator.oms import oms_data
 from airflow_provider_migration.simulator.scripts import Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -31,11 +33,15 @@ if TYPE_CHECKING:
 CLOCK_TOLERANCE = 15 * 60
 """Seconds by which a request's date may be off, and for which a nonce is remembered (twice, both ways)."""
 
-_VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks"}
+_VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks", "2019-09-01": "oms"}
 _REQUIRED = {
     "DescribeMigrationJobStatus": ("dts", ("MigrationJobId",)),
+    "DescribeDtsJobs": ("dts", ("Region",)),
     "GetMigrationProcess": ("dataworks", ("ProjectId", "MigrationId")),
     "GetMigrationSummary": ("dataworks", ("ProjectId", "MigrationId")),
+    "ListMigrations": ("dataworks", ("ProjectId", "MigrationType")),
+    "DescribeProjectProgress": ("oms", ("Id",)),
+    "DescribeProjectSteps": ("oms", ("Id",)),
 }
 _WRITES = {
     "ConfigureMigrationJob": "dts",
@@ -48,8 +54,11 @@ _WRITES = {
     "CreateExportMigration": "dataworks",
     "CreateImportMigration": "dataworks",
     "StartMigration": "dataworks",
+    "StopProject": "oms",
+    "ReleaseProject": "oms",
 }
 _READ_PREFIXES = ("Describe", "Get", "List")
+_ID_PARAMETERS = ("MigrationJobId", "DtsInstanceId", "MigrationId", "Id")
 
 _CHECK_ITEMS = (
     "CHECK_CONN_SRC",
@@ -100,7 +109,7 @@ class Alibaba:
         return Subject(
             service=service,
             action=action,
-            id=parameters.get("MigrationJobId") or parameters.get("MigrationId") or "",
+            id=next((parameters[name] for name in _ID_PARAMETERS if parameters.get(name)), ""),
             writes=bool(action) and not action.startswith(_READ_PREFIXES),
         )
 
@@ -133,7 +142,7 @@ class Alibaba:
         self._check_nonce(call)
 
     def answer(self, call: Call) -> Answer:
-        """Answer one of the three actions."""
+        """Answer one of the actions."""
         headers = call.headers
         action, version = headers["x-acs-action"], headers["x-acs-version"]
         if version not in _VERSIONS:
@@ -157,11 +166,17 @@ class Alibaba:
         for name in required:
             if not parameters.get(name):
                 self._refuse(call, 400, f"Missing{name}", f"{name} is mandatory for this action.")
-        if service == "dts":
+        if action == "DescribeMigrationJobStatus":
             return self._dts(call, parameters["MigrationJobId"])
-        for name in required:
-            if not parameters[name].isdecimal():
+        if action == "DescribeDtsJobs":
+            return self._dts_list(call, parameters)
+        if service == "oms":
+            return self._oms(call, action, parameters["Id"])
+        for name in ("ProjectId", "MigrationId"):
+            if name in required and not parameters[name].isdecimal():
                 self._refuse(call, 400, f"Invalid{name}", f"Specified parameter {name} is not valid.")
+        if action == "ListMigrations":
+            return self._dataworks_list(call, parameters)
         return self._dataworks(call, int(parameters["ProjectId"]), str(int(parameters["MigrationId"])))
 
     def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
@@ -258,17 +273,94 @@ class Alibaba:
 
     def _dts(self, call: Call, job_id: str) -> Answer:
         frame = self._playback.poll("dts", job_id)
-        if frame is None:
+        if frame is None or not getattr(frame.migration, "legacy", True):
             self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
+        self._fail_dts(call, frame)
+        job = frame.steps_over(dts_job(frame), numbers_as_text=True)
+        return Answer(200, {"RequestId": self._identifiers.uuid(), **job})
+
+    def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
+        allowed = {
+            "JobType": ("MIGRATION", "SYNC", "SUBSCRIBE"),
+            "PageSize": ("10", "20", "30"),
+            "WithoutDbList": ("true", "false", "True", "False"),  # the SDK writes it as Python does
+        }
+        for name, values in allowed.items():
+            if parameters.get(name, values[0]) not in values:
+                self._refuse(
+                    call, 400, "InvalidParameter", f"The Value of Input Parameter {name} is not valid"
+                )
+        page, size = parameters.get("PageNumber", "1"), int(parameters.get("PageSize", "20"))
+        if not page.isdecimal() or not int(page):
+            self._refuse(
+                call, 400, "InvalidParameter", "The Value of Input Parameter PageNumber is not valid"
+            )
+        is_migration = parameters.get("JobType", "MIGRATION") == "MIGRATION"
+        everything = ",".join(item.id for item in self._playback.of("dts"))
+        ids = (parameters.get("DtsInstanceId") or everything).split(",") if is_migration else []
+        frames = [frame for frame in (self._playback.poll("dts", job_id) for job_id in ids) if frame]
+        for frame in frames:
+            self._fail_dts(call, frame)
+        shown = frames[(int(page) - 1) * size : int(page) * size]
+        answer = {
+            "RequestId": self._identifiers.uuid(),
+            "HttpStatusCode": "200",
+            "Success": True,
+            "PageNumber": int(page),
+            "PageRecordCount": len(shown),
+            "TotalRecordCount": len(frames),
+            "DtsJobList": [
+                dts_list_item(frame.steps_over(dts_job(frame), numbers_as_text=True)) for frame in shown
+            ],
+        }
+        return Answer(200, answer)
+
+    def _fail_dts(self, call: Call, frame: Frame) -> None:
+        if (error := frame.error) is None:
+            return
+        if error.http_status == 200:
+            fields = {"Success": False, "ErrCode": error.code, "ErrMessage": error.message}
+            refuse(Answer(200, {"RequestId": self._identifiers.uuid(), **fields}))
+        self._refuse(call, error.http_status or 400, error.code, error.message)
+
+    def _oms(self, call: Call, action: str, project_id: str) -> Answer:
+        frame = self._playback.poll("oms", project_id)
         request_id = self._identifiers.uuid()
-        if (error := frame.error) is not None:
-            if error.http_status == 200:
-                fields = {"Success": False, "ErrCode": error.code, "ErrMessage": error.message}
-                return Answer(200, {"RequestId": request_id, **fields})
-            self._refuse(call, error.http_status or 400, error.code, error.message)
-        return Answer(
-            200, {"RequestId": request_id, **frame.steps_over(dts_job(frame), numbers_as_text=True)}
-        )
+        failure = frame.error if frame else None
+        if frame is None or failure is not None:
+            code = failure.code if failure else "GHANA-PROJECT000001"
+            message = failure.message if failure else f"Project {project_id} does not exist."
+            content = {"Success": False, "Code": code, "Message": message, "RequestId": request_id}
+            return Answer((failure and failure.http_status) or 200, content)
+        data = _pascal(oms_data(frame, action))
+        return Answer(200, {"Success": True, "RequestId": request_id, "Cost": "13 ms", "Data": data})
+
+    def _dataworks_list(self, call: Call, parameters: dict[str, str]) -> Answer:
+        if parameters["MigrationType"] not in ("IMPORT", "EXPORT"):
+            self._refuse(call, 400, "InvalidMigrationType", "Specified parameter MigrationType is not valid.")
+        numbers = {}
+        for name, default, most in (("PageNumber", "1", 100), ("PageSize", "10", 100)):
+            text = parameters.get(name, default)
+            if not text.isdecimal() or not 1 <= int(text) <= most:
+                self._refuse(call, 400, f"Invalid{name}", f"Specified parameter {name} is not valid.")
+            numbers[name] = int(text)
+        of_project = [
+            item
+            for item in self._playback.of("dataworks")
+            if str(getattr(item, "project_id", "")) == parameters["ProjectId"]
+            and parameters["MigrationType"] == "IMPORT"  # the scripts have no others
+        ]
+        begin = (numbers["PageNumber"] - 1) * numbers["PageSize"]
+        frames = [
+            self._playback.poll("dataworks", item.id)
+            for item in of_project[begin : begin + numbers["PageSize"]]
+        ]
+        data = {
+            **numbers,
+            "TotalCount": len(of_project),
+            "Migrations": [dataworks_list_item(frame) for frame in frames if frame],
+        }
+        return Answer(200, {"RequestId": self._identifiers.uuid(), "Success": True, "Data": data})
 
     def _dataworks(self, call: Call, project_id: int, migration_id: str) -> Answer:
         projects = [
@@ -362,6 +454,48 @@ def dts_job(frame: Frame) -> dict[str, Any]:
     return job
 
 
+def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what DescribeDtsJobs says of a job of which DescribeMigrationJobStatus says the other."""
+    mode = job.get("MigrationMode") or {}
+    item: dict[str, Any] = {
+        "DtsInstanceID": job.get("MigrationJobId"),
+        "DtsJobId": job.get("TaskId"),
+        "DtsJobName": job.get("MigrationJobName"),
+        "DtsJobClass": job.get("MigrationJobClass"),
+        "JobType": "online",
+        "PayType": job.get("PayType"),
+        "Status": job.get("MigrationJobStatus"),
+        "MigrationMode": {name[0].upper() + name[1:]: value for name, value in mode.items()},
+        **{name: job[name] for name in ("SourceEndpoint", "DestinationEndpoint") if name in job},
+        **{name: job[name] for name in _PHASE_SECTIONS if name in job},
+    }
+    if precheck := job.get("PrecheckStatus"):
+        item["PrecheckStatus"] = {**precheck, "Detail": _listed_check_items(precheck)}
+    if incremental := job.get("DataSynchronizationStatus"):
+        apart = ("Delay", "Checkpoint")
+        item["DataSynchronizationStatus"] = {
+            name: value for name, value in incremental.items() if name not in apart
+        }
+        item["Checkpoint"] = incremental.get("Checkpoint")
+        if "Delay" in incremental:
+            item["Delay"] = int(incremental["Delay"]) * 1000
+    return item
+
+
+_PHASE_SECTIONS = ("StructureInitializationStatus", "DataInitializationStatus")
+
+
+def _listed_check_items(precheck: dict[str, Any]) -> list[dict[str, str]]:
+    names = {
+        "ItemName": "CheckItem",
+        "CheckStatus": "CheckResult",
+        "ErrorMessage": "FailedReason",
+        "RepairMethod": "RepairMethod",
+    }
+    items = (precheck.get("Detail") or {}).get("CheckItem") or []
+    return [{names[name]: value for name, value in item.items()} for item in items]
+
+
 def _dts_status(moment: Moment) -> str:
     match moment.condition:
         case Condition.WAITING:
@@ -422,6 +556,38 @@ def dataworks_summary(frame: Frame) -> dict[str, Any]:
             f"?Expires={int(frame.now) + 3600}&OSSAccessKeyId=SIMULATEDOSSKEY&Signature=simulatedSignature"
         )
     return summary
+
+
+def dataworks_list_item(frame: Frame) -> dict[str, Any]:
+    """Return what ListMigrations says of a package, whose status words are others; an error has its text."""
+    summary = frame.steps_over(dataworks_summary(frame), "summary")
+    word = str(summary.get("Status", ""))
+    status = next((ours for ending, ours in _LISTED_STATUS.items() if word.endswith(ending)), word)
+    item = {
+        "Id": summary.get("MigrationId"),
+        "Name": summary.get("Name"),
+        "ProjectId": summary.get("ProjectId"),
+        "PackageType": "DATAWORKS_MODEL",
+        "MigrationType": "IMPORT",
+        "CreateTime": summary.get("GmtCreate"),
+        "UpdateTime": summary.get("GmtModified"),
+        "Status": status,
+    }
+    if status == "FAILURE":
+        item["Message"] = "Resource order_items.jar already exists in the target workspace."
+    return item
+
+
+_LISTED_STATUS = {"_SUCCESS": "SUCCESS", "_ERROR": "FAILURE", "ING": "RUNNING"}
+
+
+def _pascal(value: Any) -> Any:
+    """Return the same with the names of Alibaba Cloud."""
+    if isinstance(value, dict):
+        return {name[0].upper() + name[1:]: _pascal(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_pascal(item) for item in value]
+    return value
 
 
 _DATAWORKS_STATUS = {

@@ -1,8 +1,9 @@
 """
-Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM's tokens, and DRS.
+Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM, and DRS.
 
-Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM call
-POST /v3/auth/tokens, the DRS calls GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
+Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM calls
+POST /v3/auth/tokens, POST /v3.0/OS-CREDENTIAL/securitytokens and GET /v3/projects, the DRS calls
+GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from urllib.parse import unquote
 from airflow_provider_migration.auth.huawei import ALGORITHM, DATE_FORMAT, signature
 from airflow_provider_migration.simulator.identity import (
     ACCESS_KEY,
+    AGENCY,
+    DOMAIN,
     HUAWEI_PROJECT,
     HUAWEI_REGION,
     PASSWORD,
@@ -63,6 +66,7 @@ _MAX_LIMIT, _DEFAULT_LIMIT = 1000, 10
 
 _ROUTES = {
     "KeystoneCreateUserTokenByPassword": ("POST", re.compile(r"/v3/auth/tokens")),
+    "CreateTemporaryAccessKeyByAgency": ("POST", re.compile(r"/v3\.0/OS-CREDENTIAL/securitytokens")),
     "KeystoneListProjects": ("GET", re.compile(r"/v3/projects")),
     "ShowProgressData": (
         "GET",
@@ -71,6 +75,12 @@ _ROUTES = {
     "BatchListProgresses": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-progress")),
     "BatchListJobStatus": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-status")),
 }
+
+_IAM_ACTIONS = (
+    "KeystoneCreateUserTokenByPassword",
+    "CreateTemporaryAccessKeyByAgency",
+    "KeystoneListProjects",
+)
 
 _MESSAGES = {
     "DRS.M00201": ("The value of {} is empty.", "{}为空。"),
@@ -87,6 +97,15 @@ class _Token:
     expires: float
 
 
+@dataclass(frozen=True)
+class _Key:
+    """A temporary AK, valid only with its security token."""
+
+    secret: str
+    security_token: str
+    expires: float
+
+
 class Huawei:
     """The gateway with IAM and DRS."""
 
@@ -95,17 +114,19 @@ class Huawei:
         self._identifiers = identifiers
         self._projects = {HUAWEI_PROJECT} | {getattr(item, "project_id", "") for item in playback.of("drs")}
         self._tokens: dict[str, _Token] = {}
+        self._keys: dict[str, _Key] = {}
         self._wrong_signatures = 0
         self._locked_until = 0.0
 
     def revoke_tokens(self) -> None:
-        """Forget every token issued so far, as a changed password does."""
+        """Forget every token and temporary key issued so far, as a changed right does."""
         self._tokens.clear()
+        self._keys.clear()
 
     def subject(self, call: Call) -> Subject:
         """Return what the call is about."""
         action, groups = _route(call)
-        if action.startswith("Keystone"):
+        if action in _IAM_ACTIONS:
             return Subject("iam", action, "", writes=False)
         job_id = groups.get("job") or ",".join(_jobs(call.body) or ())
         writes = action not in _ROUTES and call.method not in ("GET", "HEAD")
@@ -134,6 +155,8 @@ class Huawei:
         match action:
             case "KeystoneCreateUserTokenByPassword":
                 return self._create_token(call)
+            case "CreateTemporaryAccessKeyByAgency":
+                return self._assume_agency(call)
             case "KeystoneListProjects":
                 return self._list_projects(call)
             case "ShowProgressData":
@@ -193,13 +216,18 @@ class Huawei:
         headers, now = call.headers, self._playback.clock()
         parts = parse_authorization(headers["authorization"], ALGORITHM) or {}
         access_key = parts.get("Access", "")
-        if access_key != ACCESS_KEY:
+        temporary = self._keys.get(access_key)
+        if access_key != ACCESS_KEY and temporary is None:
             self._refuse_gateway(f"Get secretKey failed,ak:{access_key},err:ak not exist")
         if now < self._locked_until:
             self._refuse_gateway("AK access failed to reach the limit,forbidden.")
-        if headers.get("x-security-token", SECURITY_TOKEN) != SECURITY_TOKEN:
+        # The lasting key may be used as a temporary one too.
+        known = (None, SECURITY_TOKEN) if temporary is None else (temporary.security_token,)
+        if headers.get("x-security-token") not in known:
             self._refuse_gateway("decrypt token fail")
-        if not self._is_signed(call, parts):
+        if temporary is not None and now >= temporary.expires:
+            self._refuse_gateway(f"token expires, expires_at:{_iso(temporary.expires)}")
+        if not self._is_signed(call, parts, SECRET_KEY if temporary is None else temporary.secret):
             self._wrong_signatures += 1
             if self._wrong_signatures >= LOCK_AFTER:
                 self._wrong_signatures, self._locked_until = 0, now + LOCK_SECONDS
@@ -212,7 +240,7 @@ class Huawei:
             self._refuse_gateway("verify aksk signature fail, x-sdk-date is more than 15 minutes off")
         self._wrong_signatures = 0
 
-    def _is_signed(self, call: Call, parts: Mapping[str, str]) -> bool:
+    def _is_signed(self, call: Call, parts: Mapping[str, str], secret: str) -> bool:
         headers = call.headers
         signed = parts.get("SignedHeaders", "").split(";")
         if_sent = {"x-project-id", "x-security-token", "x-sdk-content-sha256"}
@@ -223,7 +251,7 @@ class Huawei:
         if content_sha256 not in ("UNSIGNED-PAYLOAD", call.content_sha256):
             return False
         expected = signature(
-            SECRET_KEY,
+            secret,
             method=call.method,
             path=call.path,
             query=call.canonical_query,
@@ -255,7 +283,7 @@ class Huawei:
         self._tokens[value] = _Token(project, now + TOKEN_SECONDS)
         domain = {
             "id": "d78cbac186b744899480f25bd022f468",
-            "name": _field(password, "domain", "name") or USER,
+            "name": _field(password, "domain", "name") or DOMAIN,
         }
         token: dict[str, Any] = {
             "methods": ["password"],
@@ -276,6 +304,31 @@ class Huawei:
             }
             token["catalog"] = [{"type": "drs", "name": "drs", "endpoints": [endpoint]}]
         return Answer(201, {"token": token}, {"x-subject-token": value, **self._request_id()})
+
+    def _assume_agency(self, call: Call) -> Answer:
+        identity = _field(_json(call.body), "auth", "identity")
+        role = _field(identity, "assume_role")
+        if _field(identity, "methods") != ["assume_role"] or not isinstance(role, Mapping):
+            return _iam_error(
+                400, 'The request body is invalid: methods must be ["assume_role"].', "Bad Request"
+            )
+        seconds = role.get("duration_seconds", 900)
+        if not isinstance(seconds, int) or not 900 <= seconds <= TOKEN_SECONDS:
+            return _iam_error(
+                400, "The request body is invalid: duration_seconds must be 900 to 86400.", "Bad Request"
+            )
+        if (role.get("agency_name"), role.get("domain_name")) != (AGENCY, DOMAIN):
+            return _iam_error(403, "You have no right to do this action.", "Forbidden")
+        access, expires = self._identifiers.hexadecimal(20).upper(), self._playback.clock() + seconds
+        key = _Key(self._identifiers.hexadecimal(40), "ggp" + self._identifiers.hexadecimal(800), expires)
+        self._keys[access] = key
+        credential = {
+            "access": access,
+            "secret": key.secret,
+            "securitytoken": key.security_token,
+            "expires_at": _iso(expires),
+        }
+        return Answer(201, {"credential": credential}, self._request_id())
 
     def _list_projects(self, call: Call) -> Answer:
         name = call.parameters.get("name")

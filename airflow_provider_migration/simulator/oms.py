@@ -1,5 +1,6 @@
 """
-OceanBase Migration Service: HTTP Basic, and the progress of a migration project (the "omsp v2" API).
+OceanBase Migration Service: HTTP Basic, and the progress of a migration project, by the "omsp v2" API and by
+the actions DescribeProjectProgress and DescribeProjectSteps of ``/api/v2``.
 
 Business errors come with HTTP 200 and ``success: false``; a wrong password is turned away by the web
 server in front, with a page instead of JSON.
@@ -8,6 +9,7 @@ server in front, with a page instead of JSON.
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_migration.simulator.playback import Frame, Playback
 
 _PROGRESS = re.compile(r"/api/omsp/v2/migrations/(?P<id>[^/]+)/progress")
+_ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps")
 _EMPTY_ENVELOPE: dict[str, Any] = dict.fromkeys(
     ("errorDetail", "code", "message", "advice", "requestId", "pageNumber", "pageSize", "totalCount")
 )
@@ -41,9 +44,11 @@ class Oms:
 
     def subject(self, call: Call) -> Subject:
         """Return what the call is about."""
-        found = _PROGRESS.fullmatch(call.path)
-        action = "GetMigrationProgress" if found else call.path
-        return Subject("oms", action, found["id"] if found else "", call.method not in ("GET", "HEAD"))
+        if found := _PROGRESS.fullmatch(call.path):
+            return Subject("oms", "GetMigrationProgress", found["id"], call.method not in ("GET", "HEAD"))
+        action = call.parameters.get("Action", "") if call.path == "/api/v2" else ""
+        writes = not action.startswith(("Describe", "List")) and call.method not in ("GET", "HEAD")
+        return Subject("oms", action or call.path, _id(call) or "", writes)
 
     def admit(self, call: Call) -> None:
         """Check user and password."""
@@ -53,20 +58,29 @@ class Oms:
             refuse(Answer(401, html_page(401, "Authorization Required"), challenge))
 
     def answer(self, call: Call) -> Answer:
-        """Answer the progress of a project."""
+        """Answer the progress or the steps of a project."""
         found = _PROGRESS.fullmatch(call.path)
-        if found is None:
+        action = self.subject(call).action
+        if found is None and call.path != "/api/v2":
             return Answer(404, html_page(404, "Not Found"))
-        if call.method != "GET":
-            return Answer(405, html_page(405, "Not Allowed"), {"allow": "GET"})
-        frame = self._playback.poll("oms", found["id"])
+        method = "GET" if found else "POST"
+        if call.method != method:
+            return Answer(405, html_page(405, "Not Allowed"), {"allow": method})
+        if found is None and action not in _ACTIONS:
+            return self._failure("PARAM_ERROR", f"Action {action} is not supported.")
+        project = found["id"] if found else _id(call)
+        if not project:
+            return self._failure("PARAM_ERROR", "id must not be empty.")
+        # The older call knows the older ids only.
+        known = not found or not project.startswith("np_")
+        frame = self._playback.poll("oms", project) if known else None
         if frame is None:
             return self._failure(
-                "GHANA-PROJECT000001", f"Project {found['id']} does not exist or has been deleted."
+                "GHANA-PROJECT000001", f"Project {project} does not exist or has been deleted."
             )
         if (error := frame.error) is not None:
             return self._failure(error.code, error.message, error.http_status or 200)
-        data = frame.steps_over(oms_progress(frame))
+        data = oms_data(frame, action)
         return Answer(200, {"success": True, **_EMPTY_ENVELOPE, "cost": "13 ms", "data": data})
 
     def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
@@ -92,6 +106,106 @@ class Oms:
             "cost": "3 ms",
         }
         return Answer(status, content)
+
+
+def _id(call: Call) -> str | None:
+    """Return the project that the body of an action names."""
+    try:
+        body = json.loads(call.body)
+    except ValueError:
+        return None
+    project = body.get("id") if isinstance(body, dict) else None
+    return project if isinstance(project, str) else None
+
+
+def oms_data(frame: Frame, action: str) -> Any:
+    """Return the ``data`` of the answer to a call."""
+    if action == "DescribeProjectSteps":
+        return oms_steps(frame)
+    progress = frame.steps_over(oms_progress(frame))
+    if action == "GetMigrationProgress":
+        return progress
+    renamed = {_TRANSFER_NAMES.get(name, name): value for name, value in progress.items()}
+    if isinstance(step := renamed.get("currentStep"), str):
+        renamed["currentStep"] = _TRANSFER_STEPS.get(step, step)
+    return {"projectId": frame.migration.id, **renamed}
+
+
+_TRANSFER_NAMES = {
+    "importance": "alarmLevel",
+    "enableStructMigration": "enableStructTransfer",
+    "enableFullMigration": "enableFullTransfer",
+    "enableReverseIncrSync": "enableReverseIncrTransfer",
+    "structMigrationProgress": "structTransferProgress",
+    "fullMigrationProgress": "fullTransferProgress",
+    "reverseIncrSyncCheckpoint": "reverseIncrTransferCheckpoint",
+}
+"""What DescribeProjectProgress calls the fields of GetMigrationProgress."""
+
+_TRANSFER_STEPS = {
+    "PRE_CHECK": "TRANSFER_PRECHECK",
+    "PREPARE": "TRANSFER_PREPARE",
+    "STRUCT_MIGRATION": "STRUCT_TRANSFER",
+    "INCR_LOG_PULL": "TRANSFER_INCR_LOG_PULL",
+    "FULL_MIGRATION": "FULL_TRANSFER",
+    "INDEX_MIGRATION": "INDEX_TRANSFER",
+    "INCR_SYNC": "INCR_TRANSFER",
+    "APP_SWITCH": "TRANSFER_APP_SWITCH",
+    "REVERSE_INCR_SYNC": "REVERSE_INCR_TRANSFER",
+}
+
+_ROWS = 200_001
+
+
+def oms_steps(frame: Frame) -> list[dict[str, Any]]:
+    """Return what DescribeProjectSteps says, in OMS's order; the sample of a checkpoint is 2 s old."""
+    moment, incremental = frame.moment, frame.migration.has_incremental
+    current = _TRANSFER_STEPS.get(_step(moment, incremental))
+    fractions = {
+        "TRANSFER_PRECHECK": moment.precheck,
+        "STRUCT_TRANSFER": moment.structure,
+        **({"TRANSFER_INCR_LOG_PULL": _share(moment.full, 0.0, _LOG_PULL_SHARE)} if incremental else {}),
+        "FULL_TRANSFER": _share(moment.full, 0.0, _FULL_SHARE),
+        "INDEX_TRANSFER": _share(moment.full, _FULL_SHARE, 1.0),
+        **({"INCR_TRANSFER": None if moment.lag is None else 0.0} if incremental else {}),
+    }
+    steps = []
+    for order, (name, fraction) in enumerate(fractions.items(), 1):
+        here = name == current
+        step: dict[str, Any] = {
+            "order": order,
+            "name": name,
+            "status": "INIT" if fraction is None else "FINISHED" if fraction >= 1 else "RUNNING",
+            "progress": int((fraction or 0.0) * 100),
+            "extraInfo": {"errorDetails": [], "errorCode": None, "errorMsg": None},
+            "stepInfo": {},
+        }
+        if here and moment.condition is Condition.FAILED:
+            step["status"] = "FAILED"
+            step["extraInfo"] |= {
+                "errorCode": "CM-RESOAT000003",
+                "errorMsg": f"{name} failed: table orders.order_items cannot be written.",
+            }
+        if here and moment.condition is Condition.PAUSED:
+            step["status"] = "SUSPEND"
+        if name == "FULL_TRANSFER" and fraction is not None:
+            step["stepInfo"] = {"processedRecords": int(fraction * _ROWS), "capacity": _ROWS}
+        if name == "INCR_TRANSFER" and moment.lag is not None:
+            sampled_at = int(frame.now) - 2
+            step["status"] = "MONITORING" if moment.caught_up else step["status"]
+            step["stepInfo"] = {
+                "incrTimestampCheckpoint": sampled_at - int(moment.lag),
+                "checkpointSampleTimestamp": sampled_at,
+            }
+        steps.append(step)
+    return steps
+
+
+def _share(fraction: float | None, begin: float, end: float) -> float | None:
+    """Return how much of a part of a phase is done."""
+    if fraction is None or fraction < begin:
+        return None
+    return min((fraction - begin) / (end - begin), 1.0)
 
 
 def oms_progress(frame: Frame) -> dict[str, Any]:

@@ -135,11 +135,12 @@ class DataWorksMigration(_Migration):
 
 
 class DtsMigration(_Migration):
-    """A migration job of DTS."""
+    """A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it."""
 
     service: Literal["dts"]
     migration_job_id: str
     incremental: bool = True
+    legacy: bool = True
 
     @property
     def id(self) -> str:

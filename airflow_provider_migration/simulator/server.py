@@ -106,6 +106,7 @@ class Simulator:
             routes=[
                 Route("/api/{path:path}", self._endpoint(Oms(self._playback, identifiers)), methods=_METHODS),
                 Route("/v3/{path:path}", huawei, methods=_METHODS),
+                Route("/v3.0/{path:path}", huawei, methods=_METHODS),
                 Route("/v5/{path:path}", huawei, methods=_METHODS),
                 Route("/{path:path}", self._endpoint(Alibaba(self._playback, identifiers)), methods=_METHODS),
             ]
@@ -141,7 +142,7 @@ class Simulator:
         self._playback.jump(service, str(migration_id), seconds)
 
     def revoke_tokens(self) -> None:
-        """Make every IAM token issued so far invalid, as a changed password does."""
+        """Make every IAM token and agency's key issued so far invalid, as a changed right does."""
         self._huawei.revoke_tokens()
 
     def start(self) -> None:

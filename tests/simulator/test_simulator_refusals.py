@@ -46,6 +46,49 @@ def test_dts_refuses(ask: Any, how: dict[str, Any], status: int, code: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"Region": ""}, "MissingRegion"),
+        ({"PageSize": "50"}, "InvalidParameter"),
+        ({"PageNumber": "0"}, "InvalidParameter"),
+        ({"PageNumber": "first"}, "InvalidParameter"),
+        ({"JobType": "migration"}, "InvalidParameter"),
+        ({"WithoutDbList": "yes"}, "InvalidParameter"),
+    ],
+)
+def test_the_list_of_dts_refuses(ask: Any, parameters: dict[str, str], code: str) -> None:
+    reply = ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou", **parameters})
+    assert (reply.status, reply.json["Code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "listed"),
+    [
+        ({}, ["dtsdemo0001"]),
+        ({"DtsInstanceId": "dtsdemo0001"}, ["dtsdemo0001"]),
+        ({"DtsInstanceId": "dtsnobody,dtsdemo0001"}, ["dtsdemo0001"]),
+        ({"DtsInstanceId": "dtsnobody"}, []),
+        ({"JobType": "SYNC"}, []),
+        ({"PageNumber": "2"}, []),
+    ],
+)
+def test_the_list_of_dts_leaves_out_what_it_does_not_know(
+    ask: Any, parameters: dict[str, str], listed: list[str]
+) -> None:
+    body = ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou", **parameters}).json
+    assert [job["DtsInstanceID"] for job in body["DtsJobList"]] == listed
+    assert body["PageRecordCount"] == len(listed)
+
+
+@pytest.mark.parametrize(("status", "key"), [(200, "ErrCode"), (400, "Code")])
+def test_an_error_of_a_dts_job_is_one_in_the_list_too(play: Any, status: int, key: str) -> None:
+    step = {"at": 0, "error": {"code": "InternalError", "http_status": status}}
+    ask = play({"migrations": [{"service": "dts", "migration_job_id": "dts1", "steps": [step]}]})
+    for reply in (ask.dts("dts1"), ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou"})):
+        assert (reply.status, reply.json[key]) == (status, "InternalError")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [("POST", "/other", 404, "InvalidApi.NotFound"), ("PUT", "/", 405, "UnsupportedHTTPMethod")],
 )
@@ -324,7 +367,11 @@ def test_oms_wants_basic_credentials(ask: Any, header: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/api/v2", 404), ("POST", "/api/omsp/v2/migrations/p_demo0001/progress", 405)],
+    [
+        ("GET", "/api/v1", 404),
+        ("GET", "/api/v2", 405),
+        ("POST", "/api/omsp/v2/migrations/p_demo0001/progress", 405),
+    ],
 )
 def test_oms_answers_progress_only(ask: Any, method: str, path: str, status: int) -> None:
     headers = {"authorization": "Basic c2ltdWxhdG9yOnNpbXVsYXRvci1wYXNzd29yZA=="}

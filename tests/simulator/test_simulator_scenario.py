@@ -24,7 +24,7 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ({"migrations": [{"service": "dts"}]}, "migrations[0].migration_job_id: this key is missing"),
         (
             {"migrations": [{**DTS, "objects": 5}]},
-            "migrations[0].objects: unknown key; allowed: duration, incremental, migration_job_id",
+            "migrations[0].objects: unknown key; allowed: duration, incremental, legacy",
         ),
         (
             {"migrations": [{**DTS, "script": "sucess"}]},

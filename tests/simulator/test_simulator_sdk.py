@@ -83,6 +83,22 @@ def test_the_dts_client_reads_a_job(simulator: Simulator, credential: dict[str, 
     assert len(body.precheck_status.detail.check_item) == 14
 
 
+def test_the_dts_client_lists_jobs(simulator: Simulator) -> None:
+    simulator.jump("dts", "dtsdemo0001", 100)
+    client = dts_client.Client(alibaba_config(simulator))
+    request = dts_models.DescribeDtsJobsRequest(
+        dts_instance_id="dtsdemo0001,dtsnobody", region="cn-hangzhou", page_size=30, without_db_list=True
+    )
+    body = client.describe_dts_jobs(request).body
+    (job,) = body.dts_job_list
+    assert (body.success, body.total_record_count) == (True, 1)
+    assert (job.dts_instance_id, job.status) == ("dtsdemo0001", "Migrating")
+    assert job.data_synchronization_status.status == "Catched"
+    assert 0 <= job.delay <= 5000
+    assert job.migration_mode.data_synchronization is True
+    assert job.precheck_status.detail[0].check_result == "Success"
+
+
 @pytest.mark.parametrize(
     ("credential", "code"),
     [
