@@ -66,6 +66,7 @@ class Request:
     :param item: what it asks about, where its answer serves all who ask for the same; else empty.
     :param batch: makes one request that asks about several items; its answer maps those that it tells of to
         what asking about each would have brought. None where the service has no such call.
+    :param batch_limit: how many items ``batch`` takes at most.
     :param can_be_spared: whether the conversation goes on without an answer. It is given None instead where
         a connection makes many such calls.
     """
@@ -80,4 +81,5 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     item: str = ""
     batch: Callable[[Sequence[str]], Request] | None = field(default=None, repr=False)
+    batch_limit: int = 1
     can_be_spared: bool = False

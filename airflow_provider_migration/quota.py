@@ -22,13 +22,6 @@ _T = TypeVar("_T")
 GATHER_SECONDS: Final = 2.0
 """For how long requests gather after one of their kind was sent; one that comes alone goes at once."""
 
-MAX_BATCH: Final = 50
-"""
-How many things are asked for at once. Huawei's page on BatchListProgresses names no limit
-(https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); where there is one after all, the
-refusal of many makes each be asked for alone.
-"""
-
 CAREFUL_SECONDS: Final = 10.0
 CAREFUL_SPACING: Final = 0.02
 """For how long after a throttling calls are at least so many seconds apart, lest all come back together."""
@@ -122,7 +115,7 @@ class Quota:
         self._queue = asyncio.Lock()
         self._free_at = self._careful_until = float("-inf")
         self._in_flight = InFlight()
-        self._gatherings: dict[tuple[str, int], _Gathering] = {}
+        self._gatherings: dict[tuple[str, str, int], _Gathering] = {}
         self._to_spare: float = SPARED_AFTER
         self._spared_at = monotonic()
 
@@ -153,7 +146,8 @@ class Quota:
             return None
         if not request.item:
             return await send(request)
-        kind = (request.url, id(request.signer))
+        # A query may hold the item itself.
+        kind = (request.url.partition("?")[0], request.action, id(request.signer))
         if request.batch is None:
             return await self._in_flight.ask((*kind, request.item), lambda: send(request))
         gathering = self._gatherings.setdefault(kind, _Gathering())
@@ -181,7 +175,8 @@ class Quota:
         gathering.waiting = []
         if together:
             gathering.sent_at = self._monotonic()
-            batches = (together[start : start + MAX_BATCH] for start in range(0, len(together), MAX_BATCH))
+            most = together[0].request.batch_limit
+            batches = (together[start : start + most] for start in range(0, len(together), most))
             await asyncio.gather(*map(_answer_each, batches))
 
 

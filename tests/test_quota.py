@@ -25,12 +25,13 @@ from airflow_provider_migration.quota import (
     CAREFUL_SECONDS,
     CAREFUL_SPACING,
     GATHER_SECONDS,
-    MAX_BATCH,
     SPARED_ABOVE,
     SPARED_AFTER,
     InFlight,
     Quota,
 )
+
+LIMIT = 50
 
 
 class Clock:
@@ -77,6 +78,7 @@ class Service:
             signer=self,  # type: ignore[arg-type] # only its identity counts
             item=item,
             batch=batch,
+            batch_limit=LIMIT,
         )
 
     async def send(self, request: Request) -> Any:
@@ -224,9 +226,9 @@ async def test_those_that_come_soon_after_gather_for_the_next(quota: Quota, cloc
 
 async def test_no_request_asks_for_more_than_it_may(quota: Quota) -> None:
     service = Service()
-    items = [f"{number:03}" for number in range(2 * MAX_BATCH + 1)]
+    items = [f"{number:03}" for number in range(2 * LIMIT + 1)]
     await ask(quota, service, *items)
-    assert [len(asked) for asked in service.asked] == [MAX_BATCH, MAX_BATCH, 1]
+    assert [len(asked) for asked in service.asked] == [LIMIT, LIMIT, 1]
 
 
 async def test_a_thousand_that_are_spread_over_a_minute_cost_a_twentieth_of_their_number(

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_migration.conversation import Conversation
+from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
 from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.services.dts import TARGETS, DtsApi, MigrationJob, endpoint_of
+from airflow_provider_migration.services.dts import (
+    APIS,
+    LEGACY_API,
+    TARGETS,
+    DtsApi,
+    DtsJobs,
+    MigrationJob,
+    endpoint_of,
+)
 
 
 class DtsHook(MigrationHook[DtsApi]):
@@ -17,6 +27,9 @@ class DtsHook(MigrationHook[DtsApi]):
 
     :param dts_conn_id: id of a connection with an AccessKey.
     :param region: region id such as ``cn-hangzhou``; without it, the connection's.
+    :param api: the call that :meth:`get_progress` makes: ``DescribeMigrationJobStatus``, or
+        ``DescribeDtsJobs``, which is maintained and, on the triggerer, asks about 30 jobs at once. A job that
+        only the second knows is asked for with it in either case.
     """
 
     conn_name_attr = "dts_conn_id"
@@ -24,12 +37,20 @@ class DtsHook(MigrationHook[DtsApi]):
     conn_type = "alibaba_dts"
     hook_name = "Alibaba Cloud DTS"
 
-    def __init__(self, dts_conn_id: str = default_conn_name, region: str | None = None) -> None:
+    def __init__(
+        self,
+        dts_conn_id: str = default_conn_name,
+        region: str | None = None,
+        api: str = LEGACY_API,
+    ) -> None:
         super().__init__(dts_conn_id)
+        if api not in APIS:
+            raise MigrationConfigurationError(f"api must be {' or '.join(APIS)}, not {api!r}.")
         self._region = region
+        self._named_api = api
 
     def _connect(self, reader: ConnectionReader) -> DtsApi:
-        return DtsApi(**read_account(reader, self._region, endpoint_of))
+        return DtsApi(**read_account(reader, self._region, endpoint_of), api=self._named_api)
 
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return, in lower case, what a sensor can wait for."""
@@ -63,6 +84,16 @@ class DtsHook(MigrationHook[DtsApi]):
                 region_id=region_id,
             )
         )
+
+    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> DtsJobs:
+        """
+        Ask for several migration jobs at once.
+
+        :param dts_instance_ids: 1 to 30 ids of instances, ``dts…``; what DTS does not know is left out.
+        :raises MigrationConfigurationError: for fewer or more.
+        :raises MigrationApiError: if DTS refuses or does not answer.
+        """
+        return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids))
 
     def get_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
         """

@@ -19,6 +19,8 @@ class DtsMigrationJobSensor(MigrationSensor):
 
     :param migration_job_id: the id of the instance, ``dts…``. (templated)
     :param dts_conn_id: id of a connection with an AccessKey. (templated)
+    :param api: the call that is made: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
+        maintained and, deferred, asks about 30 jobs at once. Both make the same record.
     """
 
     template_fields = ("migration_job_id", "target_status", "dts_conn_id")
@@ -26,7 +28,18 @@ class DtsMigrationJobSensor(MigrationSensor):
     conn_argument = "dts_conn_id"
     id_arguments = ("migration_job_id",)
 
-    def __init__(self, *, migration_job_id: str, dts_conn_id: str = "dts_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        migration_job_id: str,
+        dts_conn_id: str = "dts_default",
+        api: str = "DescribeMigrationJobStatus",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.migration_job_id = migration_job_id
         self.dts_conn_id = dts_conn_id
+        self.api = api
+
+    def _hook_arguments(self) -> dict[str, Any]:
+        return {**super()._hook_arguments(), "api": self.api}

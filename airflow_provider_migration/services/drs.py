@@ -66,6 +66,13 @@ LANGUAGES: Final = ("en-us", "zh-cn")
 
 MAX_LIMIT: Final = 1000
 
+MAX_JOBS: Final = 50
+"""
+About how many jobs one call asks at most. Huawei's page on BatchListProgresses names no limit
+(https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); where there is one after all, the
+refusal of many makes each be asked for alone.
+"""
+
 MAX_PAGES: Final = 2000
 """How many pages of one list are read at most: two million objects."""
 
@@ -465,6 +472,7 @@ class DrsApi:
             self._batch_progress([job], read),
             item=job,
             batch=lambda jobs: self._batch_progress(jobs, read_many),
+            batch_limit=MAX_JOBS,
         )
         return status
 

@@ -1,18 +1,24 @@
 """
-Alibaba Cloud DTS: ``DescribeMigrationJobStatus`` of version 2020-01-01.
+Alibaba Cloud DTS: ``DescribeMigrationJobStatus`` and ``DescribeDtsJobs`` of version 2020-01-01.
 
-Source: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus. The page
-writes numbers and booleans as strings, leaves out the sections of phases that have not begun, and gives the
-delay in seconds.
+Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
+/api-describedtsjobs. The first writes numbers and booleans as strings, leaves out the sections of phases that
+have not begun, and gives the delay in seconds; it has not been maintained since 2022. The second asks about
+30 instances at once, has other names for the same, and gives the delay of a migration in milliseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.exceptions import (
+    MigrationApiError,
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+)
 from airflow_provider_migration.progress import (
     BULK_PHASES,
     MigrationErrorInfo,
@@ -28,6 +34,7 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
+    api_error,
     at_or_before,
     instant,
     require,
@@ -35,6 +42,14 @@ from airflow_provider_migration.services.wire import (
 
 SERVICE: Final = "dts"
 VERSION: Final = "2020-01-01"
+
+LEGACY_API: Final = "DescribeMigrationJobStatus"
+LISTING_API: Final = "DescribeDtsJobs"
+APIS: Final = (LEGACY_API, LISTING_API)
+"""The calls that tell of a migration job."""
+
+MAX_INSTANCES: Final = 30
+"""How many instances ``DescribeDtsJobs`` lists on one page."""
 
 STATUSES: Final = StatusTable(
     {
@@ -164,7 +179,12 @@ class Endpoint(WireModel):
 
 
 class MigrationJob(WireModel):
-    """The answer of ``DescribeMigrationJobStatus``."""
+    """
+    The answer of ``DescribeMigrationJobStatus``.
+
+    :ivar error_message: why the job as a whole has failed; only ``DescribeDtsJobs`` says so.
+    :ivar workaround: what to do about it, likewise.
+    """
 
     request_id: str | None = None
     migration_job_id: str | None = None
@@ -180,6 +200,108 @@ class MigrationJob(WireModel):
     data_synchronization_status: SynchronizationStatus | None = None
     source_endpoint: Endpoint | None = None
     destination_endpoint: Endpoint | None = None
+    error_message: str | None = None
+    workaround: str | None = None
+
+
+class DtsCheckItem(WireModel):
+    """One item of the precheck, as ``DescribeDtsJobs`` has it."""
+
+    check_item: str | None = None
+    check_result: str | None = None
+    failed_reason: str | None = None
+    repair_method: str | None = None
+
+
+class DtsPrecheckStatus(WireModel):
+    """The precheck, as ``DescribeDtsJobs`` has it."""
+
+    status: str | None = None
+    percent: Percentage | None = None
+    error_message: str | None = None
+    detail: list[DtsCheckItem] | None = None
+
+    def as_precheck_status(self) -> PrecheckStatus:
+        """Return the same as ``DescribeMigrationJobStatus`` would say it."""
+        items = [
+            CheckItem(
+                item_name=item.check_item,
+                check_status=item.check_result,
+                error_message=item.failed_reason,
+                repair_method=item.repair_method,
+            )
+            for item in self.detail or ()
+        ]
+        return PrecheckStatus(
+            status=self.status,
+            percent=self.percent,
+            error_message=self.error_message,
+            detail=PrecheckDetail(check_item=items),
+        )
+
+
+class DtsJob(WireModel):
+    """
+    A job in the answer of ``DescribeDtsJobs``.
+
+    :ivar delay: milliseconds.
+    :ivar checkpoint: epoch seconds; before the incremental phase, those at which it will start.
+    """
+
+    dts_instance_id: str | None = None
+    dts_job_id: str | None = None
+    dts_job_name: str | None = None
+    dts_job_class: str | None = None
+    pay_type: str | None = None
+    status: str | None = None
+    error_message: str | None = None
+    migration_err_msg: str | None = None
+    migration_err_workaround: str | None = None
+    delay: Number | None = None
+    checkpoint: Number | None = None
+    migration_mode: MigrationMode = MigrationMode()
+    precheck_status: DtsPrecheckStatus | None = None
+    structure_initialization_status: PhaseStatus | None = None
+    data_initialization_status: PhaseStatus | None = None
+    data_synchronization_status: PhaseStatus | None = None
+    source_endpoint: Endpoint | None = None
+    destination_endpoint: Endpoint | None = None
+
+    def as_migration_job(self, request_id: str | None = None) -> MigrationJob:
+        """Return the same as ``DescribeMigrationJobStatus`` would say it."""
+        return MigrationJob(
+            request_id=request_id,
+            migration_job_id=self.dts_instance_id,
+            migration_job_name=self.dts_job_name,
+            migration_job_status=self.status,
+            migration_job_class=self.dts_job_class,
+            pay_type=self.pay_type,
+            task_id=self.dts_job_id,
+            migration_mode=self.migration_mode,
+            precheck_status=self.precheck_status.as_precheck_status() if self.precheck_status else None,
+            structure_initialization_status=self.structure_initialization_status,
+            data_initialization_status=self.data_initialization_status,
+            data_synchronization_status=SynchronizationStatus(
+                status=incremental.status,
+                percent=incremental.percent,
+                error_message=incremental.error_message,
+                delay=None if self.delay is None else self.delay / 1000,
+                checkpoint=self.checkpoint,
+            )
+            if (incremental := self.data_synchronization_status)
+            else None,
+            source_endpoint=self.source_endpoint,
+            destination_endpoint=self.destination_endpoint,
+            error_message=self.error_message or self.migration_err_msg,
+            workaround=self.migration_err_workaround,
+        )
+
+
+class DtsJobs(WireModel):
+    """The answer of ``DescribeDtsJobs``; instances that it does not know are not in its list."""
+
+    request_id: str | None = None
+    dts_job_list: list[DtsJob] | None = None
 
 
 class _PrecheckSummary(PrecheckStatus):
@@ -204,9 +326,30 @@ def _read_summary(request: Request, response: Response) -> MigrationJob:
     return MigrationJob.read(data) if MigrationState.FAILED in states else job
 
 
+def _read_jobs(request: Request, response: Response) -> DtsJobs:
+    return DtsJobs.read(rpc_object(request, response, payload="DtsJobList"))
+
+
+def _read_known_jobs(request: Request, response: Response) -> Mapping[str, MigrationJob]:
+    answer = _read_jobs(request, response)
+    return {
+        job.dts_instance_id: job.as_migration_job(answer.request_id)
+        for job in answer.dts_job_list or ()
+        if job.dts_instance_id and job.status
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DtsApi(AlibabaApi):
-    """DTS, as one account sees it in one region."""
+    """
+    DTS, as one account sees it in one region.
+
+    :param api: the call that is made for the progress of a job, one of :data:`APIS`.
+    """
+
+    api: str = LEGACY_API
+    _listed_only: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The jobs that only ``DescribeDtsJobs`` knows, though the other call is the one to make."""
 
     def describe_migration_job_status(
         self,
@@ -234,7 +377,7 @@ class DtsApi(AlibabaApi):
         return self._request(
             SERVICE,
             VERSION,
-            "DescribeMigrationJobStatus",
+            LEGACY_API,
             read,
             query={
                 "MigrationJobId": require("migration_job_id", migration_job_id),
@@ -244,9 +387,75 @@ class DtsApi(AlibabaApi):
             },
         )
 
+    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Conversation[DtsJobs]:
+        """Ask for several migration jobs; those that DTS does not know are left out of the answer."""
+        ids = [require("dts_instance_ids", instance_id) for instance_id in dts_instance_ids]
+        if not 0 < len(ids) <= MAX_INSTANCES:
+            raise MigrationConfigurationError(
+                f"dts_instance_ids must be 1 to {MAX_INSTANCES} ids, not {len(ids)}."
+            )
+        jobs: DtsJobs = yield self._ask_for_list(ids, _read_jobs)
+        return jobs
+
+    def _ask_for_list(self, ids: Sequence[str], read: Callable[[Request, Response], Any]) -> Request:
+        return self._request(
+            SERVICE,
+            VERSION,
+            LISTING_API,
+            read,
+            query={
+                "DtsInstanceId": ",".join(ids),
+                "JobType": "MIGRATION",
+                "PageSize": str(MAX_INSTANCES),
+                "Region": self.region,
+                "WithoutDbList": "true",  # the objects of a job may be megabytes
+            },
+        )
+
+    def _listed_job(self, migration_job_id: str) -> Conversation[MigrationJob]:
+        """Ask for one job in the list, where it can be together with others."""
+        job_id = require("migration_job_id", migration_job_id)
+
+        def read(request: Request, response: Response) -> MigrationJob:
+            known = _read_known_jobs(request, response)
+            if job_id not in known:
+                raise api_error(MigrationNotFoundError, request, response, f"{job_id} is not in the list")
+            return known[job_id]
+
+        job: MigrationJob = yield replace(
+            self._ask_for_list([job_id], read),
+            item=job_id,
+            batch=lambda ids: self._ask_for_list(ids, _read_known_jobs),
+            batch_limit=MAX_INSTANCES,
+        )
+        return job
+
+    def _job(self, migration_job_id: str) -> Conversation[MigrationJob]:
+        """
+        Ask for one job with the call that is to be made.
+
+        Where the legacy call does not know it, and the list does, the list is asked from then on.
+        """
+        if self.api == LISTING_API or migration_job_id in self._listed_only:
+            return (yield from self._listed_job(migration_job_id))
+        try:
+            job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
+        except MigrationNotFoundError as unknown:
+            if unknown.code is None:  # not DTS itself says so
+                raise
+            try:
+                job = yield from self._listed_job(migration_job_id)
+            except MigrationApiError as error:
+                if error.passing:
+                    raise
+                unknown.args = (f"{unknown} Asked too: {error}",)
+                raise unknown from None
+            self._listed_only.add(migration_job_id)
+        return job
+
     def progress(self, migration_job_id: str, *, max_lag: float) -> Conversation[MigrationProgress]:
         """Ask for one migration job and normalise the answer."""
-        job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
+        job = yield from self._job(migration_job_id)
         now = self.clock()
         phases = tuple(_phases(job))
         state = _state(job, phases, max_lag)
@@ -377,6 +586,9 @@ def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
     reasons = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
     return MigrationErrorInfo(
         code=status,
-        message=reasons or _reason(precheck) or f"DTS reports {status} and gives no reason.",
-        remedy=_REMEDIES.get((status or "").strip().lower(), _REMEDY),
+        message=reasons
+        or _reason(precheck)
+        or job.error_message
+        or f"DTS reports {status} and gives no reason.",
+        remedy=job.workaround or _REMEDIES.get((status or "").strip().lower(), _REMEDY),
     )

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.simulator.scripts import SCRIPTS
 from tests.servers import Asked, Reply, Server, http
 
 Connect = Callable[..., str]
@@ -93,6 +95,68 @@ def test_dataworks_tells_steps_and_status(connections: Connections) -> None:
 
 def test_dts_tells_a_job(connections: Connections) -> None:
     assert DtsHook().describe_migration_job_status("dtsdemo0001").migration_job_name == "MySQL migration"
+
+
+def test_dts_lists_jobs(connections: Connections) -> None:
+    (job,) = DtsHook().describe_dts_jobs(["dtsdemo0001", "dtsnobody"]).dts_job_list or []
+
+    assert job.dts_job_name == "MySQL migration"
+
+
+def test_a_call_that_dts_does_not_have_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(MigrationConfigurationError, match="api must be DescribeMigrationJobStatus or Desc"):
+        DtsHook(api="DescribeJobs")
+
+
+@pytest.mark.parametrize("script", SCRIPTS["dts"])
+def test_both_calls_of_dts_make_the_same_record(script: str, connect: Connect) -> None:
+    scenario = {"migrations": [{"service": "dts", "migration_job_id": "dts1", "script": script}]}
+    clock = [1_800_000_000.0]
+
+    def tell(hook: DtsHook) -> dict[str, Any]:
+        record = hook.get_progress("dts1", max_lag=60).model_dump(exclude={"request_id", "observed_at"})
+        hook.close()
+        return record
+
+    with Simulator(scenario, clock=lambda: clock[0]) as simulator:
+        conn_id = connect("dts", **simulator.connections()["dts_default"])
+        hooks = [DtsHook(conn_id), DtsHook(conn_id, api="DescribeDtsJobs")]
+        for hook in hooks:
+            hook.world = replace(hook.world, now=lambda: datetime.fromtimestamp(clock[0], UTC))
+        for second in range(0, 70, 3):
+            simulator.jump("dts", "dts1", second)
+            # The list knows the lag to the millisecond, but the simulator tells both in seconds.
+            assert tell(hooks[0]) == tell(hooks[1])
+
+
+async def test_many_jobs_of_dts_are_asked_for_at_once(connect: Connect) -> None:
+    ids = [f"dts{number:03}" for number in range(40)]
+    scenario = {"migrations": [{"service": "dts", "migration_job_id": item} for item in ids]}
+    with Simulator(scenario) as simulator:
+        hook = DtsHook(connect("dts", **simulator.connections()["dts_default"]), api="DescribeDtsJobs")
+        records = await asyncio.gather(*(hook.aget_progress(item) for item in ids))
+
+    assert [record.migration_id for record in records] == ids
+    at_once = [len(asked.id.split(",")) for asked in simulator.requests]
+    assert sum(at_once) == 40
+    assert max(at_once) == 30
+    assert len(at_once) <= 3  # who comes first may go alone
+
+
+def test_a_job_that_only_the_list_of_dts_knows_is_found_and_costs_one_call_from_then_on(
+    get_progress: Callable[..., Any], connect: Connect
+) -> None:
+    scenario = {"migrations": [{"service": "dts", "migration_job_id": "dts1", "legacy": False}]}
+    with Simulator(scenario) as simulator:
+        hook = DtsHook(connect("dts", **simulator.connections()["dts_default"]))
+        for _ in range(3):
+            assert get_progress(hook, migration_job_id="dts1").state == "pending"
+        hook.close()
+
+    assert [asked.action for asked in simulator.requests] == [
+        "DescribeMigrationJobStatus",
+        *["DescribeDtsJobs"] * 3,
+    ]
 
 
 def test_oms_tells_a_project(connections: Connections) -> None:

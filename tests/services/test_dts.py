@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+    MigrationServiceError,
+)
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.dts import DtsApi, endpoint_of
 from airflow_provider_migration.verdict import target_reached
@@ -513,3 +518,153 @@ def test_a_word_is_reached_at_it_and_past_it(
     progress = ask(body)
     assert [word for word in reached if not target_reached(progress, word)] == []
     assert [word for word in not_reached if target_reached(progress, word)] == []
+
+
+# --- DescribeDtsJobs ------------------------------------------------------------------------------------
+
+LISTING = replace(API, api="DescribeDtsJobs")
+UNKNOWN = {"Code": "InvalidJobId", "Message": "The specified migration job does not exist."}
+LISTED_MODE = {"StructureInitialization": True, "DataInitialization": True, "DataSynchronization": True}
+
+
+def listed(status: Any = "Migrating", instance: str = ID, **changes: Any) -> dict[str, Any]:
+    """Make the same job as DescribeDtsJobs lists it."""
+    item = {
+        "DtsInstanceID": instance,
+        "Status": status,
+        "MigrationMode": LISTED_MODE,
+        "StructureInitializationStatus": FINISHED,
+        "DataInitializationStatus": FINISHED,
+        "DataSynchronizationStatus": {"Status": "Catched", "Percent": "95"},
+        "Delay": 1500,
+        "Checkpoint": "1612507847",
+    }
+    return {name: value for name, value in {**item, **changes}.items() if value is not None}
+
+
+def jobs(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"Success": True, "HttpStatusCode": "200", "RequestId": "r-1", "DtsJobList": list(items)}
+
+
+def test_the_list_is_asked_for_one_job_without_its_objects(talk: Any) -> None:
+    (request,) = talk(LISTING.progress(ID, max_lag=60), jobs(listed())).requests
+    assert (request.action, request.method, request.body) == ("DescribeDtsJobs", "POST", b"")
+    assert request.url.partition("?")[2] == (
+        f"DtsInstanceId={ID}&JobType=MIGRATION&PageSize=30&Region=cn-hangzhou&WithoutDbList=true"
+    )
+
+
+def test_a_job_of_the_list_makes_the_same_record(talk: Any) -> None:
+    alone = job(
+        RequestId="r-1",
+        DataSynchronizationStatus={"Status": "Catched", "Delay": "1.5", "Checkpoint": "1612507847"},
+    )
+    expected = talk(API.progress(ID, max_lag=60), alone).result
+    assert talk(LISTING.progress(ID, max_lag=60), jobs(listed())).result == expected
+    assert (expected.state, expected.lag_seconds) == ("caught_up", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("delay", "state"), [(60_000, "caught_up"), (60_001, "running"), (-1, "running"), (None, "caught_up")]
+)
+def test_the_delay_of_the_list_is_in_milliseconds(talk: Any, delay: Any, state: str) -> None:
+    assert talk(LISTING.progress(ID, max_lag=60), jobs(listed(Delay=delay))).result.state == state
+
+
+def test_the_checkpoint_of_the_list_counts_in_the_incremental_phase_only(talk: Any) -> None:
+    before = jobs(listed(DataSynchronizationStatus=None, DataInitializationStatus={"Status": "Migrating"}))
+    record = talk(LISTING.progress(ID, max_lag=60), before).result
+    assert (record.lag_seconds, record.checkpoint) == (None, None)
+
+
+def test_failed_items_of_the_precheck_are_named_with_their_repair(talk: Any) -> None:
+    items = [
+        {"CheckItem": "CHECK_CONN_SRC", "CheckResult": "Success"},
+        {
+            "CheckItem": "CHECK_BINLOG_MODE",
+            "CheckResult": "Failed",
+            "FailedReason": "It is STATEMENT.",
+            "RepairMethod": "Set it to ROW.",
+        },
+    ]
+    answer = jobs(listed("PrecheckFailed", PrecheckStatus={"Status": "Failed", "Detail": items}))
+    error = talk(LISTING.progress(ID, max_lag=60), answer).result.error
+    assert error.message == "precheck: CHECK_BINLOG_MODE: It is STATEMENT. (repair: Set it to ROW.)"
+
+
+def test_a_failed_job_of_the_list_tells_its_reason_and_what_to_do(talk: Any) -> None:
+    answer = jobs(
+        listed("MigrationFailed", ErrorMessage="The disk is full.", MigrationErrWorkaround="Make room.")
+    )
+    error = talk(LISTING.progress(ID, max_lag=60), answer).result.error
+    assert (error.message, error.remedy) == ("The disk is full.", "Make room.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        jobs(),
+        jobs(listed(instance="dtsanother")),
+        jobs(listed(Status=None)),
+        {"Success": True, "DtsJobList": None},
+        {"Success": True},
+    ],
+)
+def test_a_job_that_is_not_in_the_list_is_not_found(talk: Any, answer: Any) -> None:
+    with pytest.raises(MigrationNotFoundError, match=f"{ID} is not in the list"):
+        talk(LISTING.progress(ID, max_lag=60), answer)
+
+
+def test_many_jobs_are_asked_for_at_once(response: Any) -> None:
+    request = next(LISTING.progress(ID, max_lag=60))
+    assert (request.item, request.batch_limit) == (ID, 30)
+    together = request.batch([ID, "dts2"])
+    assert "DtsInstanceId=dtsz2v12jfo309abcd%2Cdts2&" in together.url
+    answers = together.read(together, response(jobs(listed(), listed("Suspending", "dts2"))))
+    assert {item: answer.migration_job_status for item, answer in answers.items()} == {
+        ID: "Migrating",
+        "dts2": "Suspending",
+    }
+
+
+@pytest.mark.parametrize("ids", [[], [f"dts{number}" for number in range(31)]])
+def test_no_more_ids_are_asked_for_than_a_page_holds(talk: Any, ids: list[str]) -> None:
+    with pytest.raises(MigrationConfigurationError, match="1 to 30 ids"):
+        talk(API.describe_dts_jobs(ids))
+
+
+def test_a_job_that_only_the_list_knows_is_asked_for_there_from_then_on(talk: Any, response: Any) -> None:
+    api = replace(API)
+    first = talk(api.progress(ID, max_lag=60), response(UNKNOWN, 400), jobs(listed()))
+    second = talk(api.progress(ID, max_lag=60), jobs(listed()))
+    other = talk(api.progress("dts2", max_lag=60), job())
+    assert [request.action for request in first.requests + second.requests + other.requests] == [
+        "DescribeMigrationJobStatus",
+        "DescribeDtsJobs",
+        "DescribeDtsJobs",
+        "DescribeMigrationJobStatus",
+    ]
+    assert first.result.state == second.result.state == "caught_up"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(200, jobs()), (403, {"Code": "Forbidden.RAM", "Message": "no right"})]
+)
+def test_a_job_that_neither_call_knows_is_not_found_and_both_are_named(
+    talk: Any, response: Any, status: int, answer: Any
+) -> None:
+    with pytest.raises(MigrationNotFoundError) as caught:
+        talk(replace(API).progress(ID, max_lag=60), response(UNKNOWN, 400), response(answer, status))
+    assert caught.value.code == "InvalidJobId"
+    assert str(caught.value).startswith("DescribeMigrationJobStatus at ")
+    assert "Asked too: DescribeDtsJobs at " in str(caught.value)
+
+
+def test_a_list_that_is_out_of_order_leaves_open_whether_it_knows_the_job(talk: Any, response: Any) -> None:
+    with pytest.raises(MigrationServiceError):
+        talk(replace(API).progress(ID, max_lag=60), response(UNKNOWN, 400), response({}, 503))
+
+
+def test_a_page_that_is_not_found_says_nothing_of_a_job(talk: Any, response: Any) -> None:
+    with pytest.raises(MigrationNotFoundError, match="HTTP 404"):
+        talk(replace(API).progress(ID, max_lag=60), response(b"<html>", 404))
