@@ -26,6 +26,11 @@ def _seconds(label: str, description: str, default: int) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": schema}
 
 
+def _choice(label: str, description: str, values: list[str]) -> dict[str, Any]:
+    schema = {"type": ["string", "null"], "enum": values, "default": values[0]}
+    return {"label": label, "description": description, "schema": schema}
+
+
 _COMMON_FIELDS = {
     "verify": _text(
         "Verify TLS", "true (the default), false, or the path of a file of certificate authorities."
@@ -44,17 +49,23 @@ _ALIBABA_FIELDS = {
 
 _DRS_FIELDS = {
     "region": _text("Region", "Region id, such as cn-north-4. Needed where no host is given."),
-    "project_id": _text("Project ID", "Id of the project in that region, from My Credentials."),
-    "auth_type": {
-        "label": "Authentication",
-        "description": "aksk signs each request; password asks IAM for a token.",
-        "schema": {"type": ["string", "null"], "enum": ["aksk", "password"], "default": "aksk"},
-    },
-    "security_token": _text("Security token", "Where AK and SK are temporary.", secret=True),
-    "domain_name": _text("Account name", "The account that the IAM user belongs to; with password only."),
-    "iam_endpoint": _text(
-        "IAM endpoint", "Address of IAM, where it is not the region's own; with password only."
+    "project_id": _text(
+        "Project ID",
+        "Id of the project, from My Credentials. Without it IAM is asked for the one of the region's name.",
     ),
+    "auth_type": _choice(
+        "Authentication",
+        "aksk signs each request; agency assumes one with AK and SK; password asks IAM for a token; token "
+        "sends the one that is in the password.",
+        ["aksk", "agency", "password", "token"],
+    ),
+    "security_token": _text("Security token", "Where AK and SK are temporary.", secret=True),
+    "domain_name": _text(
+        "Account name",
+        "The account that the IAM user belongs to, with password; the one that delegates, with agency.",
+    ),
+    "agency_name": _text("Agency", "The agency to assume, with agency only."),
+    "iam_endpoint": _text("IAM endpoint", "Address of IAM, where it is not the region's own."),
     **_COMMON_FIELDS,
 }
 
@@ -143,7 +154,7 @@ def get_provider_info() -> dict[str, Any]:
                 "DrsHook",
                 {
                     "login": "AK, or IAM user name",
-                    "password": "SK, or IAM password",
+                    "password": "SK, IAM password, or token",
                     "host": "Endpoint",
                 },
                 {"host": "drs.cn-north-4.myhuaweicloud.com (follows from the region)", "port": "443"},

@@ -142,6 +142,7 @@ FIELDS = {
         "auth_type",
         "security_token",
         "domain_name",
+        "agency_name",
         "iam_endpoint",
         *COMMON,
     },

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from airflow_provider_migration.auth.huawei import HuaweiSigner
+from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.conversation import Conversation, Signer
 from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.drs import (
     MAX_LIMIT,
+    SERVICE,
     TARGETS,
     TARGETS_WITHOUT_JOB_STATUS,
     DrsApi,
@@ -20,7 +22,13 @@ from airflow_provider_migration.services.drs import (
     check_object_types,
     endpoint_of,
 )
-from airflow_provider_migration.services.huawei import IamToken, iam_endpoint_of
+from airflow_provider_migration.services.huawei import (
+    AgencyKey,
+    IamToken,
+    TemporaryCredential,
+    find_project,
+    iam_endpoint_of,
+)
 
 _T = TypeVar("_T")
 
@@ -29,9 +37,10 @@ class DrsHook(MigrationHook[DrsApi]):
     """
     Ask Huawei Cloud DRS about migration and synchronisation jobs.
 
-    :param drs_conn_id: id of a connection with AK and SK, or with an IAM user and password.
+    :param drs_conn_id: id of a connection with AK and SK, with an IAM user and password, or with a token.
     :param region: region id such as ``cn-north-4``; without it, the connection's.
-    :param project_id: id of the project; without it, the connection's.
+    :param project_id: id of the project; without it, the connection's, or else the one of the region's name,
+        for which IAM is asked once.
     """
 
     conn_name_attr = "drs_conn_id"
@@ -48,37 +57,66 @@ class DrsHook(MigrationHook[DrsApi]):
         super().__init__(drs_conn_id)
         self._region = region
         self._project_id = project_id
+        self._found: tuple[DrsApi, DrsApi] | None = None  # without its project, and in it
 
     def _connect(self, reader: ConnectionReader) -> DrsApi:
         region = reader.region(self._region)
         endpoint = reader.endpoint_in(region, endpoint_of, "cn-north-4")
-        project_id = reader.credential(
-            self._project_id or reader.extra("project_id"), field="project_id in extra"
-        )
-        signer = self._signer(reader, region, project_id)
+        project_id = self._project_id or reader.extra("project_id") or ""
+        if project_id:
+            project_id = reader.credential(project_id, field="project_id in extra")
+        elif region is None:
+            raise reader.error(
+                "neither project_id nor region is given: write one of them in extra; of a region's project "
+                "IAM tells the id"
+            )
+        address = reader.extra("iam_endpoint")
+        self._iam = reader.url("iam_endpoint", address) if address else f"https://{iam_endpoint_of(region)}"
+        signer = self._signer(reader, {"name": region} if region else {"id": project_id})
         return DrsApi(endpoint=endpoint, project_id=project_id, region=region, signer=signer)
 
-    def _signer(self, reader: ConnectionReader, region: str | None, project_id: str) -> Signer:
+    def _signer(self, reader: ConnectionReader, project: dict[str, str]) -> Signer:
         auth_type = (reader.extra("auth_type") or "aksk").lower()
+        if auth_type == "token":
+            return TokenSigner(reader.password("token of IAM", "token"))
+        if auth_type == "password":
+            return IamToken(
+                endpoint=self._iam,
+                user=reader.login("IAM user name", is_key=False),
+                password=reader.password("IAM password", is_key=False),
+                domain_name=self._name(reader, "domain_name", "the user's account"),
+                scope=project,
+            )
+        if auth_type not in ("aksk", "agency"):
+            raise reader.error(f"auth_type is {auth_type!r}: write aksk, agency, password or token")
+        key = HuaweiSigner(reader.login("AK"), reader.password("SK"), reader.token("security_token"))
         if auth_type == "aksk":
-            return HuaweiSigner(reader.login("AK"), reader.password("SK"), reader.token("security_token"))
-        if auth_type != "password":
-            raise reader.error(f"auth_type is {auth_type!r}: write aksk or password")
-        address = reader.extra("iam_endpoint")
-        return IamToken(
-            endpoint=reader.url("iam_endpoint", address) if address else f"https://{iam_endpoint_of(region)}",
-            user=reader.login("IAM user name", is_key=False),
-            password=reader.password("IAM password", is_key=False),
-            domain_name=reader.credential(
-                reader.extra("domain_name"), field="domain_name in extra (the user's account)", is_key=False
-            ),
-            scope={"name": region} if region else {"id": project_id},
+            return key
+        return AgencyKey(
+            endpoint=self._iam,
+            user=key,
+            agency_name=self._name(reader, "agency_name", "the agency to assume"),
+            domain_name=self._name(reader, "domain_name", "the account that delegates"),
         )
 
+    @staticmethod
+    def _name(reader: ConnectionReader, name: str, meaning: str) -> str:
+        return reader.credential(reader.extra(name), field=f"{name} in extra ({meaning})", is_key=False)
+
     def _converse(self, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
-        conversation = super()._converse(call)
-        signer = self._api.signer
-        return signer.authenticate(conversation) if isinstance(signer, IamToken) else conversation
+        api = self._api
+        conversation, signer = self._in_project(api, call), api.signer
+        return signer.authenticate(conversation) if isinstance(signer, TemporaryCredential) else conversation
+
+    def _in_project(self, api: DrsApi, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
+        """Make a call in the connection's project; where only its region is known, find it first."""
+        if not api.project_id:
+            if self._found is None or self._found[0] is not api:
+                project_id = yield from find_project(SERVICE, self._iam, str(api.region), api.signer)
+                if self._found is None or self._found[0] is not api:  # nobody else was sooner
+                    self._found = api, replace(api, project_id=project_id)
+            api = self._found[1]
+        return (yield from call(api))
 
     def targets(self, *, job_status: bool = True, **ids: Any) -> frozenset[str]:
         """Return, in lower case, what a sensor can wait for; little without the job's status."""

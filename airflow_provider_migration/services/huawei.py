@@ -1,17 +1,20 @@
-"""What the services of Huawei Cloud share: the form of a refusal, and tokens of IAM."""
+"""What the services of Huawei Cloud share: the form of a refusal, and what IAM gives and tells."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
-from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
+from airflow_provider_migration.conversation import Conversation, Request, Response, Signer, encode_query
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
+    MigrationConfigurationError,
     MigrationError,
     MigrationNotFoundError,
     MigrationPermissionError,
@@ -82,59 +85,73 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _RENEW_BEFORE_END: Final = timedelta(minutes=30)
 
 
-@dataclass(slots=True)
-class IamToken:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What IAM has given, and until when."""
+
+    signer: Signer
+    expires_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class TemporaryCredential(ABC):
     """
-    A token of an IAM user, asked for with the password when first needed and kept until it nears its end.
+    What IAM gives for a while: asked for when first needed and kept until it nears its end.
 
     It is the signer of the requests that it authenticates.
 
     :param endpoint: scheme and host of IAM, such as ``https://iam.cn-north-4.myhuaweicloud.com``.
-    :param domain_name: the account that the user belongs to.
-    :param scope: the project that the token is for: ``{"name": region}`` or ``{"id": project_id}``.
+    :param given: what to sign with now.
     """
 
     endpoint: str
-    user: str
-    password: str = field(repr=False)
-    domain_name: str
-    scope: Mapping[str, str]
-    token: str | None = field(default=None, repr=False)
+    given: Signer | None = field(default=None, repr=False)
     expires_at: datetime = _NEVER
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
 
     @property
+    @abstractmethod
     def identity(self) -> str:
-        """The user and the account."""
-        return f"IAM user {self.user!r} of {self.domain_name!r}"
+        """Who asks, in words for a person."""
+
+    @property
+    @abstractmethod
+    def _own_secrets(self) -> tuple[str, ...]:
+        """What it is asked for with."""
+
+    @abstractmethod
+    def _ask(self, service: str) -> Request:
+        """Return the request whose answer is :class:`_Given`."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The password and the token."""
-        return tuple(filter(None, (self.password, self.token)))
+        """What it was asked for with, and what was given."""
+        return self._own_secrets + (self.given.secrets if self.given else ())
 
     def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
-        """Return the request's headers, with ``x-auth-token`` once there is a token."""
-        return {**request.headers, **({"x-auth-token": self.token} if self.token else {})}
+        """Return the request's headers, signed once there is something to sign with."""
+        return self.given.sign(request, now=now, nonce=nonce) if self.given else request.headers
 
     def authenticate(self, conversation: Conversation[_T]) -> Conversation[_T]:
         """
-        Run a conversation with a token: fetched first if need be, and renewed once if it is refused.
+        Run a conversation with what IAM gives: fetched first if need be, and renewed once if it is refused.
 
-        A password, a right or a user's status that changes ends a token long before its time.
+        A password, a right or a user's status that changes ends it long before its time.
         """
         renewed = False
         try:
             request = next(conversation)
             while True:
-                if self.token is None or self.clock() + _RENEW_BEFORE_END >= self.expires_at:
-                    yield from self._fetch(request.service)
-                used = self.token
+                if self.given is None or self.clock() + _RENEW_BEFORE_END >= self.expires_at:
+                    self.given = None
+                    given: _Given = yield self._ask(request.service)
+                    self.given, self.expires_at = given.signer, given.expires_at
+                used = self.given
                 try:
                     answer = yield request
                 except MigrationAuthenticationError as error:
-                    if self.token == used:  # nobody else has renewed it meanwhile
-                        self.token = None
+                    if self.given is used:  # nobody else has renewed it meanwhile
+                        self.given = None
                     if renewed:
                         request = conversation.throw(error)
                     renewed = True
@@ -146,41 +163,148 @@ class IamToken:
             result: _T = stop.value
             return result
 
-    def _fetch(self, service: str) -> Conversation[None]:
-        self.token = None
+    def _until(self, expires_at: datetime | None, otherwise: timedelta) -> datetime:
+        ends = expires_at or self.clock() + otherwise
+        return ends.replace(tzinfo=ends.tzinfo or UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class IamToken(TemporaryCredential):
+    """
+    A token of an IAM user, asked for with the password.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-iam/iam_30_0001.html.
+
+    :param domain_name: the account that the user belongs to.
+    :param scope: the project that the token is for: ``{"name": region}`` or ``{"id": project_id}``.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    domain_name: str
+    scope: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """The user and the account."""
+        return f"IAM user {self.user!r} of {self.domain_name!r}"
+
+    @property
+    def _own_secrets(self) -> tuple[str, ...]:
+        return (self.password,)
+
+    def _ask(self, service: str) -> Request:
         user = {"name": self.user, "password": self.password, "domain": {"name": self.domain_name}}
         identity = {"methods": ["password"], "password": {"user": user}}
         body = {"auth": {"identity": identity, "scope": {"project": dict(self.scope)}}}
-        token: _Token = yield Request(
+        return Request(
             service=service,
             action="KeystoneCreateUserTokenByPassword",
             method="POST",
             url=f"{self.endpoint}/v3/auth/tokens?nocatalog=true",
             headers={"accept": "application/json", "content-type": "application/json;charset=utf8"},
             body=json.dumps(body).encode(),
-            read=self._read_token,
+            read=self._read,
             signer=self,
             item=self.user,
         )
-        self.token, self.expires_at = token.value, token.expires_at
 
-    def _read_token(self, request: Request, response: Response) -> _Token:
-        data = json_object(request, response)
-        if error := error_by_status(response.status):
-            refusal = _IamRefusal.read(data).error
-            raise api_error(error, request, response, refusal.message, code=refusal.code)
+    def _read(self, request: Request, response: Response) -> _Given:
+        data = _iam_object(request, response)
         token = response.headers.get("x-subject-token")
         if not token:
             raise api_error(MigrationResponseError, request, response, "no X-Subject-Token header")
         # IAM's tokens live 24 hours; without a date half of that is safe.
-        ends = _TokenAnswer.read(data).token.expires_at or self.clock() + timedelta(hours=12)
-        return _Token(token, ends.replace(tzinfo=ends.tzinfo or UTC))
+        ends = _TokenAnswer.read(data).token.expires_at
+        return _Given(TokenSigner(token), self._until(ends, timedelta(hours=12)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    value: str = field(repr=False)
-    expires_at: datetime
+@dataclass(slots=True, kw_only=True)
+class AgencyKey(TemporaryCredential):
+    """
+    A temporary AK and SK of an agency, by which another account has delegated rights to this one.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-iam/iam_04_0101.html. The page wants a token; that
+    IAM takes a signature too is how Huawei's own Terraform provider assumes a role
+    (``huaweicloud/config/auth.go``, buildClientByAgency).
+
+    :param user: signs with the AK and SK of a user who may assume the agency.
+    :param domain_name: the account that delegates.
+    """
+
+    SECONDS: ClassVar[int] = 3600
+
+    user: HuaweiSigner
+    agency_name: str
+    domain_name: str
+
+    @property
+    def identity(self) -> str:
+        """The agency, its account, and who assumes it."""
+        return f"agency {self.agency_name!r} of {self.domain_name!r} by {self.user.identity}"
+
+    @property
+    def _own_secrets(self) -> tuple[str, ...]:
+        return self.user.secrets
+
+    def _ask(self, service: str) -> Request:
+        role = {
+            "agency_name": self.agency_name,
+            "domain_name": self.domain_name,
+            "duration_seconds": self.SECONDS,
+        }
+        body = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
+        return Request(
+            service=service,
+            action="CreateTemporaryAccessKeyByAgency",
+            method="POST",
+            url=f"{self.endpoint}/v3.0/OS-CREDENTIAL/securitytokens",
+            headers={"accept": "application/json", "content-type": "application/json;charset=utf8"},
+            body=json.dumps(body).encode(),
+            read=self._read,
+            signer=self.user,
+            item=self.agency_name,
+        )
+
+    def _read(self, request: Request, response: Response) -> _Given:
+        key = _AgencyAnswer.read(_iam_object(request, response)).credential
+        if not (key.access and key.secret and key.securitytoken):
+            raise api_error(MigrationResponseError, request, response, "no credential in the answer")
+        signer = HuaweiSigner(key.access, key.secret, key.securitytoken)
+        return _Given(signer, self._until(key.expires_at, timedelta(seconds=self.SECONDS)))
+
+
+def find_project(service: str, endpoint: str, region: str, signer: Signer) -> Conversation[str]:
+    """
+    Ask IAM for the id of the project that a region has: the one of the region's name.
+
+    Source: https://support.huaweicloud.com/intl/en-us/api-iam/iam_06_0001.html.
+
+    :param endpoint: scheme and host of IAM.
+    :raises MigrationConfigurationError: if there is no such project, or more than one.
+    """
+
+    def read(request: Request, response: Response) -> str:
+        projects = _Projects.read(_iam_object(request, response)).projects or []
+        ids = [project.id for project in projects if project.id]
+        if len(ids) != 1:
+            raise MigrationConfigurationError(
+                f"{request.action} at {endpoint}: {signer.identity} has {len(ids)} projects of the name "
+                f"{region!r}. Check region in the connection, or write project_id in its extra."
+            )
+        return ids[0]
+
+    project_id: str = yield Request(
+        service=service,
+        action="KeystoneListProjects",
+        method="GET",
+        url=f"{endpoint}/v3/projects?{encode_query([('name', region)])}",
+        headers={"accept": "application/json", "content-type": "application/json"},
+        read=read,
+        signer=signer,
+        item=region,
+    )
+    return project_id
 
 
 class _TokenBody(WireModel):
@@ -191,13 +315,46 @@ class _TokenAnswer(WireModel):
     token: _TokenBody = _TokenBody()
 
 
+class _TemporaryKey(WireModel):
+    access: str | None = None
+    secret: str | None = None
+    securitytoken: str | None = None
+    expires_at: datetime | None = None
+
+
+class _AgencyAnswer(WireModel):
+    credential: _TemporaryKey = _TemporaryKey()
+
+
+class _Project(WireModel):
+    id: str | None = None
+
+
+class _Projects(WireModel):
+    projects: list[_Project] | None = None
+
+
 class _IamError(WireModel):
     code: str | None = None
     message: str | None = None
 
 
-class _IamRefusal(WireModel):
+class _IamRefusal(_Refusal):
     error: _IamError = _IamError()
+
+
+def _iam_object(request: Request, response: Response) -> dict[str, Any]:
+    """
+    Return the answer of a call to IAM.
+
+    :raises MigrationApiError: if it was refused, by IAM or by the gateway before it.
+    """
+    data = json_object(request, response)
+    if error_by_status(response.status):
+        said = _IamRefusal.read(data)
+        code, text = said.error.code or said.error_code, said.error.message or said.error_msg
+        raise refused(request, response, code, text, said.request_id)
+    return data
 
 
 def host_of(product: str, region: str) -> str:

@@ -245,7 +245,7 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty: fill it in"),
         (OmsHook, {"host": "oms", "login": "u"}, r"password \(console password\) is empty"),
         (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login holds a colon"),
-        (DrsHook, {**KEY, "extra": {"region": "cn-north-4"}}, r"project_id in extra is empty"),
+        (DrsHook, {**KEY, "host": "drs", "extra": {}}, r"neither project_id nor region is given"),
         (
             DrsHook,
             {**KEY, "extra": {**PROJECT, "project_id": "a\r\nb"}},
@@ -253,8 +253,15 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         ),
         (
             DrsHook,
-            {**KEY, "extra": {**PROJECT, "auth_type": "token"}},
-            r"auth_type is 'token': write aksk or",
+            {**KEY, "extra": {**PROJECT, "auth_type": "magic"}},
+            r"auth_type is 'magic': write aksk, agency, password or token",
+        ),
+        (DrsHook, {"extra": {**PROJECT, "auth_type": "token"}}, r"password \(token of IAM\) is empty"),
+        (DrsHook, {**KEY, "extra": {**PROJECT, "auth_type": "agency"}}, r"agency_name .* is empty"),
+        (
+            DrsHook,
+            {**KEY, "extra": {**PROJECT, "auth_type": "agency", "agency_name": "a"}},
+            r"domain_name in extra \(the account that delegates\) is empty",
         ),
         (DrsHook, {**KEY, "extra": {**PROJECT, "auth_type": "password"}}, r"domain_name .* is empty"),
         (

@@ -159,6 +159,133 @@ def test_a_job_that_only_the_list_of_dts_knows_is_found_and_costs_one_call_from_
     ]
 
 
+@pytest.fixture
+def drs_with(connections: Connections, connect: Connect) -> Callable[..., DrsHook]:
+    """Make a hook for DRS with another credential and without the project's id."""
+
+    def make(conn_id: str = "by_other_means", **changes: Any) -> DrsHook:
+        fields = connections["drs_default"]
+        extra = {name: value for name, value in fields["extra"].items() if name != "project_id"}
+        extra |= changes.pop("extra", {})
+        return DrsHook(connect(conn_id, **{**fields, **changes, "extra": extra}))
+
+    return make
+
+
+AGENCY = {"auth_type": "agency", "agency_name": "simulator-agency", "domain_name": "simulator-domain"}
+BY_PASSWORD = {
+    "login": "simulator",
+    "password": "simulator-password",
+    "extra": {"auth_type": "password", "domain_name": "simulator-domain"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({}, []),
+        ({"extra": {"security_token": "simulator-security-token"}}, []),
+        (BY_PASSWORD, ["KeystoneCreateUserTokenByPassword"]),
+        ({"extra": AGENCY}, ["CreateTemporaryAccessKeyByAgency"]),
+    ],
+    ids=["AK/SK", "temporary", "password", "agency"],
+)
+def test_each_credential_of_huawei_finds_its_project_once(
+    changes: dict[str, Any],
+    first: list[str],
+    drs_with: Callable[..., DrsHook],
+    get_progress: Callable[..., Any],
+    simulator: Simulator,
+) -> None:
+    hook, before = drs_with(**changes), len(simulator.requests)
+
+    for _ in range(3):
+        assert get_progress(hook, job_id=DRS_JOB, object_types=[]).state != "unknown"
+    assert hook.test_connection()[0]
+
+    asked = [request.action for request in simulator.requests[before:]]
+    assert asked == [*first, "KeystoneListProjects", *["BatchListProgresses"] * 4]
+
+
+@pytest.mark.parametrize("place", ["password", "extra"])
+def test_a_token_from_elsewhere_is_used_as_it_is(
+    place: str,
+    drs_with: Callable[..., DrsHook],
+    get_progress: Callable[..., Any],
+    simulator: Simulator,
+) -> None:
+    issued = drs_with("issuer", **BY_PASSWORD)
+    issued.get_progress(DRS_JOB)
+    token = issued._api.signer.given.token
+    fields: dict[str, Any] = {"login": None, "password": None, "extra": {"auth_type": "token"}}
+    if place == "password":
+        fields["password"] = token
+    else:
+        fields["extra"]["token"] = token
+    hook = drs_with(**fields)
+
+    assert get_progress(hook, job_id=DRS_JOB).state != "unknown"
+
+    simulator.revoke_tokens()
+    before = len(simulator.requests)
+    with pytest.raises(MigrationAuthenticationError) as caught:
+        get_progress(hook, job_id=DRS_JOB, object_types=[])
+    hook.close()
+    assert len(simulator.requests) == before + 1
+    assert token not in str(caught.value)
+
+
+def test_a_token_that_was_replaced_is_taken_up_when_the_old_one_is_refused(
+    drs_with: Callable[..., DrsHook], get_progress: Callable[..., Any], simulator: Simulator
+) -> None:
+    def issue() -> str:
+        issuer = drs_with("issuer", **BY_PASSWORD)
+        issuer.get_progress(DRS_JOB)
+        token: str = issuer._api.signer.given.token
+        return token
+
+    def write(token: str) -> DrsHook:
+        return drs_with(login=None, password=token, extra={"auth_type": "token"})
+
+    hook = write(issue())
+    get_progress(hook, job_id=DRS_JOB)
+    simulator.revoke_tokens()
+    write(issue())
+
+    assert get_progress(hook, job_id=DRS_JOB).state != "unknown"
+    hook.close()
+
+
+def test_a_revoked_agency_is_assumed_anew(
+    drs_with: Callable[..., DrsHook], get_progress: Callable[..., Any], simulator: Simulator
+) -> None:
+    hook = drs_with(extra=AGENCY)
+    get_progress(hook, job_id=DRS_JOB)
+    simulator.revoke_tokens()
+
+    assert get_progress(hook, job_id=DRS_JOB).state != "unknown"
+    hook.close()
+
+
+async def test_many_who_begin_together_look_for_their_project_once(
+    drs_with: Callable[..., DrsHook], simulator: Simulator
+) -> None:
+    hook, before = drs_with(extra=AGENCY), len(simulator.requests)
+
+    await asyncio.gather(*(hook.aget_progress(DRS_JOB, []) for _ in range(20)))
+
+    asked = [request.action for request in simulator.requests[before:]]
+    assert asked.count("CreateTemporaryAccessKeyByAgency") == 1
+    assert asked.count("KeystoneListProjects") == 1
+
+
+def test_a_region_of_which_iam_has_no_project_is_named(drs_with: Callable[..., DrsHook]) -> None:
+    works, message = drs_with(extra={"region": "eu-west-101"}).test_connection()
+
+    assert not works
+    assert "0 projects of the name 'eu-west-101'" in message
+
+
 def test_oms_tells_a_project(connections: Connections) -> None:
     result = OmsHook().get_migration_progress("p_demo0001")
 

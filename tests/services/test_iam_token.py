@@ -1,4 +1,4 @@
-"""A token of Huawei Cloud IAM: had when it is needed, kept, renewed once."""
+"""What Huawei Cloud IAM gives, a token or an agency's key: had when it is needed, kept, renewed once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
+    MigrationConfigurationError,
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
@@ -20,7 +22,7 @@ from airflow_provider_migration.exceptions import (
     MigrationThrottledError,
 )
 from airflow_provider_migration.services.drs import DrsApi, ObjectListing
-from airflow_provider_migration.services.huawei import IamToken
+from airflow_provider_migration.services.huawei import AgencyKey, IamToken, find_project
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ASK, FETCH = "BatchListProgresses", "KeystoneCreateUserTokenByPassword"
@@ -86,7 +88,7 @@ def test_a_token_is_asked_for_as_iam_documents_it(ask: Any, talk: Any) -> None:
 def test_a_token_is_fetched_once_and_kept(ask: Any, talk: Any, token: IamToken) -> None:
     assert actions(talk(ask(), grant(), ANSWER).requests) == [FETCH, ASK]
     assert actions(talk(ask(), ANSWER).requests) == [ASK]
-    assert token.token == "token-1"
+    assert token.given == TokenSigner("token-1")
 
 
 def test_a_token_is_sent_with_the_call_but_not_with_the_request_for_one(ask: Any, token: IamToken) -> None:
@@ -140,13 +142,13 @@ def test_a_token_that_is_no_longer_accepted_is_renewed_and_the_call_made_again(
     talk(ask(), grant(), ANSWER)
     requests = talk(ask(), NOT_ACCEPTED, grant("token-2"), ANSWER).requests
     assert actions(requests) == [ASK, FETCH, ASK]
-    assert token.token == "token-2"
+    assert token.given == TokenSigner("token-2")
 
 
 def test_a_second_refusal_is_final(ask: Any, talk: Any, token: IamToken) -> None:
     with pytest.raises(MigrationAuthenticationError, match=ASK):
         talk(ask(), grant(), NOT_ACCEPTED, grant("token-2"), NOT_ACCEPTED)
-    assert token.token is None
+    assert token.given is None
 
 
 def test_a_token_is_renewed_at_most_once_in_a_conversation_of_many_pages(token: IamToken, talk: Any) -> None:
@@ -204,7 +206,7 @@ def test_an_error_of_the_call_itself_reaches_who_asks(token: IamToken, talk: Any
 
 
 def test_neither_password_nor_token_is_shown(token: IamToken) -> None:
-    token.token = "token-1"
+    token.given = TokenSigner("token-1")
     assert token.secrets == ("pass-word", "token-1")
     assert "pass-word" not in repr(token)
     assert "token-1" not in repr(token)
@@ -225,12 +227,132 @@ def test_a_conversation_without_a_request_is_passed_through(token: IamToken, tal
 def test_a_token_that_another_has_renewed_meanwhile_is_kept(
     token: IamToken, ask: Callable[[], Conversation[Any]]
 ) -> None:
-    token.token, token.expires_at = "old", START + timedelta(days=1)
+    token.given, token.expires_at = TokenSigner("old"), START + timedelta(days=1)
     asking = ask()
     next(asking)
-    token.token = "new"  # the other conversation was refused first
+    token.given = TokenSigner("new")  # the other conversation was refused first
 
     request = asking.throw(MigrationAuthenticationError("refused"))
 
     assert request.action == ASK
-    assert token.token == "new"
+    assert token.given == TokenSigner("new")
+
+
+# --- the key of an agency -------------------------------------------------------------------------------
+
+ASSUME = "CreateTemporaryAccessKeyByAgency"
+
+
+@pytest.fixture
+def agency(clock: Clock) -> AgencyKey:
+    return AgencyKey(
+        endpoint="https://iam.example",
+        user=HuaweiSigner("OWN-AK", "own-secret"),
+        agency_name="readers",
+        domain_name="their-account",
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def ask_by_agency(agency: AgencyKey) -> Callable[[], Conversation[Any]]:
+    api = DrsApi(endpoint="https://drs.example", project_id="p", signer=agency)
+    return lambda: agency.authenticate(api.get_job_status("1"))
+
+
+def lend(name: str = "1", **changes: Any) -> dict[str, Any]:
+    credential = {
+        "access": f"AK-{name}",
+        "secret": f"secret-{name}",
+        "securitytoken": f"st-{name}",
+        "expires_at": "2026-01-02T04:04:05.000000Z",
+    }
+    return {"credential": {**credential, **changes}}
+
+
+def test_an_agency_is_assumed_with_the_own_key(ask_by_agency: Any, talk: Any) -> None:
+    request = talk(ask_by_agency(), lend(), ANSWER).requests[0]
+    assert (request.method, request.url) == ("POST", "https://iam.example/v3.0/OS-CREDENTIAL/securitytokens")
+    assert request.signer == HuaweiSigner("OWN-AK", "own-secret")
+    role = {"agency_name": "readers", "domain_name": "their-account", "duration_seconds": 3600}
+    assert json.loads(request.body) == {
+        "auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}
+    }
+
+
+def test_calls_are_signed_with_the_key_of_the_agency(ask_by_agency: Any, agency: AgencyKey) -> None:
+    conversation = ask_by_agency()
+    fetch = next(conversation)
+    call = conversation.send(fetch.read(fetch, Response(201, {}, json.dumps(lend()).encode())))
+    headers = call.signer.sign(call, now=START, nonce="n")
+    assert "Access=AK-1, " in headers["authorization"]
+    assert headers["x-security-token"] == "st-1"
+    assert agency.secrets == ("own-secret", "secret-1", "st-1")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wanted"), [(0, [ASK]), (29, [ASK]), (31, [ASSUME, ASK]), (6000, [ASSUME, ASK])]
+)
+def test_an_agency_is_assumed_anew_half_an_hour_before_its_key_ends(
+    ask_by_agency: Any, talk: Any, clock: Clock, minutes: int, wanted: list[str]
+) -> None:
+    talk(ask_by_agency(), lend(), ANSWER)
+    clock.now += timedelta(minutes=minutes)
+    assert actions(talk(ask_by_agency(), *[lend("2")] * (ASSUME in wanted), ANSWER).requests) == wanted
+
+
+def test_a_key_that_is_no_longer_accepted_is_had_anew_once(ask_by_agency: Any, talk: Any) -> None:
+    talk(ask_by_agency(), lend(), ANSWER)
+    assert actions(talk(ask_by_agency(), NOT_ACCEPTED, lend("2"), ANSWER).requests) == [ASK, ASSUME, ASK]
+    with pytest.raises(MigrationAuthenticationError, match=ASK):
+        talk(ask_by_agency(), NOT_ACCEPTED, lend("3"), NOT_ACCEPTED)
+
+
+@pytest.mark.parametrize("missing", ["access", "secret", "securitytoken"])
+def test_an_agency_without_a_whole_key_is_an_error(ask_by_agency: Any, talk: Any, missing: str) -> None:
+    with pytest.raises(MigrationResponseError, match="no credential in the answer"):
+        talk(ask_by_agency(), lend(**{missing: None}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "code"),
+    [
+        (403, {"error": {"code": 403, "message": "no right"}}, MigrationPermissionError, "403"),
+        (400, {"error_msg": "no such agency", "error_code": "IAM.0002"}, MigrationRequestError, "IAM.0002"),
+        (401, {"error_msg": "x", "error_code": "APIGW.0301"}, MigrationAuthenticationError, "APIGW.0301"),
+    ],
+)
+def test_an_agency_that_is_refused_is_an_error_of_iam_or_of_its_gateway(
+    ask_by_agency: Any, talk: Any, response: Any, status: int, body: Any, error: Any, code: str
+) -> None:
+    with pytest.raises(MigrationApiError) as caught:
+        talk(ask_by_agency(), response(body, status))
+    assert (type(caught.value), caught.value.action, caught.value.code) == (error, ASSUME, code)
+
+
+def test_an_agency_shows_no_secret(agency: AgencyKey, ask_by_agency: Any, talk: Any) -> None:
+    talk(ask_by_agency(), lend(), ANSWER)
+    assert agency.identity == "agency 'readers' of 'their-account' by AK OWN-…"
+    assert "secret" not in repr(agency).replace("own-secret", "") + agency.identity
+    assert "own-secret" not in repr(agency)
+
+
+# --- the project of a region ----------------------------------------------------------------------------
+
+
+def test_the_project_of_a_region_is_the_one_of_its_name(talk: Any) -> None:
+    asking = find_project("drs", "https://iam.example", "cn-north-4", HuaweiSigner("AK", "SK"))
+    found = talk(asking, {"projects": [{"id": "p-1", "name": "cn-north-4"}]})
+    assert found.result == "p-1"
+    assert found.requests[0].url == "https://iam.example/v3/projects?name=cn-north-4"
+
+
+@pytest.mark.parametrize(
+    ("projects", "number"), [([], 0), (None, 0), ([{}], 0), ([{"id": "p-1"}, {"id": "p-2"}], 2)]
+)
+def test_a_region_without_its_one_project_is_for_a_person_to_settle(
+    talk: Any, projects: Any, number: int
+) -> None:
+    asking = find_project("drs", "https://iam.example", "cn-north-4", HuaweiSigner("AK", "SK"))
+    with pytest.raises(MigrationConfigurationError, match=f"has {number} projects .* write project_id"):
+        talk(asking, {"projects": projects})

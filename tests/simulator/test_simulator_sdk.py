@@ -22,6 +22,7 @@ with warnings.catch_warnings():
     openapi = import_module("alibabacloud_tea_openapi.utils_models")
     drs_v3 = import_module("huaweicloudsdkdrs.v3")
     drs_v5 = import_module("huaweicloudsdkdrs.v5")
+    iam_v3 = import_module("huaweicloudsdkiam.v3")
     credentials = import_module("huaweicloudsdkcore.auth.credentials")
     regions = import_module("huaweicloudsdkcore.region.region")
     huawei_errors = import_module("huaweicloudsdkcore.exceptions.exceptions")
@@ -169,6 +170,50 @@ def test_the_drs_v3_client_reads_the_deprecated_batch_status(simulator: Simulato
     body = drs_v3.BatchQueryJobReqPage(jobs=[JOB], page_req=drs_v3.PageReq(cur_page=1, per_page=0))
     answer = client.batch_list_job_status(drs_v3.BatchListJobStatusRequest(body=body))
     assert [(item.id, item.status) for item in answer.results] == [(JOB, "INCRE_TRANSFER_STARTED")]
+
+
+def assume(simulator: Simulator, **changes: Any) -> Any:
+    """Assume the simulator's agency with the IAM client, and return the key that it gives."""
+    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET, domain_id="d78cbac186b744899480f25bd022f468")
+    client = iam_v3.IamClient.new_builder().with_credentials(key).with_endpoint(simulator.url).build()
+    role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain", **changes}
+    identity = iam_v3.AgencyAuthIdentity(
+        methods=["assume_role"], assume_role=iam_v3.IdentityAssumerole(**role)
+    )
+    body = iam_v3.CreateTemporaryAccessKeyByAgencyRequestBody(auth=iam_v3.AgencyAuth(identity=identity))
+    request = iam_v3.CreateTemporaryAccessKeyByAgencyRequest(body=body)
+    return client.create_temporary_access_key_by_agency(request).credential
+
+
+def test_the_iam_client_assumes_an_agency_whose_key_the_drs_client_uses(simulator: Simulator) -> None:
+    given = assume(simulator, duration_seconds=900)
+    client = huawei_client(
+        drs_v5.DrsClient, simulator, ak=given.access, sk=given.secret, token=given.securitytoken
+    )
+    request = drs_v5.ShowProgressDataRequest(job_id=JOB, type="table")
+    assert client.show_progress_data(request).count is not None
+    without_token = huawei_client(drs_v5.DrsClient, simulator, ak=given.access, sk=given.secret)
+    with pytest.raises(huawei_errors.ClientRequestException, match="decrypt token fail"):
+        without_token.show_progress_data(request)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"agency_name": "nobody"}, 403), ({"domain_name": "nobody"}, 403), ({"duration_seconds": 60}, 400)],
+)
+def test_the_iam_client_is_told_why_an_agency_is_refused(
+    simulator: Simulator, change: dict[str, Any], status: int
+) -> None:
+    with pytest.raises(huawei_errors.ClientRequestException) as caught:
+        assume(simulator, **change)
+    assert caught.value.status_code == status
+
+
+def test_the_iam_client_lists_the_project_of_a_region(simulator: Simulator) -> None:
+    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET, domain_id="d78cbac186b744899480f25bd022f468")
+    client = iam_v3.IamClient.new_builder().with_credentials(key).with_endpoint(simulator.url).build()
+    (project,) = client.keystone_list_projects(iam_v3.KeystoneListProjectsRequest(name="cn-north-4")).projects
+    assert project.id == PROJECT
 
 
 @pytest.mark.parametrize("change", [{"sk": "wrong"}, {"ak": "NOBODY"}, {"token": "forged"}])
