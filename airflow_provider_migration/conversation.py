@@ -8,6 +8,7 @@ A service call is a generator that yields each :class:`Request` and receives wha
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +51,18 @@ class Signer(Protocol):
 
         :param now: the time of this attempt, in UTC.
         :param nonce: a value never used before; each attempt gets its own.
+        """
+
+
+class Renewable(ABC):
+    """A signer whose credentials change by themselves."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """
+        Take the credentials that are valid now; called before each conversation, and it may block.
+
+        :raises MigrationError: if there are none.
         """
 
 

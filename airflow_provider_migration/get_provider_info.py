@@ -44,6 +44,26 @@ _COMMON_FIELDS = {
 _ALIBABA_FIELDS = {
     "region": _text("Region", "Region id, such as cn-hangzhou. Needed where no host is given."),
     "security_token": _text("Security token", "STS token, where the AccessKey is temporary.", secret=True),
+    "credential_type": _choice(
+        "Credentials",
+        "access_key is login and password; others need airflow-provider-migration[alibaba-credentials].",
+        [
+            "access_key",
+            "ram_role_arn",
+            "ecs_ram_role",
+            "oidc_role_arn",
+            "credentials_uri",
+            "default",
+        ],
+    ),
+    "role_arn": _text("Role ARN", "The role to assume, with ram_role_arn and oidc_role_arn."),
+    "role_session_name": _text("Role session name", "How the role's log names this; airflow without it."),
+    "external_id": _text("External ID", "What the role's trust policy may want, with ram_role_arn."),
+    "sts_endpoint": _text("STS endpoint", "Host of STS, where it is not sts.aliyuncs.com."),
+    "role_name": _text("Role name", "The role of the ECS instance, with ecs_ram_role; without it, its own."),
+    "oidc_provider_arn": _text("OIDC provider ARN", "With oidc_role_arn."),
+    "oidc_token_file_path": _text("OIDC token file", "A file on workers and triggerer, with oidc_role_arn."),
+    "credentials_uri": _text("Credentials URI", "Who gives temporary credentials, with credentials_uri."),
     **_COMMON_FIELDS,
 }
 

@@ -132,9 +132,23 @@ def test_airflow_loads_the_provider_without_a_warning(caplog: pytest.LogCaptureF
 
 
 COMMON = {"verify", "connect_timeout", "read_timeout"}
+ALIBABA = {
+    "region",
+    "security_token",
+    "credential_type",
+    "role_arn",
+    "role_session_name",
+    "external_id",
+    "sts_endpoint",
+    "role_name",
+    "oidc_provider_arn",
+    "oidc_token_file_path",
+    "credentials_uri",
+    *COMMON,
+}
 FIELDS = {
-    "alibaba_dataworks": {"region", "security_token", *COMMON},
-    "alibaba_dts": {"region", "security_token", *COMMON},
+    "alibaba_dataworks": ALIBABA,
+    "alibaba_dts": ALIBABA,
     "oceanbase_oms": COMMON,
     "huaweicloud_drs": {
         "region",
@@ -164,7 +178,17 @@ def test_the_form_of_a_connection_shows_its_fields(connection_type: str) -> None
     assert meta.standard_fields.url_schema.hidden
     for name, field in (meta.extra_fields or {}).items():
         assert field["description"], name
-        assert (field["schema"].get("format") == "password") is ("token" in name), name
+        assert (field["schema"].get("format") == "password") is name.endswith("token"), name
+
+
+@pytest.mark.parametrize("connection_type", ["alibaba_dataworks", "alibaba_dts"])
+def test_a_form_offers_the_credentials_that_the_hooks_know(connection_type: str) -> None:
+    from airflow_provider_migration.hooks.alibaba import KINDS
+
+    offered = CONNECTION_TYPES[connection_type]["conn-fields"]["credential_type"]["schema"]
+
+    assert tuple(offered["enum"]) == KINDS
+    assert offered["default"] == KINDS[0]
 
 
 def test_what_a_form_leaves_at_its_default_is_what_the_hooks_take_for_it() -> None:

@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration import transport
-from airflow_provider_migration.conversation import Conversation, Signer
+from airflow_provider_migration.conversation import Conversation, Renewable, Signer
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
@@ -31,7 +31,7 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationRequestError,
 )
-from airflow_provider_migration.quota import Quota
+from airflow_provider_migration.quota import InFlight, Quota
 
 if TYPE_CHECKING:
     import requests
@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 
 CONNECTION_SECONDS: Final = 300
 """How long a connection is kept before it is looked up again, so that a rotated secret is picked up."""
+
+RENEWED_SECONDS: Final = 1.0
+"""For how long credentials that change by themselves are used without asking for them again."""
 
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}([.]{_LABEL})*[.]?")
@@ -236,6 +239,7 @@ class _Calls:
     loop: ref[asyncio.AbstractEventLoop]
     quota: Quota
     looking_up: asyncio.Lock
+    renewing: InFlight
 
 
 class MigrationHook(BaseHook, ABC, Generic[_Api]):
@@ -300,26 +304,34 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def _carry(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         if self._session is None:
             self._session = transport.new_session(self._settings)
+        if isinstance(self._api.signer, Renewable):
+            self._api.signer.renew()
         return transport.run(self._converse(call), self._session, self._settings, self.world)
 
     async def _arun(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on the event loop."""
         await self._alook_up(self.world.monotonic() - CONNECTION_SECONDS)
-        api, quota = self._api, self._calls_on_this_loop().quota
+        api = self._api
         try:
-            return await transport.arun(self._converse(call), self._settings, self.world, quota)
+            return await self._acarry(call)
         except MigrationAuthenticationError:
             if self._api is api:
                 await self._alook_up(self.world.monotonic())
             if self._api is api:
                 raise
-        return await transport.arun(self._converse(call), self._settings, self.world, quota)
+        return await self._acarry(call)
+
+    async def _acarry(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
+        calls, signer = self._calls_on_this_loop(), self._api.signer
+        if isinstance(signer, Renewable):
+            await calls.renewing.ask(signer, lambda: asyncio.to_thread(signer.renew), fresh=RENEWED_SECONDS)
+        return await transport.arun(self._converse(call), self._settings, self.world, calls.quota)
 
     def _calls_on_this_loop(self) -> _Calls:
         loop = asyncio.get_running_loop()
         if self._calls is None or self._calls.loop() is not loop:
             quota = Quota(self.calls_per_second, self.world.monotonic, self.world.asleep)
-            self._calls = _Calls(ref(loop), quota, asyncio.Lock())
+            self._calls = _Calls(ref(loop), quota, asyncio.Lock(), InFlight())
         return self._calls
 
     async def _alook_up(self, moment: float) -> None:

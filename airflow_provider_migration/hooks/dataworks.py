@@ -21,7 +21,7 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     """
     Ask Alibaba Cloud DataWorks about imports and exports of its Migration Assistant.
 
-    :param dataworks_conn_id: id of a connection with an AccessKey.
+    :param dataworks_conn_id: id of a connection to Alibaba Cloud.
     :param region: region id such as ``cn-shanghai``; without it, the connection's.
     """
 

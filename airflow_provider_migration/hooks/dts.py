@@ -25,7 +25,7 @@ class DtsHook(MigrationHook[DtsApi]):
     """
     Ask Alibaba Cloud DTS about migration jobs.
 
-    :param dts_conn_id: id of a connection with an AccessKey.
+    :param dts_conn_id: id of a connection to Alibaba Cloud.
     :param region: region id such as ``cn-hangzhou``; without it, the connection's.
     :param api: the call that :meth:`get_progress` makes: ``DescribeMigrationJobStatus``, or
         ``DescribeDtsJobs``, which is maintained and, on the triggerer, asks about 30 jobs at once. A job that

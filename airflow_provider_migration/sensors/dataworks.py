@@ -21,7 +21,7 @@ class DataWorksMigrationSensor(MigrationSensor):
 
     :param project_id: the number of the workspace. (templated)
     :param migration_id: the number of the package. (templated)
-    :param dataworks_conn_id: id of a connection with an AccessKey. (templated)
+    :param dataworks_conn_id: id of a connection to Alibaba Cloud. (templated)
     """
 
     template_fields = ("project_id", "migration_id", "target_status", "dataworks_conn_id")

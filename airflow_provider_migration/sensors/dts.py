@@ -18,7 +18,7 @@ class DtsMigrationJobSensor(MigrationSensor):
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
     :param migration_job_id: the id of the instance, ``dts…``. (templated)
-    :param dts_conn_id: id of a connection with an AccessKey. (templated)
+    :param dts_conn_id: id of a connection to Alibaba Cloud. (templated)
     :param api: the call that is made: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
         maintained and, deferred, asks about 30 jobs at once. Both make the same record.
     """

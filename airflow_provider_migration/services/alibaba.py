@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from airflow_provider_migration.auth.alibaba import AlibabaSigner
-from airflow_provider_migration.conversation import Request, Response, encode_query
+from airflow_provider_migration.conversation import Request, Response, Signer, encode_query
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
@@ -102,7 +101,7 @@ class AlibabaApi:
     """
 
     endpoint: str
-    signer: AlibabaSigner = field(repr=False)
+    signer: Signer = field(repr=False)
     region: str | None = None
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
 
