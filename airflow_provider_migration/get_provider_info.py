@@ -67,6 +67,16 @@ _ALIBABA_FIELDS = {
     **_COMMON_FIELDS,
 }
 
+_OMS_FIELDS = {
+    "auth_type": _choice(
+        "Authentication",
+        "basic asks a console; access_key asks the service that Alibaba Cloud hosts, and "
+        "takes the fields below.",
+        ["basic", "access_key"],
+    ),
+    **_ALIBABA_FIELDS,
+}
+
 _DRS_FIELDS = {
     "region": _text("Region", "Region id, such as cn-north-4. Needed where no host is given."),
     "project_id": _text(
@@ -160,13 +170,17 @@ def get_provider_info() -> dict[str, Any]:
                 "oms",
                 "oceanbase_oms",
                 "OmsHook",
-                {"login": "Console user", "password": "Console password", "host": "Console address"},
+                {
+                    "login": "Console user, or AccessKey ID",
+                    "password": "Console password, or AccessKey secret",
+                    "host": "Console address, or endpoint",
+                },
                 {
                     "host": "http://oms.example.com",
                     "port": "8089",
                     "login": "a user of the role ADMIN-VIEWER",
                 },
-                _COMMON_FIELDS,
+                _OMS_FIELDS,
             ),
             _connection_type(
                 "drs",

@@ -149,7 +149,7 @@ ALIBABA = {
 FIELDS = {
     "alibaba_dataworks": ALIBABA,
     "alibaba_dts": ALIBABA,
-    "oceanbase_oms": COMMON,
+    "oceanbase_oms": {"auth_type", *ALIBABA},
     "huaweicloud_drs": {
         "region",
         "project_id",
@@ -181,7 +181,7 @@ def test_the_form_of_a_connection_shows_its_fields(connection_type: str) -> None
         assert (field["schema"].get("format") == "password") is name.endswith("token"), name
 
 
-@pytest.mark.parametrize("connection_type", ["alibaba_dataworks", "alibaba_dts"])
+@pytest.mark.parametrize("connection_type", ["alibaba_dataworks", "alibaba_dts", "oceanbase_oms"])
 def test_a_form_offers_the_credentials_that_the_hooks_know(connection_type: str) -> None:
     from airflow_provider_migration.hooks.alibaba import KINDS
 

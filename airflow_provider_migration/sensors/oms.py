@@ -13,12 +13,15 @@ class OmsProjectSensor(MigrationSensor):
 
     A project with an incremental phase runs until a person switches over, so the default target is
     ``caught_up``. OMS samples its checkpoints every 10 s and saves them every 10 s: a ``max_lag`` below 25 s
-    cannot be relied upon. ``target_status`` also takes a step, such as ``INCR_SYNC``.
+    cannot be relied upon. ``target_status`` also takes a step, such as ``INCR_SYNC``. Where the connection
+    leads to Alibaba Cloud instead of a console, all is the same.
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
-    :param project_id: the id of the project, ``p_…``. (templated)
+    :param project_id: the id of the project, ``p_…`` or ``np_…``. (templated)
     :param oms_conn_id: id of a connection with host, user and password of the OMS console. (templated)
+    :param api: the call that is made at a console: ``GetMigrationProgress`` (up to OMS 4.1.0) or
+        ``DescribeProjectProgress`` (from 4.1.1 on); None for the one that ids of this form belong to.
     """
 
     template_fields = ("project_id", "target_status", "oms_conn_id")
@@ -26,7 +29,18 @@ class OmsProjectSensor(MigrationSensor):
     conn_argument = "oms_conn_id"
     id_arguments = ("project_id",)
 
-    def __init__(self, *, project_id: str, oms_conn_id: str = "oms_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        project_id: str,
+        oms_conn_id: str = "oms_default",
+        api: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.project_id = project_id
         self.oms_conn_id = oms_conn_id
+        self.api = api
+
+    def _hook_arguments(self) -> dict[str, Any]:
+        return {**super()._hook_arguments(), "api": self.api}

@@ -151,6 +151,15 @@ def test_without_host_and_region_it_is_said_what_to_write(hook: Any, connect: Co
         look_up(hook(connect(**KEY, extra={"project_id": "p"})))
 
 
+def test_the_oms_that_alibaba_cloud_hosts_is_in_a_region(connect: Connect) -> None:
+    conn_id = connect(**KEY, extra={**REGION, "auth_type": "access_key"})
+
+    api = look_up(OmsHook(conn_id))
+
+    assert api.endpoint == "https://oceanbasepro.cn-hangzhou.aliyuncs.com"
+    assert api.signer.access_key_id == "some-key-id"
+
+
 def test_the_console_of_oms_needs_a_host(connect: Connect) -> None:
     with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host is empty: .*http://oms:8089"):
         look_up(OmsHook(connect(**KEY)))
@@ -245,6 +254,13 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty: fill it in"),
         (OmsHook, {"host": "oms", "login": "u"}, r"password \(console password\) is empty"),
         (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login holds a colon"),
+        (OmsHook, {**KEY, "extra": {"auth_type": "key"}}, r"auth_type is 'key': write basic or access_key"),
+        (OmsHook, {**KEY, "extra": {"auth_type": "access_key"}}, r"neither region nor host is given"),
+        (
+            OmsHook,
+            {"extra": {**REGION, "auth_type": "access_key"}},
+            r"login \(AccessKey ID\) is empty",
+        ),
         (DrsHook, {**KEY, "host": "drs", "extra": {}}, r"neither project_id nor region is given"),
         (
             DrsHook,

@@ -293,6 +293,114 @@ def test_oms_tells_a_project(connections: Connections) -> None:
     assert result.data.current_step
 
 
+NEW_OMS = [
+    ({"project_id": "np_1"}, {}),
+    ({"project_id": "np_1"}, {"auth_type": "access_key", "region": "cn-hangzhou"}),
+]
+
+
+@pytest.fixture
+def oms_with(connect: Connect) -> Callable[..., OmsHook]:
+    """Make a hook for a console, or for the service that Alibaba Cloud hosts."""
+
+    def make(simulator: Simulator, extra: dict[str, str], **arguments: Any) -> OmsHook:
+        fields = simulator.connections()["oms_default"]
+        if extra:
+            key = {"login": "SIMULATORACCESSKEY", "password": "simulator-secret-key"}
+            fields = {**fields, **key, "extra": extra}
+        return OmsHook(connect("oms", **fields), **arguments)
+
+    return make
+
+
+@pytest.mark.parametrize(("ids", "extra"), NEW_OMS, ids=["console", "hosted"])
+@pytest.mark.parametrize("script", SCRIPTS["oms"])
+def test_each_form_of_oms_makes_the_same_record(
+    script: str, ids: dict[str, str], extra: dict[str, str], oms_with: Callable[..., OmsHook]
+) -> None:
+    clock = [1_800_000_000.0]
+    migrations = [{"service": "oms", "project_id": project, "script": script} for project in ("p_1", "np_1")]
+
+    def tell(hook: OmsHook, project: str) -> dict[str, Any]:
+        hook.world = replace(hook.world, now=lambda: datetime.fromtimestamp(clock[0], UTC))
+        hook._look_up()
+        hook._api = replace(hook._api, clock=lambda: datetime.fromtimestamp(clock[0], UTC))
+        record = hook.get_progress(project)
+        hook.close()
+        return {
+            "state": record.state,
+            "percent": record.percent,
+            "words": record.words_reached,
+            "phases": [(phase.name, phase.state, phase.percent) for phase in record.phases],
+            "lag": record.lag_seconds and round(record.lag_seconds, -1),
+        }
+
+    with Simulator({"migrations": migrations}, clock=lambda: clock[0]) as simulator:
+        for second in range(0, 70, 3):
+            for project in ("p_1", "np_1"):
+                simulator.jump("oms", project, second)
+            old = tell(oms_with(simulator, {}), "p_1")
+            assert tell(oms_with(simulator, extra), ids["project_id"]) == old
+
+
+@pytest.mark.parametrize(("ids", "extra"), NEW_OMS, ids=["console", "hosted"])
+def test_the_newer_forms_of_oms_tell_the_steps(
+    ids: dict[str, str],
+    extra: dict[str, str],
+    oms_with: Callable[..., OmsHook],
+    get_progress: Callable[..., Any],
+) -> None:
+    scenario = {"migrations": [{"service": "oms", "project_id": "np_1", "script": "failure"}]}
+    with Simulator(scenario, speed=0.001) as simulator:
+        hook = oms_with(simulator, extra)
+        simulator.jump("oms", "np_1", 30)
+        steps = hook.describe_project_steps("np_1").data or []
+        record = get_progress(hook, **ids)
+        hook.close()
+
+    assert [step.status for step in steps] == ["FINISHED", "FINISHED", "FINISHED", "FAILED", "INIT", "INIT"]
+    assert (
+        record.error.message
+        == "FULL_TRANSFER: FULL_TRANSFER failed: table orders.order_items cannot be written."
+    )
+    assert next(phase.done for phase in record.phases if phase.name == "full") > 0
+
+
+@pytest.mark.parametrize("extra", [{}, NEW_OMS[1][1]], ids=["console", "hosted"])
+def test_the_test_of_a_connection_to_oms_works_in_each_form(
+    extra: dict[str, str], oms_with: Callable[..., OmsHook], simulator: Simulator
+) -> None:
+    works, message = oms_with(simulator, extra).test_connection()
+
+    assert works
+    assert ("AccessKey ID SIMU…" if extra else "user 'simulator'") in message
+
+
+def test_a_console_without_the_older_call_is_tested_with_the_newer_one(connect: Connect) -> None:
+    unknown = json.dumps({"success": False, "code": "GHANA-PROJECT000001"}).encode()
+    with Server([http(404, b"<html>"), http(200, unknown)]) as server:
+        works, _ = OmsHook(connect(**KEY, host=server.url)).test_connection()
+
+    assert works
+    assert [asked.target for asked in server.asked] == [
+        "/api/omsp/v2/migrations/p_connectiontest/progress",
+        "/api/v2?Action=DescribeProjectProgress",
+    ]
+
+
+def test_what_is_no_console_is_told_apart_from_one_without_the_older_call(connect: Connect) -> None:
+    with Server([http(404, b"<html>")]) as server:
+        works, message = OmsHook(connect(**KEY, host=server.url)).test_connection()
+
+    assert not works
+    assert "not a JSON object" in message
+
+
+def test_a_call_that_oms_does_not_have_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(MigrationConfigurationError, match="api must be GetMigrationProgress or Describe"):
+        OmsHook(api="DescribeProject")
+
+
 def test_drs_tells_a_job_and_its_objects(connections: Connections, simulator: Simulator) -> None:
     hook = DrsHook()
     hook.get_job_status(DRS_JOB)

@@ -57,6 +57,35 @@ SENSORS: list[tuple[type[MigrationSensor], dict[str, Any], str, tuple[str, ...]]
 
 
 class TestEachService:
+    @pytest.mark.parametrize("deferrable", [False, True])
+    @pytest.mark.parametrize(
+        ("sensor", "ids", "service", "api"),
+        [
+            (DtsMigrationJobSensor, {"migration_job_id": "dts1"}, "dts", "DescribeDtsJobs"),
+            (OmsProjectSensor, {"project_id": "p_1"}, "oms", "DescribeProjectProgress"),
+        ],
+    )
+    def test_makes_the_call_that_is_named(
+        self,
+        play: Play,
+        context: Context,
+        sensor: type[MigrationSensor],
+        ids: dict[str, str],
+        service: str,
+        api: str,
+        deferrable: bool,
+    ) -> None:
+        simulator = play({"service": service, **ids, "script": "success", "duration": 100})
+        wait = sensor(task_id="wait", api=api, deferrable=deferrable, **ids)
+        if deferrable:
+            with pytest.raises(TaskDeferred) as deferred:
+                wait.poke(context)
+            trigger = deferred.value.trigger
+            assert trigger.hook_arguments["api"] == api
+        else:
+            assert wait.poke(context) is False
+        assert {asked.action for asked in simulator.requests} == {api}
+
     @pytest.mark.parametrize(("sensor", "ids", "service", "_id"), SENSORS)
     def test_waits_for_its_default_target_and_returns_the_record(
         self,

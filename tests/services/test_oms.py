@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.basic import BasicSigner
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
@@ -17,9 +20,10 @@ from airflow_provider_migration.exceptions import (
     MigrationPermissionError,
     MigrationRequestError,
     MigrationServiceError,
+    MigrationThrottledError,
 )
 from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.services.oms import STEPS, OmsApi
+from airflow_provider_migration.services.oms import STEPS, HostedOmsApi, OmsApi
 from airflow_provider_migration.verdict import target_reached
 
 NOW = datetime(2022, 8, 23, 7, 22, 30, tzinfo=UTC)
@@ -417,3 +421,222 @@ def test_a_refusal_tells_message_advice_and_request_id(talk: Any) -> None:
     assert (caught.value.code, caught.value.request_id) == ("GHANA-OPERIE000000", "r-9")
     for part in ("oms.example:8089", "HTTP 200", "internal error; call support", "request id r-9"):
         assert part in str(caught.value)
+
+
+# --- the actions of newer consoles ----------------------------------------------------------------------
+
+TRANSFER_NAMES = {
+    "importance": "alarmLevel",
+    "enableStructMigration": "enableStructTransfer",
+    "enableFullMigration": "enableFullTransfer",
+    "enableReverseIncrSync": "enableReverseIncrTransfer",
+    "structMigrationProgress": "structTransferProgress",
+    "fullMigrationProgress": "fullTransferProgress",
+    "reverseIncrSyncCheckpoint": "reverseIncrTransferCheckpoint",
+}
+NO_STEPS: dict[str, Any] = {"success": True, "data": []}
+
+
+def transfer(status: Any = "RUNNING", step: Any = "INCR_TRANSFER", **changes: Any) -> dict[str, Any]:
+    """Make the same project as DescribeProjectProgress tells it."""
+    body = project(status, step, **changes)
+    data = {TRANSFER_NAMES.get(name, name): value for name, value in body["data"].items()}
+    return {**body, "data": data}
+
+
+def steps(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"success": True, "data": list(items)}
+
+
+def sampled(lag: float, age: float = 2, name: str = "INCR_TRANSFER") -> dict[str, Any]:
+    """Make an incremental step of which OMS took a sample some seconds ago."""
+    at = NOW_SECONDS - age
+    info = {"incrTimestampCheckpoint": at - lag, "checkpointSampleTimestamp": at}
+    return {"order": 6, "name": name, "status": "MONITORING", "stepInfo": info}
+
+
+def test_newer_ids_are_asked_for_with_the_actions(talk: Any) -> None:
+    requests = talk(API.progress("np_4w3a", max_lag=60), transfer(), NO_STEPS).requests
+    assert [(request.action, request.method, request.url) for request in requests] == [
+        (action, "POST", f"http://oms.example:8089/api/v2?Action={action}")
+        for action in ("DescribeProjectProgress", "DescribeProjectSteps")
+    ]
+    for request in requests:
+        assert json.loads(request.body) == {"id": "np_4w3a"}
+        assert request.headers == {"accept": "application/json", "content-type": "application/json"}
+        assert request.signer is API.signer
+
+
+@pytest.mark.parametrize(
+    ("api", "project_id", "action"),
+    [
+        (None, "p_1", "GetMigrationProgress"),
+        (None, "np_1", "DescribeProjectProgress"),
+        (None, " np_1", "DescribeProjectProgress"),
+        (None, "another", "GetMigrationProgress"),
+        ("GetMigrationProgress", "np_1", "GetMigrationProgress"),
+        ("DescribeProjectProgress", "p_1", "DescribeProjectProgress"),
+    ],
+)
+def test_the_call_follows_from_the_id_unless_it_is_named(
+    api: str | None, project_id: str, action: str
+) -> None:
+    assert next(replace(API, api=api).progress(project_id, max_lag=60)).action == action
+
+
+@pytest.mark.parametrize("step", ["FULL_TRANSFER", "INCR_TRANSFER", "REVERSE_INCR_TRANSFER"])
+@pytest.mark.parametrize("status", ["INIT", "RUNNING", "SUSPEND", "FAILED", "FINISHED", "RELEASED"])
+def test_both_calls_make_the_same_record(ask: Ask, talk: Any, status: str, step: str) -> None:
+    changes = {
+        "enableReverseIncrSync": True,
+        "fullMigrationProgress": 100,
+        "reverseIncrSyncCheckpoint": NOW_SECONDS - 7,
+    }
+    answers = [transfer(status, step, **changes)]
+    if status in ("RUNNING", "SUSPEND", "FAILED"):
+        answers.append(NO_STEPS)
+    record = talk(API.progress("np_1", max_lag=60), *answers).result
+    assert record.model_copy(update={"migration_id": "p_1"}) == ask(project(status, step, **changes))
+
+
+@pytest.mark.parametrize(
+    ("step", "lag", "state"),
+    [
+        (sampled(1), 1, "caught_up"),
+        (sampled(61), 61, "running"),
+        (sampled(0), 0, "caught_up"),
+        (sampled(-3), 0, "caught_up"),
+        (sampled(1, age=60), 1, "caught_up"),
+        (sampled(1, age=-30), 1, "caught_up"),
+        (sampled(1, age=61), 5, "caught_up"),
+        (sampled(1, age=-61), 5, "caught_up"),
+        (sampled(1, name="FULL_TRANSFER"), 5, "caught_up"),
+        (sampled(1, name="REVERSE_INCR_TRANSFER"), 5, "caught_up"),
+        ({"name": "INCR_TRANSFER", "stepInfo": {"incrTimestampCheckpoint": NOW_SECONDS}}, 5, "caught_up"),
+        ({"name": "INCR_TRANSFER", "stepInfo": {"checkpointSampleTimestamp": NOW_SECONDS}}, 5, "caught_up"),
+        ({"name": "INCR_TRANSFER", "stepInfo": None}, 5, "caught_up"),
+        ({"name": "INCR_TRANSFER", "stepInfo": "odd"}, 5, "caught_up"),
+    ],
+)
+def test_the_lag_is_by_the_clock_of_oms_where_it_has_looked_lately(
+    talk: Any, step: dict[str, Any], lag: float, state: str
+) -> None:
+    record = talk(API.progress("np_1", max_lag=60), transfer(), steps(step)).result
+    assert (record.lag_seconds, record.state) == (lag, state)
+
+
+def test_an_increment_that_oms_has_stopped_to_look_at_is_not_in_sync_for_long(talk: Any) -> None:
+    answer = transfer(incrSyncCheckpoint=NOW_SECONDS - 601)
+    record = talk(API.progress("np_1", max_lag=60), answer, steps(sampled(1, age=600))).result
+    assert (record.lag_seconds, record.state) == (601, "running")
+
+
+def test_a_project_that_runs_backwards_has_the_lag_of_its_way_back(talk: Any) -> None:
+    answer = transfer(
+        step="REVERSE_INCR_TRANSFER", enableReverseIncrSync=True, reverseIncrSyncCheckpoint=NOW_SECONDS - 9
+    )
+    both = steps(sampled(500), sampled(2, name="REVERSE_INCR_TRANSFER"))
+    assert talk(API.progress("np_1", max_lag=60), answer, both).result.lag_seconds == 2
+
+
+def test_the_steps_tell_how_many_rows_are_copied(talk: Any) -> None:
+    copying = {"name": "FULL_TRANSFER", "status": "RUNNING", "stepInfo": {"processedRecords": "1200"}}
+    answer = transfer(step="FULL_TRANSFER", fullMigrationProgress=40)
+    record = talk(API.progress("np_1", max_lag=60), answer, steps(copying)).result
+    assert {phase.name: phase.done for phase in record.phases}["full"] == 1200
+
+
+def test_the_steps_tell_why_a_project_has_failed(talk: Any) -> None:
+    failed = {"name": "FULL_TRANSFER", "status": "FAILED", "extraInfo": {"errorMsg": "The table is locked."}}
+    passed = {"name": "STRUCT_TRANSFER", "status": "FINISHED", "extraInfo": {"errorMsg": "an old one"}}
+    answer = transfer("FAILED", "FULL_TRANSFER", fullMigrationProgress=40)
+    record = talk(API.progress("np_1", max_lag=60), answer, steps(passed, failed)).result
+    assert record.error is not None
+    assert record.error.message == "FULL_TRANSFER: The table is locked."
+    assert {phase.name: phase.error for phase in record.phases} == {
+        "precheck": None,
+        "structure": None,
+        "full": "The table is locked.",
+        "incremental": None,
+    }
+
+
+def test_a_failed_step_without_a_reason_leaves_it_to_the_project(talk: Any) -> None:
+    answer = transfer("FAILED", "FULL_TRANSFER")
+    nothing = steps({"name": "FULL_TRANSFER", "status": "FAILED"}, {"name": "ODD", "status": "FAILED"})
+    error = talk(API.progress("np_1", max_lag=60), answer, nothing).result.error
+    assert error.message == "OMS reports FAILED at step FULL_TRANSFER."
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, {"success": False, "code": "PARAM_ERROR"}), (404, {}), (503, {}), (200, {"success": True})],
+)
+def test_a_record_is_made_without_the_steps_too(talk: Any, response: Any, status: int, body: Any) -> None:
+    record = talk(API.progress("np_1", max_lag=60), transfer(), response(body, status)).result
+    assert (record.state, record.lag_seconds) == ("caught_up", 5)
+
+
+# --- the service that Alibaba Cloud hosts ---------------------------------------------------------------
+
+HOSTED = HostedOmsApi(
+    endpoint="https://oceanbasepro.cn-hangzhou.aliyuncs.com",
+    region="cn-hangzhou",
+    signer=AlibabaSigner("id", "secret"),
+    clock=lambda: NOW,
+)
+
+
+def test_the_hosted_service_is_asked_as_alibaba_cloud_wants_it(talk: Any) -> None:
+    requests = talk(HOSTED.progress("np_4w3a", max_lag=60), transfer(), NO_STEPS).requests
+    assert [request.headers["x-acs-action"] for request in requests] == [
+        "DescribeProjectProgress",
+        "DescribeProjectSteps",
+    ]
+    for request in requests:
+        assert (request.method, request.url) == ("POST", "https://oceanbasepro.cn-hangzhou.aliyuncs.com/")
+        assert request.body == b"Id=np_4w3a"
+        assert request.headers["x-acs-version"] == "2019-09-01"
+
+
+def test_the_documented_sample_of_the_hosted_service_is_a_success_beside_an_error(
+    talk: Any, sample: Any
+) -> None:
+    answer = sample("oceanbasepro_describe_project_progress")
+    record = talk(HOSTED.progress("np_1", max_lag=60), answer, NO_STEPS).result
+    assert (record.state, record.service_status, record.percent) == ("running", "RUNNING", 100)
+    assert record.request_id == "EE205C00-30E4-XXXX-XXXX-87E3A8A2AA0C"
+    assert record.console_url == "https://oceanbase.console.aliyun.com/"
+    assert record.error is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, {"Success": False, "Code": "GHANA-PROJECT000001"}, MigrationNotFoundError),
+        (200, {"Success": False, "Code": "GHANA-OPERIE000000"}, MigrationServiceError),
+        (404, {"Code": "InvalidAccessKeyId.NotFound", "Message": "x"}, MigrationAuthenticationError),
+        (400, {"Code": "Throttling.User", "Message": "x"}, MigrationThrottledError),
+        (403, {"Code": "Forbidden.RAM", "Message": "x"}, MigrationPermissionError),
+    ],
+)
+def test_a_refusal_of_the_hosted_service_is_classed_by_its_code(
+    talk: Any, response: Any, status: int, body: Any, error: type[MigrationApiError]
+) -> None:
+    with pytest.raises(MigrationApiError) as caught:
+        talk(HOSTED.progress("np_1", max_lag=60), response(body, status))
+    assert type(caught.value) is error
+    assert caught.value.code == body["Code"]
+    assert "90 days" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Authorization Required</html>", {"success": False, "message": "no"}]
+)
+@pytest.mark.parametrize("asking", [API.progress, API.describe_project_progress], ids=["progress", "action"])
+def test_a_refused_password_of_a_console_may_have_expired(
+    talk: Any, response: Any, body: Any, asking: Callable[..., Any]
+) -> None:
+    ids = {"max_lag": 60} if asking == API.progress else {}
+    with pytest.raises(MigrationAuthenticationError, match="expire after 90 days"):
+        talk(asking("p_1", **ids), response(body, 401))

@@ -191,6 +191,15 @@ class Asker:
         url = f"{self.simulator.url}/api/omsp/v2/migrations/{project}/progress"
         return send("GET", url, {"authorization": f"Basic {credentials}"})
 
+    def oms_action(
+        self, action: str, body: Any = None, *, user: str = USER, password: str = PASSWORD
+    ) -> Reply:
+        """Ask with an action of the newer API."""
+        credentials = b64encode(f"{user}:{password}".encode()).decode()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"authorization": f"Basic {credentials}", "content-type": "application/json"}
+        return send("POST", f"{self.simulator.url}/api/v2?Action={action}", headers, data)
+
 
 def _changed(headers: dict[str, str], change: Mapping[str, str | None] | None) -> dict[str, str]:
     merged = {**headers, **(change or {})}

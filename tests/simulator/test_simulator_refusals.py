@@ -366,6 +366,62 @@ def test_oms_wants_basic_credentials(ask: Any, header: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("action", "body", "code"),
+    [
+        ("DescribeProjectProgress", {"id": "np_nobody"}, "GHANA-PROJECT000001"),
+        ("DescribeProjectSteps", {"id": "np_nobody"}, "GHANA-PROJECT000001"),
+        ("DescribeProjectProgress", {}, "PARAM_ERROR"),
+        ("DescribeProjectProgress", {"id": 7}, "PARAM_ERROR"),
+        ("DescribeProjectProgress", [], "PARAM_ERROR"),
+        ("DescribeProjectProgress", b"id=np_1", "PARAM_ERROR"),
+        ("StopProject", {"id": "p_demo0001"}, "PARAM_ERROR"),
+        ("", {"id": "p_demo0001"}, "PARAM_ERROR"),
+    ],
+)
+def test_the_actions_of_oms_are_refused_inside_an_http_200(
+    ask: Any, action: str, body: Any, code: str
+) -> None:
+    reply = ask.oms_action(action, body)
+    assert (reply.status, reply.json["success"], reply.json["code"]) == (200, False, code)
+
+
+def test_the_actions_of_oms_want_a_password_and_count_what_would_change_something(ask: Any) -> None:
+    assert ask.oms_action("DescribeProjectProgress", {"id": "np_1"}, password="wrong").status == 401
+    ask.oms_action("DescribeProjectSteps", {"id": "np_1"})
+    assert ask.simulator.writes == 0
+    ask.oms_action("StopProject", {"id": "np_1"})
+    assert ask.simulator.writes == 1
+
+
+def test_an_older_call_does_not_know_a_newer_id(play: Any) -> None:
+    ask = play({"migrations": [{"service": "oms", "project_id": "np_1"}]})
+    assert ask.oms("np_1").json["code"] == "GHANA-PROJECT000001"
+    assert ask.oms_action("DescribeProjectProgress", {"id": "np_1"}).json["data"]["projectId"] == "np_1"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "code"),
+    [({"Id": "np_nobody"}, 200, "GHANA-PROJECT000001"), ({}, 400, "MissingId")],
+)
+@pytest.mark.parametrize("action", ["DescribeProjectProgress", "DescribeProjectSteps"])
+def test_the_oms_that_alibaba_cloud_hosts_refuses(
+    ask: Any, action: str, parameters: dict[str, str], status: int, code: str
+) -> None:
+    reply = ask.alibaba(action, parameters, version="2019-09-01", form=True)
+    assert (reply.status, reply.json["Code"]) == (status, code)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_error_of_a_project_is_one_in_each_form(play: Any, status: int) -> None:
+    step = {"at": 0, "error": {"code": "GHANA-OPERIE000000", "http_status": status}}
+    ask = play({"migrations": [{"service": "oms", "project_id": "p_1", "steps": [step]}]})
+    hosted = ask.alibaba("DescribeProjectProgress", {"Id": "p_1"}, version="2019-09-01", form=True)
+    assert (hosted.status, hosted.json["Code"]) == (status, "GHANA-OPERIE000000")
+    for reply in (ask.oms("p_1"), ask.oms_action("DescribeProjectProgress", {"id": "p_1"})):
+        assert (reply.status, reply.json["code"]) == (status, "GHANA-OPERIE000000")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/api/v1", 404),

@@ -20,6 +20,9 @@ with warnings.catch_warnings():
     dataworks_client = import_module("alibabacloud_dataworks_public20200518.client")
     dataworks_models = import_module("alibabacloud_dataworks_public20200518.models")
     openapi = import_module("alibabacloud_tea_openapi.utils_models")
+    oms_client = import_module("alibabacloud_oceanbasepro20190901.client")
+    oms_models = import_module("alibabacloud_oceanbasepro20190901.models")
+    tea_openapi = import_module("alibabacloud_tea_openapi.models")
     drs_v3 = import_module("huaweicloudsdkdrs.v3")
     drs_v5 = import_module("huaweicloudsdkdrs.v5")
     iam_v3 = import_module("huaweicloudsdkiam.v3")
@@ -47,6 +50,7 @@ def simulator() -> Iterator[Simulator]:
             {"service": "dataworks", "migration_id": 1234},
             {"service": "dts", "migration_job_id": "dtsdemo0001"},
             {"service": "drs", "job_id": JOB, "objects": 30},
+            {"service": "oms", "project_id": "np_demo0001"},
         ]
     }
     with Simulator(scenario, speed=0.001) as running:
@@ -130,6 +134,34 @@ def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) ->
     assert [step.task_status for step in process.data] == ["SUCCESS"] * 5
     assert summary.data.status == "IMPORT_SUCCESS"
     assert "Signature=" in summary.data.download_url
+
+
+def test_the_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> None:
+    simulator.jump("oms", "np_demo0001", 100)
+    host = simulator.url.removeprefix("http://")
+    config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
+    client = oms_client.Client(config)
+    progress = client.describe_project_progress(
+        oms_models.DescribeProjectProgressRequest(id="np_demo0001")
+    ).body
+    steps = client.describe_project_steps(oms_models.DescribeProjectStepsRequest(id="np_demo0001")).body
+    assert (progress.success, progress.data.status, progress.data.current_step) == (
+        True,
+        "RUNNING",
+        "INCR_TRANSFER",
+    )
+    assert progress.data.enable_incr_sync is True
+    assert progress.data.full_transfer_progress == 100
+    assert [step.name for step in steps.data] == [
+        "TRANSFER_PRECHECK",
+        "STRUCT_TRANSFER",
+        "TRANSFER_INCR_LOG_PULL",
+        "FULL_TRANSFER",
+        "INDEX_TRANSFER",
+        "INCR_TRANSFER",
+    ]
+    assert (steps.data[-1].status, steps.data[-1].order) == ("MONITORING", 6)
+    assert steps.data[-1].step_info["CheckpointSampleTimestamp"] > 0
 
 
 @pytest.mark.parametrize("token", [None, "simulator-security-token"], ids=["AK/SK", "temporary"])
