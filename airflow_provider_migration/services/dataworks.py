@@ -1,21 +1,22 @@
 """
-Alibaba Cloud DataWorks: ``GetMigrationSummary`` and ``GetMigrationProcess`` of version 2020-05-18.
+Alibaba Cloud DataWorks: ``GetMigrationSummary``, ``GetMigrationProcess`` and ``ListMigrations`` of version
+2020-05-18.
 
-Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary and /api-getmigrationprocess. The
-summary has the verdict, the process has the steps. Steps are named as they please, their list may still
-grow, and an empty list says nothing.
+Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary, /api-getmigrationprocess and
+/api-listmigrations. The summary has the verdict, the process has the steps, the list has the reason of a
+failure. Steps are named as they please, their list may still grow, and an empty list says nothing.
 
-The summary's ``DownloadUrl`` is signed, which makes it a secret: no model here has a field for it.
+The ``DownloadUrl`` of a package is signed, which makes it a secret: no model here has a field for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from airflow_provider_migration.conversation import Conversation, Request, Response
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import MigrationApiError, MigrationConfigurationError
 from airflow_provider_migration.progress import (
     BULK_PHASES,
     MigrationErrorInfo,
@@ -60,6 +61,12 @@ ORDERS: Final = (
 TARGETS: Final = STATUSES.targets()
 
 _ENDED_BADLY: Final = (MigrationState.FAILED, MigrationState.PARTIALLY_SUCCEEDED)
+
+MIGRATION_TYPES: Final = {"IMPORT_ERROR": "IMPORT", "EXPORT_ERROR": "EXPORT"}
+"""In which list a failed package is, by its status."""
+
+LIST_PAGE: Final = 100
+"""How many packages a page of ``ListMigrations`` has at most."""
 
 _MAX_STEPS: Final = 64
 
@@ -120,6 +127,37 @@ class MigrationSummary(WireModel):
     data: MigrationSummaryData = MigrationSummaryData()
 
 
+class ListedMigration(WireModel):
+    """
+    A package in the list of a workspace, whose status words are not those of the summary.
+
+    :ivar message: why it has failed.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    status: str | None = None
+    message: str | None = None
+
+
+class MigrationPage(WireModel):
+    """``Data`` of ``ListMigrations``."""
+
+    migrations: list[ListedMigration] | None = None
+    total_count: int | None = None
+
+
+class MigrationList(WireModel):
+    """The answer of ``ListMigrations``, without each ``DownloadUrl``."""
+
+    request_id: str | None = None
+    data: MigrationPage = MigrationPage()
+
+
+def _read_list(request: Request, response: Response) -> MigrationList:
+    return MigrationList.read(rpc_object(request, response, payload="Data"))
+
+
 def _read_process(request: Request, response: Response) -> MigrationProcess:
     return MigrationProcess.read(rpc_object(request, response, payload="Data"))
 
@@ -132,12 +170,20 @@ def _read_summary(request: Request, response: Response) -> MigrationSummary:
 class DataWorksApi(AlibabaApi):
     """DataWorks, as one account sees it in one region."""
 
+    _reasons: dict[tuple[str, str], str | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Why packages have failed, as far as the list says so: the calls of a workspace are counted."""
+
     def get_migration_process(
         self, project_id: str | int, migration_id: str | int
     ) -> Conversation[MigrationProcess]:
         """Ask for the steps of a package."""
         process: MigrationProcess = yield self._ask(
-            "GetMigrationProcess", _read_process, project_id, migration_id
+            "GetMigrationProcess",
+            _read_process,
+            project_id,
+            MigrationId=_number("migration_id", migration_id),
         )
         return process
 
@@ -146,15 +192,44 @@ class DataWorksApi(AlibabaApi):
     ) -> Conversation[MigrationSummary]:
         """Ask for the status of a package."""
         summary: MigrationSummary = yield self._ask(
-            "GetMigrationSummary", _read_summary, project_id, migration_id
+            "GetMigrationSummary",
+            _read_summary,
+            project_id,
+            MigrationId=_number("migration_id", migration_id),
         )
         return summary
+
+    def list_migrations(self, project_id: str | int, migration_type: str) -> Conversation[MigrationList]:
+        """Ask for the first page of the imports or of the exports of a workspace."""
+        migrations: MigrationList = yield self._ask(
+            "ListMigrations",
+            _read_list,
+            project_id,
+            MigrationType=migration_type,
+            PageSize=str(LIST_PAGE),
+        )
+        return migrations
+
+    def _reason(
+        self, project_id: str | int, migration_id: str | int, status: str
+    ) -> Conversation[str | None]:
+        """Ask once why a package has failed."""
+        package = (str(project_id), require("migration_id", migration_id))
+        if package not in self._reasons:
+            self._reasons[package] = None
+            try:
+                page = (yield from self.list_migrations(project_id, MIGRATION_TYPES[status])).data
+            except MigrationApiError:  # the verdict stands without it
+                page = MigrationPage()
+            listed = (item.message for item in page.migrations or () if item.id == package[1])
+            self._reasons[package] = next(listed, None)
+        return self._reasons[package]
 
     def progress(
         self, project_id: str | int, migration_id: str | int, *, max_lag: float
     ) -> Conversation[MigrationProgress]:
         """
-        Ask for the status, then for the steps, and normalise both.
+        Ask for the status, then for the steps, of a failed package once for the reason, and normalise all.
 
         :param max_lag: not used: a package has no incremental phase.
         """
@@ -166,6 +241,12 @@ class DataWorksApi(AlibabaApi):
             process = yield from self.get_migration_process(project_id, migration_id)
             steps = process.data or []
         phases = tuple(_phase(step) for step in steps)
+        error = None
+        if state in _ENDED_BADLY:
+            status = str(package.status).strip().upper()
+            has_list = status in MIGRATION_TYPES
+            reason = (yield from self._reason(project_id, migration_id, status)) if has_list else None
+            error = _error(package.status, phases, reason)
         return MigrationProgress(
             service=SERVICE,
             migration_id=require("migration_id", migration_id),
@@ -174,7 +255,7 @@ class DataWorksApi(AlibabaApi):
             service_status=package.status,
             percent=_percent(phases),
             phases=phases[:_MAX_STEPS],
-            error=_error(package.status, phases) if state in _ENDED_BADLY else None,
+            error=error,
             observed_at=self.clock(),
             request_id=summary.request_id,
             console_url="https://dataworks.console.aliyun.com/",
@@ -186,12 +267,10 @@ class DataWorksApi(AlibabaApi):
         action: str,
         read: Callable[[Request, Response], Any],
         project_id: str | int,
-        migration_id: str | int,
+        **further: str,
     ) -> Request:
-        form = {"ProjectId": project_id, "MigrationId": migration_id}
-        return self._request(
-            SERVICE, VERSION, action, read, form={name: _number(name, value) for name, value in form.items()}
-        )
+        form = {"ProjectId": _number("project_id", project_id), **further}
+        return self._request(SERVICE, VERSION, action, read, form=form)
 
 
 def endpoint_of(region: str) -> str:
@@ -201,8 +280,7 @@ def endpoint_of(region: str) -> str:
     return f"dataworks.{region}.aliyuncs.com"
 
 
-def _number(name: str, value: str | int) -> str:
-    argument = {"ProjectId": "project_id", "MigrationId": "migration_id"}[name]
+def _number(argument: str, value: str | int) -> str:
     text = require(argument, value)
     if not (text.isascii() and text.isdigit()):
         raise MigrationConfigurationError(f"{argument} must be a number as DataWorks shows it, not {text!r}.")
@@ -222,10 +300,11 @@ def _percent(phases: tuple[Phase, ...]) -> float | None:
     return 100 * done / len(phases) if phases else None
 
 
-def _error(status: str | None, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
+def _error(status: str | None, phases: tuple[Phase, ...], reason: str | None) -> MigrationErrorInfo:
     failed = ", ".join(str(phase.name) for phase in phases if phase.state is MigrationState.FAILED)
+    where = f"Failed in step {failed}" if failed else f"DataWorks reports {status} and names no step"
     return MigrationErrorInfo(
         code=status,
-        message=f"Failed in step {failed}." if failed else f"DataWorks reports {status} and names no step.",
+        message=f"{where}: {reason}" if reason else f"{where}.",
         remedy="Open the package in DataWorks' Migration Assistant: its report names objects and reason.",
     )

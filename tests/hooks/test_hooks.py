@@ -159,6 +159,25 @@ def test_a_job_that_only_the_list_of_dts_knows_is_found_and_costs_one_call_from_
     ]
 
 
+def test_dataworks_tells_once_why_a_package_has_failed(
+    get_progress: Callable[..., Any], connect: Connect
+) -> None:
+    scenario = {"migrations": [{"service": "dataworks", "migration_id": 7, "script": "failure"}]}
+    with Simulator(scenario, speed=0.001) as simulator:
+        hook = DataWorksHook(connect("dataworks", **simulator.connections()["dataworks_default"]))
+        simulator.jump("dataworks", 7, 30)
+        for _ in range(3):
+            error = get_progress(hook, project_id=123456, migration_id=7).error
+            assert error.message.endswith(
+                ": Resource order_items.jar already exists in the target workspace."
+            )
+        hook.close()
+
+    actions = [asked.action for asked in simulator.requests]
+    assert len(actions) == 7
+    assert actions.count("ListMigrations") == 1
+
+
 @pytest.fixture
 def drs_with(connections: Connections, connect: Connect) -> Callable[..., DrsHook]:
     """Make a hook for DRS with another credential and without the project's id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,9 +36,25 @@ def process(*statuses: Any) -> dict[str, Any]:
     return {"Success": True, "RequestId": "r-2", "Data": steps}
 
 
+def listing(*packages: dict[str, Any]) -> dict[str, Any]:
+    data = {"Migrations": list(packages), "PageNumber": 1, "PageSize": 100, "TotalCount": len(packages)}
+    return {"Success": True, "RequestId": "r-3", "Data": data}
+
+
 @pytest.fixture(scope="module")
 def ask(talk: Any) -> Ask:
-    return lambda *answers: talk(API.progress(123456, 1234, max_lag=60), *answers).result
+    """Ask once, of a list that gives no reason."""
+
+    def ask(*answers: Any) -> MigrationProgress:
+        status = (answers[0]["Data"] or {}).get("Status") if isinstance(answers[0]["Data"], dict) else ""
+        has_failed = str(status).strip().upper() in ("IMPORT_ERROR", "EXPORT_ERROR")
+        last = [listing()] if has_failed else []
+        record: MigrationProgress = talk(
+            replace(API).progress(123456, 1234, max_lag=60), *answers, *last
+        ).result
+        return record
+
+    return ask
 
 
 # --- the requests ---------------------------------------------------------------------------------------
@@ -245,6 +262,64 @@ def test_a_package_that_came_in_part_names_the_steps_that_did_not(ask: Ask) -> N
     assert record.error is not None
     assert record.error.code == "PARTIAL_SUCCESS"
     assert "Failed in step" in str(record.error.message)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("IMPORT_ERROR", "IMPORT"), ("EXPORT_ERROR", "EXPORT"), ("import_error ", "IMPORT")]
+)
+def test_the_reason_of_a_failure_is_in_the_list_of_its_kind(talk: Any, status: str, kind: str) -> None:
+    packages = [
+        {"Id": 1233, "Message": "of another"},
+        {"Id": 1234, "Status": "FAILURE", "Message": "The resource order.jar exists."},
+    ]
+    told = talk(
+        replace(API).progress(123456, 1234, max_lag=60),
+        summary(status),
+        process("FAILURE"),
+        listing(*packages),
+    )
+    assert told.result.error.message == "Failed in step STEP_0: The resource order.jar exists."
+    request = told.requests[-1]
+    assert request.action == "ListMigrations"
+    assert request.body.decode() == f"MigrationType={kind}&PageSize=100&ProjectId=123456"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, {"Success": True, "Data": {}}),
+        (200, {"Success": True, "Data": {"Migrations": None}}),
+        (200, {"Success": True, "Data": {"Migrations": [{"Id": 1234}]}}),
+        (403, {"Code": "Forbidden.Access", "Message": "no right"}),
+        (400, {"Code": "Throttling.User", "Message": "slow down"}),
+        (503, {}),
+    ],
+)
+def test_a_list_without_the_reason_leaves_the_verdict_as_it_is(
+    talk: Any, response: Any, status: int, answer: Any
+) -> None:
+    record = talk(
+        replace(API).progress(123456, 1234, max_lag=60),
+        summary("IMPORT_ERROR"),
+        process("FAILURE"),
+        response(answer, status),
+    ).result
+    assert (record.state, record.error.message) == ("failed", "Failed in step STEP_0.")
+
+
+def test_the_reason_is_asked_for_once(talk: Any, response: Any) -> None:
+    api = replace(API)
+    failed = (summary("IMPORT_ERROR"), process("FAILURE"))
+    reason = listing({"Id": 1234, "Message": "why"})
+    first = talk(api.progress(123456, 1234, max_lag=60), *failed, reason).result
+    assert talk(api.progress(123456, "1234", max_lag=60), *failed).result == first
+    talk(api.progress(123456, 5, max_lag=60), *failed, response({}, 503))
+    assert talk(api.progress(123456, 5, max_lag=60), *failed).result.state == "failed"
+
+
+def test_a_package_that_came_in_part_is_looked_for_in_no_list(talk: Any) -> None:
+    answers = (summary("PARTIAL_SUCCESS"), process("FAILURE"))
+    assert len(talk(replace(API).progress(123456, 1234, max_lag=60), *answers).requests) == 2
 
 
 @pytest.mark.parametrize("name", ["full", "structure"])

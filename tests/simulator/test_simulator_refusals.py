@@ -158,6 +158,41 @@ def test_dataworks_refuses(
 
 
 @pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"ProjectId": "abc"}, "InvalidProjectId"),
+        ({"ProjectId": ""}, "MissingProjectId"),
+        ({"MigrationType": ""}, "MissingMigrationType"),
+        ({"MigrationType": "import"}, "InvalidMigrationType"),
+        ({"PageSize": "101"}, "InvalidPageSize"),
+        ({"PageNumber": "0"}, "InvalidPageNumber"),
+    ],
+)
+def test_the_list_of_dataworks_refuses(ask: Any, parameters: dict[str, str], code: str) -> None:
+    asked = {"ProjectId": "123456", "MigrationType": "IMPORT", **parameters}
+    reply = ask.alibaba("ListMigrations", asked, version="2020-05-18", form=True)
+    assert (reply.status, reply.json["Code"]) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "listed"),
+    [
+        ({}, [1234]),
+        ({"ProjectId": "9"}, []),
+        ({"MigrationType": "EXPORT"}, []),
+        ({"PageNumber": "2"}, []),
+    ],
+)
+def test_dataworks_lists_the_packages_of_a_workspace(
+    ask: Any, parameters: dict[str, str], listed: list[int]
+) -> None:
+    asked = {"ProjectId": "123456", "MigrationType": "IMPORT", **parameters}
+    data = ask.alibaba("ListMigrations", asked, version="2020-05-18", form=True).json["Data"]
+    assert [package["Id"] for package in data["Migrations"]] == listed
+    assert data["TotalCount"] == (0 if parameters.get("PageNumber") is None and not listed else 1)
+
+
+@pytest.mark.parametrize(
     ("how", "reason"),
     [
         pytest.param({"secret": "wrong"}, "verify aksk signature fail", id="wrong secret"),

@@ -136,6 +136,18 @@ def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) ->
     assert "Signature=" in summary.data.download_url
 
 
+def test_the_dataworks_client_lists_packages(simulator: Simulator) -> None:
+    simulator.jump("dataworks", 1234, 100)
+    client = dataworks_client.Client(alibaba_config(simulator))
+    request = dataworks_models.ListMigrationsRequest(
+        migration_type="IMPORT", project_id=123456, page_number=1, page_size=100
+    )
+    body = client.list_migrations(request).body
+    (package,) = body.data.migrations
+    assert (body.success, body.data.total_count) == (True, 1)
+    assert (package.id, package.status, package.message) == (1234, "SUCCESS", None)
+
+
 def test_the_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> None:
     simulator.jump("oms", "np_demo0001", 100)
     host = simulator.url.removeprefix("http://")
