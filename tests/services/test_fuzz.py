@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from airflow_provider_migration.progress import MAX_RECORD_BYTES, MigrationProgr
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
-from airflow_provider_migration.services.oms import OmsApi
+from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
 from airflow_provider_migration.verdict import describe
 
 NOW = datetime(2022, 8, 23, 7, 22, 30, tzinfo=UTC)
@@ -31,6 +32,7 @@ ALIBABA = AlibabaSigner("id", "secret")
 DATAWORKS = DataWorksApi(endpoint="https://x", signer=ALIBABA, clock=lambda: NOW)
 DTS = DtsApi(endpoint="https://x", signer=ALIBABA, clock=lambda: NOW)
 OMS = OmsApi(endpoint="https://x", signer=BasicSigner("u", "p"), clock=lambda: NOW)
+HOSTED_OMS = HostedOmsApi(endpoint="https://x", signer=ALIBABA, clock=lambda: NOW)
 DRS = DrsApi(endpoint="https://x", project_id="p", signer=HuaweiSigner("AK", "SK"), clock=lambda: NOW)
 
 JOB = {
@@ -53,6 +55,49 @@ OBJECTS = {
     "create_time": "1",
     "flow_compare_data": [{"src_db": "a", "src_tb": "b", "progress": 10}],
 }
+DTS_JOBS = {
+    "Success": True,
+    "DtsJobList": [
+        {
+            "DtsInstanceID": "dts1",
+            "Status": "MigrationFailed",
+            "MigrationMode": {"DataInitialization": True, "DataSynchronization": True},
+            "PrecheckStatus": {"Status": "Failed", "Detail": [{"CheckItem": "A", "CheckResult": "Failed"}]},
+            "DataInitializationStatus": {"Status": "Finished", "Percent": "100", "Progress": "7"},
+            "DataSynchronizationStatus": {"Status": "Catched"},
+            "Delay": 1500,
+            "Checkpoint": "1661239340",
+            "ErrorMessage": "no",
+        }
+    ],
+}
+OMS_PROGRESS = {
+    "success": True,
+    "data": {"status": "FAILED", "currentStep": "INCR_TRANSFER", "incrSyncCheckpoint": 1661239340},
+}
+OMS_STEPS = {
+    "success": True,
+    "data": [
+        {"name": "FULL_TRANSFER", "status": "FAILED", "extraInfo": {"errorMsg": "no"}},
+        {"name": "FULL_TRANSFER", "stepInfo": {"processedRecords": 7}},
+        {
+            "name": "INCR_TRANSFER",
+            "status": "MONITORING",
+            "stepInfo": {
+                "incrTimestampCheckpoint": 1661239340,
+                "checkpointSampleTimestamp": 1661239345,
+            },
+        },
+    ],
+}
+PACKAGES = {"Success": True, "Data": {"Migrations": [{"Id": 2, "Message": "no"}], "TotalCount": 1}}
+FAILED_PACKAGE = {"Success": True, "Data": {"Status": "IMPORT_ERROR"}}
+WRITTEN_HERE: dict[str, Any] = {
+    "drs_job": JOB,
+    "dts_jobs": DTS_JOBS,
+    "oms_steps": OMS_STEPS,
+    "dataworks_list": PACKAGES,
+}
 
 CASES: dict[str, Callable[[], Any]] = {
     "dts_describe_migration_job_status": lambda: DTS.progress("1", max_lag=60),
@@ -63,6 +108,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "drs_progress_data": lambda: DRS.progress("j", job_status=False, max_lag=60),
     "drs_error_not_found": lambda: DRS.progress("j", job_status=False, max_lag=60),
     "drs_job": lambda: DRS.progress("j", max_lag=60),
+    "dts_jobs": lambda: replace(DTS, api="DescribeDtsJobs").progress("dts1", max_lag=60),
+    "oceanbasepro_describe_project_progress": lambda: HOSTED_OMS.progress("np_1", max_lag=60),
+    "oms_steps": lambda: OMS.progress("np_1", max_lag=60),
+    "dataworks_list": lambda: replace(DATAWORKS).progress(1, 2, max_lag=60),
 }
 
 numbers = st.one_of(
@@ -100,11 +149,21 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
     bodies = {
         "GetMigrationSummary": sample("dataworks_get_migration_summary"),
         "GetMigrationProcess": sample("dataworks_get_migration_process"),
+        "ListMigrations": PACKAGES,
         "ShowProgressData": OBJECTS,
+        "DescribeProjectProgress": OMS_PROGRESS,
+        "DescribeProjectSteps": OMS_STEPS,
     }
-    own = {"dataworks_get_migration_process": "GetMigrationProcess", "drs_job": "BatchListProgresses"}
-    if name == "dataworks_get_migration_summary":
-        own[name] = "GetMigrationSummary"
+    own = {
+        "dataworks_get_migration_process": "GetMigrationProcess",
+        "dataworks_get_migration_summary": "GetMigrationSummary",
+        "dataworks_list": "ListMigrations",
+        "drs_job": "BatchListProgresses",
+        "oceanbasepro_describe_project_progress": "DescribeProjectProgress",
+        "oms_steps": "DescribeProjectSteps",
+    }
+    if name == "dataworks_list":
+        bodies["GetMigrationSummary"] = FAILED_PACKAGE
 
     def answer(request: Request) -> Response:
         is_own = own.get(name, request.action) == request.action
@@ -119,7 +178,7 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
 def test_any_value_in_any_field_gives_a_record_or_an_error_of_the_service(
     name: str, data: st.DataObject, talk: Any, sample: Any
 ) -> None:
-    original = JOB if name == "drs_job" else sample(name)
+    original = WRITTEN_HERE.get(name) or sample(name)
     body = original
     for path in data.draw(
         st.lists(st.sampled_from(list(paths(original))), min_size=1, max_size=3, unique=True)

@@ -22,12 +22,13 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
-from airflow_provider_migration.services.huawei import IamToken
-from airflow_provider_migration.services.oms import OmsApi
+from airflow_provider_migration.services.huawei import AgencyKey, IamToken, find_project
+from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
 
 ALIBABA = AlibabaSigner("id", "secret")
 DRS = DrsApi(endpoint="https://drs.example", project_id="p", signer=HuaweiSigner("AK", "SK"))
 OMS = OmsApi(endpoint="https://oms.example", signer=BasicSigner("u", "p"))
+HOSTED_OMS = HostedOmsApi(endpoint="https://oceanbasepro.example", signer=ALIBABA)
 DTS = DtsApi(endpoint="https://dts.example", signer=ALIBABA)
 DATAWORKS = DataWorksApi(endpoint="https://dataworks.example", signer=ALIBABA)
 
@@ -39,13 +40,27 @@ def iam() -> Conversation[Any]:
     return token.authenticate(DRS.get_job_status("1"))
 
 
+def agency() -> Conversation[Any]:
+    key = AgencyKey(
+        endpoint="https://iam.example", user=HuaweiSigner("AK", "SK"), agency_name="a", domain_name="d"
+    )
+    return key.authenticate(DRS.get_job_status("1"))
+
+
 CALLS: dict[str, Callable[[], Conversation[Any]]] = {
     "dts": lambda: DTS.progress("1", max_lag=60),
+    "dts list": lambda: DTS.describe_dts_jobs(["dts1"]),
     "dataworks": lambda: DATAWORKS.progress(1, 2, max_lag=60),
+    "dataworks list": lambda: DATAWORKS.list_migrations(1, "IMPORT"),
     "oms": lambda: OMS.progress("1", max_lag=60),
+    "oms action": lambda: OMS.progress("np_1", max_lag=60),
+    "oms steps": lambda: OMS.describe_project_steps("np_1"),
+    "oms hosted": lambda: HOSTED_OMS.progress("np_1", max_lag=60),
     "drs": lambda: DRS.progress("1", max_lag=60),
     "drs objects": lambda: DRS.progress("1", job_status=False, max_lag=60),
     "iam": iam,
+    "iam agency": agency,
+    "iam projects": lambda: find_project("drs", "https://iam.example", "r", HuaweiSigner("AK", "SK")),
 }
 HTML = b"<html><title>Login \x1b[31m{0}</title></html>"
 
