@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_migration.conversation import Conversation
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
 from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
 from airflow_provider_migration.progress import MigrationProgress
@@ -56,8 +56,12 @@ class DtsHook(MigrationHook[DtsApi]):
         """Return, in lower case, what a sensor can wait for."""
         return TARGETS
 
-    def _probe(self, api: DtsApi) -> Conversation[MigrationJob]:
-        return api.describe_migration_job_status("dtsconnectiontest")
+    def _probe(self, api: DtsApi) -> Conversation[MigrationJob | DtsJobs]:
+        try:
+            return (yield from api.describe_migration_job_status("dtsconnectiontest"))
+        except MigrationPermissionError:
+            pass  # one of the calls is enough
+        return (yield from api.describe_dts_jobs(["dtsconnectiontest"]))
 
     def describe_migration_job_status(
         self,

@@ -120,8 +120,12 @@ class TemporaryCredential(ABC):
         """What it is asked for with."""
 
     @abstractmethod
-    def _ask(self, service: str) -> Request:
-        """Return the request whose answer is :class:`_Given`."""
+    def _fetch(self, service: str) -> Conversation[_Given]:
+        """Ask IAM for it."""
+
+    @abstractmethod
+    def _read(self, request: Request, response: Response) -> _Given:
+        """Return what IAM has given."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -144,7 +148,7 @@ class TemporaryCredential(ABC):
             while True:
                 if self.given is None or self.clock() + _RENEW_BEFORE_END >= self.expires_at:
                     self.given = None
-                    given: _Given = yield self._ask(request.service)
+                    given = yield from self._fetch(request.service)
                     self.given, self.expires_at = given.signer, given.expires_at
                 used = self.given
                 try:
@@ -162,6 +166,29 @@ class TemporaryCredential(ABC):
         except StopIteration as stop:
             result: _T = stop.value
             return result
+
+    def _post(
+        self,
+        service: str,
+        action: str,
+        path: str,
+        auth: Mapping[str, Any],
+        signer: Signer,
+        item: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
+        common = {"accept": "application/json", "content-type": "application/json;charset=utf8"}
+        return Request(
+            service=service,
+            action=action,
+            method="POST",
+            url=self.endpoint + path,
+            headers={**common, **(headers or {})},
+            body=json.dumps({"auth": auth}).encode(),
+            read=self._read,
+            signer=signer,
+            item=item,
+        )
 
     def _until(self, expires_at: datetime | None, otherwise: timedelta) -> datetime:
         ends = expires_at or self.clock() + otherwise
@@ -193,21 +220,18 @@ class IamToken(TemporaryCredential):
     def _own_secrets(self) -> tuple[str, ...]:
         return (self.password,)
 
-    def _ask(self, service: str) -> Request:
+    def _fetch(self, service: str) -> Conversation[_Given]:
         user = {"name": self.user, "password": self.password, "domain": {"name": self.domain_name}}
         identity = {"methods": ["password"], "password": {"user": user}}
-        body = {"auth": {"identity": identity, "scope": {"project": dict(self.scope)}}}
-        return Request(
-            service=service,
-            action="KeystoneCreateUserTokenByPassword",
-            method="POST",
-            url=f"{self.endpoint}/v3/auth/tokens?nocatalog=true",
-            headers={"accept": "application/json", "content-type": "application/json;charset=utf8"},
-            body=json.dumps(body).encode(),
-            read=self._read,
+        given: _Given = yield self._post(
+            service,
+            "KeystoneCreateUserTokenByPassword",
+            "/v3/auth/tokens?nocatalog=true",
+            {"identity": identity, "scope": {"project": dict(self.scope)}},
             signer=self,
             item=self.user,
         )
+        return given
 
     def _read(self, request: Request, response: Response) -> _Given:
         data = _iam_object(request, response)
@@ -226,10 +250,12 @@ class AgencyKey(TemporaryCredential):
 
     Source: https://support.huaweicloud.com/intl/en-us/api-iam/iam_04_0101.html. The page wants a token; that
     IAM takes a signature too is how Huawei's own Terraform provider assumes a role
-    (``huaweicloud/config/auth.go``, buildClientByAgency).
+    (``huaweicloud/config/auth.go``, buildClientByAgency). As the SDK does, IAM is asked first for the user's
+    own account, which the request then names.
 
     :param user: signs with the AK and SK of a user who may assume the agency.
     :param domain_name: the account that delegates.
+    :param own_domain_id: the account of the user, once known.
     """
 
     SECONDS: ClassVar[int] = 3600
@@ -237,6 +263,7 @@ class AgencyKey(TemporaryCredential):
     user: HuaweiSigner
     agency_name: str
     domain_name: str
+    own_domain_id: str | None = None
 
     @property
     def identity(self) -> str:
@@ -247,24 +274,38 @@ class AgencyKey(TemporaryCredential):
     def _own_secrets(self) -> tuple[str, ...]:
         return self.user.secrets
 
-    def _ask(self, service: str) -> Request:
+    def _fetch(self, service: str) -> Conversation[_Given]:
+        if self.own_domain_id is None:
+            self.own_domain_id = yield from self._find_own_domain(service)
         role = {
             "agency_name": self.agency_name,
             "domain_name": self.domain_name,
             "duration_seconds": self.SECONDS,
         }
-        body = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
-        return Request(
-            service=service,
-            action="CreateTemporaryAccessKeyByAgency",
-            method="POST",
-            url=f"{self.endpoint}/v3.0/OS-CREDENTIAL/securitytokens",
-            headers={"accept": "application/json", "content-type": "application/json;charset=utf8"},
-            body=json.dumps(body).encode(),
-            read=self._read,
+        given: _Given = yield self._post(
+            service,
+            "CreateTemporaryAccessKeyByAgency",
+            "/v3.0/OS-CREDENTIAL/securitytokens",
+            {"identity": {"methods": ["assume_role"], "assume_role": role}},
             signer=self.user,
             item=self.agency_name,
+            headers={"x-domain-id": self.own_domain_id} if self.own_domain_id else None,
         )
+        return given
+
+    def _find_own_domain(self, service: str) -> Conversation[str]:
+        """Ask for the account of the user; empty where IAM does not tell it."""
+
+        def read(request: Request, response: Response) -> str:
+            domains = _Domains.read(_iam_object(request, response)).domains or []
+            return next((domain.id for domain in domains if domain.id), "")
+
+        url = f"{self.endpoint}/v3/auth/domains"
+        try:
+            domain_id: str = yield _get(service, "KeystoneListAuthDomains", url, read, self.user)
+        except MigrationPermissionError:
+            return ""
+        return domain_id
 
     def _read(self, request: Request, response: Response) -> _Given:
         key = _AgencyAnswer.read(_iam_object(request, response)).credential
@@ -294,17 +335,25 @@ def find_project(service: str, endpoint: str, region: str, signer: Signer) -> Co
             )
         return ids[0]
 
-    project_id: str = yield Request(
+    url = f"{endpoint}/v3/projects?{encode_query([('name', region)])}"
+    project_id: str = yield _get(service, "KeystoneListProjects", url, read, signer)
+    return project_id
+
+
+def _get(
+    service: str, action: str, url: str, read: Callable[[Request, Response], Any], signer: Signer
+) -> Request:
+    """Ask IAM for a list; those who ask at the same moment share it."""
+    return Request(
         service=service,
-        action="KeystoneListProjects",
+        action=action,
         method="GET",
-        url=f"{endpoint}/v3/projects?{encode_query([('name', region)])}",
+        url=url,
         headers={"accept": "application/json", "content-type": "application/json"},
         read=read,
         signer=signer,
-        item=region,
+        item=url,
     )
-    return project_id
 
 
 class _TokenBody(WireModel):
@@ -326,12 +375,16 @@ class _AgencyAnswer(WireModel):
     credential: _TemporaryKey = _TemporaryKey()
 
 
-class _Project(WireModel):
+class _WithId(WireModel):
     id: str | None = None
 
 
 class _Projects(WireModel):
-    projects: list[_Project] | None = None
+    projects: list[_WithId] | None = None
+
+
+class _Domains(WireModel):
+    domains: list[_WithId] | None = None
 
 
 class _IamError(WireModel):

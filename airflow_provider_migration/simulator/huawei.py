@@ -2,8 +2,8 @@
 Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM, and DRS.
 
 Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM calls
-POST /v3/auth/tokens, POST /v3.0/OS-CREDENTIAL/securitytokens and GET /v3/projects, the DRS calls
-GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
+POST /v3/auth/tokens, POST /v3.0/OS-CREDENTIAL/securitytokens, GET /v3/auth/domains and /v3/projects, the DRS
+calls GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from airflow_provider_migration.simulator.identity import (
     ACCESS_KEY,
     AGENCY,
     DOMAIN,
+    DOMAIN_ID,
     HUAWEI_PROJECT,
     HUAWEI_REGION,
     PASSWORD,
@@ -67,6 +68,7 @@ _MAX_LIMIT, _DEFAULT_LIMIT = 1000, 10
 _ROUTES = {
     "KeystoneCreateUserTokenByPassword": ("POST", re.compile(r"/v3/auth/tokens")),
     "CreateTemporaryAccessKeyByAgency": ("POST", re.compile(r"/v3\.0/OS-CREDENTIAL/securitytokens")),
+    "KeystoneListAuthDomains": ("GET", re.compile(r"/v3/auth/domains")),
     "KeystoneListProjects": ("GET", re.compile(r"/v3/projects")),
     "ShowProgressData": (
         "GET",
@@ -79,6 +81,7 @@ _ROUTES = {
 _IAM_ACTIONS = (
     "KeystoneCreateUserTokenByPassword",
     "CreateTemporaryAccessKeyByAgency",
+    "KeystoneListAuthDomains",
     "KeystoneListProjects",
 )
 
@@ -157,6 +160,9 @@ class Huawei:
                 return self._create_token(call)
             case "CreateTemporaryAccessKeyByAgency":
                 return self._assume_agency(call)
+            case "KeystoneListAuthDomains":
+                domains = [{"id": DOMAIN_ID, "name": DOMAIN, "enabled": True}]
+                return self._ok(200, {"domains": domains, "links": {"next": None, "previous": None}})
             case "KeystoneListProjects":
                 return self._list_projects(call)
             case "ShowProgressData":
@@ -243,7 +249,7 @@ class Huawei:
     def _is_signed(self, call: Call, parts: Mapping[str, str], secret: str) -> bool:
         headers = call.headers
         signed = parts.get("SignedHeaders", "").split(";")
-        if_sent = {"x-project-id", "x-security-token", "x-sdk-content-sha256"}
+        if_sent = {"x-project-id", "x-domain-id", "x-security-token", "x-sdk-content-sha256"}
         needed = {"host", "x-sdk-date"} | (if_sent & headers.keys())
         if not needed <= set(signed) <= headers.keys():
             return False
@@ -282,7 +288,7 @@ class Huawei:
         value = "MII" + self._identifiers.hexadecimal(1600)
         self._tokens[value] = _Token(project, now + TOKEN_SECONDS)
         domain = {
-            "id": "d78cbac186b744899480f25bd022f468",
+            "id": DOMAIN_ID,
             "name": _field(password, "domain", "name") or DOMAIN,
         }
         token: dict[str, Any] = {
@@ -312,6 +318,8 @@ class Huawei:
             return _iam_error(
                 400, 'The request body is invalid: methods must be ["assume_role"].', "Bad Request"
             )
+        if call.headers.get("x-domain-id", DOMAIN_ID) != DOMAIN_ID:
+            return _iam_error(401, "X-Domain-Id is not the account of the access key.", "Unauthorized")
         seconds = role.get("duration_seconds", 900)
         if not isinstance(seconds, int) or not 900 <= seconds <= TOKEN_SECONDS:
             return _iam_error(

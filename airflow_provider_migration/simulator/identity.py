@@ -16,6 +16,8 @@ PASSWORD = "simulator-password"
 """Password of :data:`USER`."""
 DOMAIN = "simulator-domain"
 """The Huawei Cloud account of the IAM user, which also delegates to itself by :data:`AGENCY`."""
+DOMAIN_ID = "d78cbac186b744899480f25bd022f468"
+"""Id of :data:`DOMAIN`."""
 AGENCY = "simulator-agency"
 """The agency that the AK may assume."""
 

@@ -103,6 +103,20 @@ def test_dts_lists_jobs(connections: Connections) -> None:
     assert job.dts_job_name == "MySQL migration"
 
 
+@pytest.mark.parametrize(
+    ("second", "works"), [(http(200, b'{"Success": true, "DtsJobList": []}'), True), (None, False)]
+)
+def test_a_key_that_may_make_one_of_the_calls_of_dts_passes_the_test(
+    second: Reply | None, works: bool, connect: Connect
+) -> None:
+    forbidden = http(403, b'{"Code": "Forbidden.RAM", "Message": "no right"}')
+    with Server([forbidden, second or forbidden]) as server:
+        result, message = DtsHook(connect(**KEY, host=server.url)).test_connection()
+
+    assert result is works
+    assert ("DescribeDtsJobs" in message) is not works
+
+
 def test_a_call_that_dts_does_not_have_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(MigrationConfigurationError, match="api must be DescribeMigrationJobStatus or Desc"):
         DtsHook(api="DescribeJobs")
@@ -205,7 +219,7 @@ BY_PASSWORD = {
         ({}, []),
         ({"extra": {"security_token": "simulator-security-token"}}, []),
         (BY_PASSWORD, ["KeystoneCreateUserTokenByPassword"]),
-        ({"extra": AGENCY}, ["CreateTemporaryAccessKeyByAgency"]),
+        ({"extra": AGENCY}, ["KeystoneListAuthDomains", "CreateTemporaryAccessKeyByAgency"]),
     ],
     ids=["AK/SK", "temporary", "password", "agency"],
 )
@@ -295,7 +309,7 @@ async def test_many_who_begin_together_look_for_their_project_once(
 
     asked = [request.action for request in simulator.requests[before:]]
     assert asked.count("CreateTemporaryAccessKeyByAgency") == 1
-    assert asked.count("KeystoneListProjects") == 1
+    assert asked.count("KeystoneListAuthDomains") == asked.count("KeystoneListProjects") == 1
 
 
 def test_a_region_of_which_iam_has_no_project_is_named(drs_with: Callable[..., DrsHook]) -> None:

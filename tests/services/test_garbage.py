@@ -42,7 +42,11 @@ def iam() -> Conversation[Any]:
 
 def agency() -> Conversation[Any]:
     key = AgencyKey(
-        endpoint="https://iam.example", user=HuaweiSigner("AK", "SK"), agency_name="a", domain_name="d"
+        endpoint="https://iam.example",
+        user=HuaweiSigner("AK", "SK"),
+        agency_name="a",
+        domain_name="d",
+        own_domain_id="i",
     )
     return key.authenticate(DRS.get_job_status("1"))
 

@@ -250,6 +250,7 @@ def agency(clock: Clock) -> AgencyKey:
         user=HuaweiSigner("OWN-AK", "own-secret"),
         agency_name="readers",
         domain_name="their-account",
+        own_domain_id="own-account-id",
         clock=clock,
     )
 
@@ -274,10 +275,33 @@ def test_an_agency_is_assumed_with_the_own_key(ask_by_agency: Any, talk: Any) ->
     request = talk(ask_by_agency(), lend(), ANSWER).requests[0]
     assert (request.method, request.url) == ("POST", "https://iam.example/v3.0/OS-CREDENTIAL/securitytokens")
     assert request.signer == HuaweiSigner("OWN-AK", "own-secret")
+    assert request.headers["x-domain-id"] == "own-account-id"
     role = {"agency_name": "readers", "domain_name": "their-account", "duration_seconds": 3600}
     assert json.loads(request.body) == {
         "auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}
     }
+
+
+def test_the_own_account_is_asked_for_once(agency: AgencyKey, ask_by_agency: Any, talk: Any) -> None:
+    agency.own_domain_id = None
+    domains = {"domains": [{"id": "own-account-id", "name": "own-account"}]}
+    first = talk(ask_by_agency(), domains, lend(), ANSWER).requests
+    assert actions(first) == ["KeystoneListAuthDomains", ASSUME, ASK]
+    assert first[0].url == "https://iam.example/v3/auth/domains"
+    assert first[1].headers["x-domain-id"] == "own-account-id"
+    assert actions(talk(ask_by_agency(), NOT_ACCEPTED, lend("2"), ANSWER).requests) == [ASK, ASSUME, ASK]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(200, {"domains": None}), (200, {"domains": []}), (200, {"domains": [{}]}), (403, {"error": {}})],
+)
+def test_an_agency_is_assumed_without_an_account_that_iam_does_not_tell(
+    agency: AgencyKey, ask_by_agency: Any, talk: Any, response: Any, status: int, answer: Any
+) -> None:
+    agency.own_domain_id = None
+    requests = talk(ask_by_agency(), response(answer, status), lend(), ANSWER).requests
+    assert "x-domain-id" not in requests[1].headers
 
 
 def test_calls_are_signed_with_the_key_of_the_agency(ask_by_agency: Any, agency: AgencyKey) -> None:

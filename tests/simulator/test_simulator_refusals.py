@@ -498,3 +498,34 @@ def test_every_request_is_recorded(ask: Any) -> None:
         ("drs", "BatchListProgresses", "a,b", 202),
     ]
     assert ask.simulator.writes == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ({}, {}, 400),
+        ({"auth": {"identity": {"methods": ["token"]}}}, {}, 400),
+        (None, {"x-domain-id": "another"}, 401),
+        (None, {}, 201),
+    ],
+)
+def test_an_agency_is_given_to_who_may_have_it(
+    ask: Any, body: Any, headers: dict[str, str], status: int
+) -> None:
+    role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain"}
+    right = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
+    path = "/v3.0/OS-CREDENTIAL/securitytokens"
+    reply = ask.huawei("POST", path, body=right if body is None else body, headers=headers)
+    assert reply.status == status
+
+
+def test_a_key_of_an_agency_ends(ask: Any, clock: Any) -> None:
+    role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain"}
+    body = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
+    given = ask.huawei("POST", "/v3.0/OS-CREDENTIAL/securitytokens", body=body).json["credential"]
+    key = {"key": given["access"], "secret": given["secret"], "security_token": given["securitytoken"]}
+    assert ask.drs_jobs(**key).status == 202
+    assert ask.drs_jobs(**{**key, "security_token": None}).status == 401
+    assert ask.drs_jobs(**{**key, "secret": "wrong"}).status == 401
+    clock.now += 15 * 60
+    assert "token expires" in ask.drs_jobs(**key).json["error_msg"]

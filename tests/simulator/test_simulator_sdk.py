@@ -217,9 +217,10 @@ def test_the_drs_v3_client_reads_the_deprecated_batch_status(simulator: Simulato
 
 
 def assume(simulator: Simulator, **changes: Any) -> Any:
-    """Assume the simulator's agency with the IAM client, and return the key that it gives."""
-    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET, domain_id="d78cbac186b744899480f25bd022f468")
-    client = iam_v3.IamClient.new_builder().with_credentials(key).with_endpoint(simulator.url).build()
+    """Assume the simulator's agency with the IAM client, which asks for its account, and return the key."""
+    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET).with_iam_endpoint(simulator.url)
+    region = regions.Region("cn-north-4", simulator.url)
+    client = iam_v3.IamClient.new_builder().with_credentials(key).with_region(region).build()
     role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain", **changes}
     identity = iam_v3.AgencyAuthIdentity(
         methods=["assume_role"], assume_role=iam_v3.IdentityAssumerole(**role)
@@ -231,6 +232,7 @@ def assume(simulator: Simulator, **changes: Any) -> Any:
 
 def test_the_iam_client_assumes_an_agency_whose_key_the_drs_client_uses(simulator: Simulator) -> None:
     given = assume(simulator, duration_seconds=900)
+    assert "KeystoneListAuthDomains" in {asked.action for asked in simulator.requests}
     client = huawei_client(
         drs_v5.DrsClient, simulator, ak=given.access, sk=given.secret, token=given.securitytoken
     )
@@ -254,7 +256,7 @@ def test_the_iam_client_is_told_why_an_agency_is_refused(
 
 
 def test_the_iam_client_lists_the_project_of_a_region(simulator: Simulator) -> None:
-    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET, domain_id="d78cbac186b744899480f25bd022f468")
+    key = credentials.GlobalCredentials(ak=KEY, sk=SECRET).with_iam_endpoint(simulator.url)
     client = iam_v3.IamClient.new_builder().with_credentials(key).with_endpoint(simulator.url).build()
     (project,) = client.keystone_list_projects(iam_v3.KeystoneListProjectsRequest(name="cn-north-4")).projects
     assert project.id == PROJECT
