@@ -309,8 +309,9 @@ def _checked(kind: type[_AnyAnswer], request: Request, response: Response) -> _A
     code = result.code or detail.code
     said = "; ".join(filter(None, (result.message or detail.message, result.advice or detail.proposal)))
     otherwise = MigrationServiceError if code or result.success is False else MigrationResponseError
+    codes = ERRORS if isinstance(request.signer, BasicSigner) else (*ERRORS, *alibaba.ERRORS)
     problem = api_error(
-        error_by_code((*ERRORS, *alibaba.ERRORS), code) or by_status or otherwise,
+        error_by_code(codes, code) or by_status or otherwise,
         request,
         response,
         said or "no data in the answer",

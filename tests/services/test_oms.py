@@ -599,6 +599,13 @@ def test_the_hosted_service_is_asked_as_alibaba_cloud_wants_it(talk: Any) -> Non
         assert request.headers["x-acs-version"] == "2019-09-01"
 
 
+def test_what_a_code_means_at_alibaba_cloud_it_does_not_mean_at_a_console(talk: Any) -> None:
+    answer = {"success": False, "code": "StoreNotExist"}
+    for api, error in ((HOSTED, MigrationNotFoundError), (API, MigrationServiceError)):
+        with pytest.raises(error):
+            talk(api.progress("np_1", max_lag=60), answer)
+
+
 def test_the_documented_sample_of_the_hosted_service_is_a_success_beside_an_error(
     talk: Any, sample: Any
 ) -> None:
