@@ -222,7 +222,8 @@ async def test_an_error_that_no_poll_can_heal_ends_the_wait(
     simulator = play()
     event = await event_of(trigger(job="dts9"))
     assert (event["outcome"], event["error"]["type"]) == ("poll_error", "MigrationNotFoundError")
-    assert len(simulator.requests) == 1
+    # DTS is asked with both of its calls.
+    assert [asked.action for asked in simulator.requests] == ["DescribeMigrationJobStatus", "DescribeDtsJobs"]
 
 
 async def test_polls_that_fail_are_tolerated_and_then_named(
