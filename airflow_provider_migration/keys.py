@@ -6,6 +6,9 @@ PROGRESS_KEY = "migration_progress"
 HISTORY_KEY = "migration_history"
 """XCom: how percent and lag went, as a list of points."""
 
+WAIT_KEY = "migration_wait"
+"""XCom: what the task waits for, how its polls go, and how the wait ended."""
+
 CONSOLE_URL_KEY = "migration_console_url"
 """XCom: where a person looks at the migration."""
 

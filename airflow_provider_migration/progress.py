@@ -224,7 +224,7 @@ class MigrationProgress(_Record):
         limit = MAX_MESSAGE_CHARACTERS
         while record._size() >= MAX_RECORD_BYTES:
             limit //= 2
-            shorter: dict[str, Any] = _shorten(record.model_dump(), limit)
+            shorter: dict[str, Any] = shorten(record.model_dump(), limit)
             record = handler({**shorter, "words_reached": record.words_reached})
         return record
 
@@ -266,13 +266,14 @@ def bulk_percent(phases: Iterable[Phase]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(percents) else None
 
 
-def _shorten(value: Any, limit: int) -> Any:
+def shorten(value: Any, limit: int) -> Any:
+    """Return plain data whose texts are cut at so many characters, and its lists likewise."""
     if isinstance(value, Enum):
         return value
     if isinstance(value, str):
         return clean_text(value, limit)
     if isinstance(value, dict):
-        return {key: _shorten(item, limit) for key, item in value.items()}
+        return {key: shorten(item, limit) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shorten(item, limit) for item in value[: max(limit // 8, 1)]]
+        return [shorten(item, limit) for item in value[: max(limit // 8, 1)]]
     return value

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from airflow_provider_migration.keys import CONSOLE_URL_KEY, HISTORY_KEY, PROGRESS_KEY
+from airflow_provider_migration.keys import CONSOLE_URL_KEY, HISTORY_KEY, PROGRESS_KEY, WAIT_KEY
 from airflow_provider_migration.progress import MigrationProgress
 
 MAX_POINTS: Final = 60
 """How many points the history holds, in less than 2 KB."""
 
-PACE: Final[Mapping[str, float]] = {PROGRESS_KEY: 10, HISTORY_KEY: 120}
-"""How many seconds of polling lie at least between two writes of a key; the last record does not wait."""
+PACE: Final[Mapping[str, float]] = {PROGRESS_KEY: 10, HISTORY_KEY: 120, WAIT_KEY: 10}
+"""How many seconds of polling lie at least between two writes of a key; the end does not wait."""
 
 Point = tuple[float, float | None, float | None]
 """Epoch seconds, percent, lag in seconds."""
@@ -32,19 +32,32 @@ class Publication:
     :ivar points: how percent and lag went, oldest first; the older, the sparser.
     :ivar records: how many records were seen.
     :ivar changes: how often the record has changed.
-    :ivar written: for each key after how many records it was written, and after how many changes.
+    :ivar written: for each key after how many records it was written, and after how many changes; for the
+        wait after how many polls, and after how many changes of the wait.
+    :ivar polls: how many polls there were, failed ones too.
+    :ivar wait_changes: how often what the wait tells has changed.
     """
 
     points: list[Point] = field(default_factory=list)
     records: int = 0
     changes: int = 0
     written: dict[str, tuple[int, int]] = field(default_factory=dict)
+    polls: int = 0
+    wait_changes: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Publication:
         """Make the publication again that :meth:`to_json` wrote down."""
         written = {key: (records, changes) for key, (records, changes) in data["written"].items()}
-        return cls(points_of(data["points"]), data["records"], data["changes"], written)
+        return cls(
+            points_of(data["points"]),
+            data["records"],
+            data["changes"],
+            written,
+            # A version that wrote no wait did not count them.
+            data.get("polls", 0),
+            data.get("wait_changes", 0),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -54,6 +67,8 @@ class Publication:
             "records": self.records,
             "changes": self.changes,
             "written": written,
+            "polls": self.polls,
+            "wait_changes": self.wait_changes,
         }
 
     def add(self, progress: MigrationProgress, *, has_changed: bool) -> None:
@@ -68,23 +83,39 @@ class Publication:
             half = MAX_POINTS // 2
             self.points[:half] = self.points[:half:2]
 
-    def due(self, progress: MigrationProgress | None, interval: float, *, is_last: bool) -> dict[str, Any]:
+    def count_poll(self, *, wait_has_changed: bool) -> None:
+        """Take note of a poll, failed or not."""
+        self.polls += 1
+        self.wait_changes += wait_has_changed
+
+    def due(
+        self,
+        progress: MigrationProgress | None,
+        wait: Mapping[str, Any] | None,
+        interval: float,
+        *,
+        is_last: bool,
+    ) -> dict[str, Any]:
         """
         Return what is to be written now, by XCom key.
 
         :param progress: the last record, or None when there is none yet.
+        :param wait: how the wait stands, or None when that is not known.
         :param interval: seconds between two polls.
-        :param is_last: whether the wait ends with this record.
+        :param is_last: whether the wait ends with this poll.
         """
 
         def is_due(key: str) -> bool:
             if key not in self.written:
                 return True
-            records, changes = self.written[key]
-            is_paced = (self.records - records) * interval >= PACE[key]
-            return is_last or (changes != self.changes and is_paced)
+            count, changes = self._counts(key)
+            count_then, changes_then = self.written[key]
+            is_paced = (count - count_then) * interval >= PACE[key]
+            return is_last or (changes != changes_then and is_paced)
 
         due: dict[str, Any] = {}
+        if wait is not None and is_due(WAIT_KEY):
+            due[WAIT_KEY] = wait
         if progress is None:
             return due
         if is_due(PROGRESS_KEY):
@@ -97,7 +128,10 @@ class Publication:
 
     def wrote(self, key: str) -> None:
         """Take note that a key is written; what could not be is due again at the next poll."""
-        self.written[key] = (self.records, self.changes)
+        self.written[key] = self._counts(key)
+
+    def _counts(self, key: str) -> tuple[int, int]:
+        return (self.polls, self.wait_changes) if key == WAIT_KEY else (self.records, self.changes)
 
     def _history(self) -> list[list[float | None]]:
         return [list(point) for point in self.points]

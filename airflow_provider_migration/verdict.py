@@ -14,7 +14,14 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from airflow_provider_migration.exceptions import MigrationConnectionNotFoundError, MigrationError
-from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
+from airflow_provider_migration.progress import (
+    MAX_MESSAGE_CHARACTERS,
+    MILESTONES,
+    MigrationProgress,
+    MigrationState,
+    clean_text,
+    shorten,
+)
 from airflow_provider_migration.publication import Publication
 
 _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
@@ -27,6 +34,9 @@ _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
     MigrationState.RUNNING: (MigrationState.RUNNING, MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED),
 }
 """States that a migration passes through; a poll may miss them. Any other state must be met itself."""
+
+MAX_WAIT_BYTES: Final = 4 * 1024
+"""Upper bound of what XCom tells of a wait, as JSON."""
 
 _T = TypeVar("_T")
 
@@ -98,6 +108,7 @@ class History:
 
     :ivar polls: how often was asked.
     :ivar poll_errors: how many of the last polls failed one after the other.
+    :ivar errors_since: when the first of these was, epoch seconds.
     :ivar last_seen: a digest of what counts as movement.
     :ivar position: up to which time of the source changes were applied when it last moved, epoch seconds.
     :ivar moved_at: when it was last seen to move, epoch seconds.
@@ -108,6 +119,7 @@ class History:
 
     polls: int = 0
     poll_errors: int = 0
+    errors_since: float | None = None
     last_seen: str | None = None
     position: float | None = None
     moved_at: float | None = None
@@ -195,12 +207,15 @@ class Watch:
             before,
             polls=before.polls + 1,
             poll_errors=0,
+            errors_since=None,
             last_seen=seen,
             position=position,
             moved_at=now if moved else _since(before.moved_at, now),
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
         )
+        begins_or_ceases = held is (before.held_since is None)
+        self.publication.count_poll(wait_has_changed=begins_or_ceases or before.poll_errors > 0)
         verdict = self._decide(progress, now)
         return self._by_the_deadline(verdict, now)
 
@@ -214,7 +229,13 @@ class Watch:
         before = self.history
         # A connection that was there at an earlier poll is rather one that cannot be read just now.
         was_there = isinstance(error, MigrationConnectionNotFoundError) and before.polls > 0
-        self.history = replace(before, polls=before.polls + 1, poll_errors=before.poll_errors + 1)
+        self.history = replace(
+            before,
+            polls=before.polls + 1,
+            poll_errors=before.poll_errors + 1,
+            errors_since=_since(before.errors_since, now),
+        )
+        self.publication.count_poll(wait_has_changed=True)
         if not (error.passing or was_there):
             return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")
         allowed, failed = self.wishes.max_poll_errors, self.history.poll_errors
@@ -222,6 +243,41 @@ class Watch:
             what = f"Polling has failed {_times(failed)} (max_poll_errors={allowed})"
             return Verdict(Outcome.POLL_ERROR, f"{self._message(what, now)} ")
         return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
+
+    def wait_to_json(self, verdict: Verdict, error: MigrationError | None = None) -> dict[str, Any]:
+        """
+        Return what XCom tells of the wait: what it is for, how its polls go, how it ended.
+
+        Plain JSON of less than 4 KB: longer texts are cut. Times are epoch seconds.
+
+        :param verdict: what the last poll led to.
+        :param error: why that poll failed, if it did.
+        """
+        wishes, history = self.wishes, self.history
+        has_ended = verdict.outcome is not Outcome.WAIT
+        reason = f"{verdict.reason}{error}" if verdict.outcome is Outcome.POLL_ERROR else verdict.reason
+        wait: dict[str, Any] = {
+            "targets": list(wishes.targets),
+            "max_lag": wishes.max_lag,
+            "hold_for": wishes.hold_for,
+            "stall_timeout": wishes.stall_timeout,
+            "poke_interval": wishes.poke_interval,
+            "exponential_backoff": wishes.exponential_backoff,
+            "started_at": wishes.started_at,
+            "deadline": wishes.deadline,
+            "held_since": history.held_since,
+            "poll_errors": history.poll_errors,
+            "max_poll_errors": wishes.max_poll_errors,
+            "errors_since": history.errors_since,
+            "last_error": clean_text(error),
+            "outcome": verdict.outcome.value if has_ended else None,
+            "reason": clean_text(reason) if has_ended else None,
+        }
+        limit = MAX_MESSAGE_CHARACTERS
+        while len(json.dumps(wait)) >= MAX_WAIT_BYTES:
+            limit //= 2
+            wait = shorten(wait, limit)
+        return wait
 
     def next_poll_in(self, now: float) -> float:
         """Return how many seconds to wait until the next poll, never beyond the deadline."""

@@ -14,6 +14,8 @@ from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.publication import MAX_POINTS, Publication, points_of
 
 RECORD, URL, HISTORY = "migration_progress", "migration_console_url", "migration_history"
+WAIT = "migration_wait"
+STANDING = {"poll_errors": 0}
 
 
 def record(second: float = 0, **fields: Any) -> MigrationProgress:
@@ -36,24 +38,57 @@ def publish(
     """Take note of a record, write what is due, and give the keys that were."""
     seen = record()
     publication.add(seen, has_changed=has_changed)
-    due = publication.due(seen, interval, is_last=is_last)
+    due = publication.due(seen, None, interval, is_last=is_last)
     for key in due:
         publication.wrote(key)
     return sorted(due)
 
 
-def test_the_first_record_is_written_with_history_and_address() -> None:
+def test_the_first_record_is_written_with_wait_history_and_address() -> None:
     publication, seen = Publication(), record()
     publication.add(seen, has_changed=True)
-    assert publication.due(seen, 60, is_last=False) == {
+    assert publication.due(seen, STANDING, 60, is_last=False) == {
+        WAIT: STANDING,
         RECORD: seen.model_dump(mode="json"),
         URL: "https://dts.console.aliyun.com/",
         HISTORY: [[1_800_000_000, 10, None]],
     }
 
 
-def test_without_a_record_nothing_is_due() -> None:
-    assert Publication().due(None, 60, is_last=True) == {}
+def test_without_a_record_there_is_the_wait_alone() -> None:
+    assert Publication().due(None, STANDING, 60, is_last=False) == {WAIT: STANDING}
+    assert Publication().due(None, None, 60, is_last=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("interval", "has_changed", "is_last", "written"),
+    [
+        (9.9, True, False, []),
+        (10, True, False, [WAIT]),
+        (3600, False, False, []),
+        (3600, False, True, [WAIT]),
+        (1, True, True, [WAIT]),
+    ],
+)
+def test_a_wait_is_written_anew_when_what_it_tells_has_changed(
+    interval: float, has_changed: bool, is_last: bool, written: list[str]
+) -> None:
+    publication = Publication()
+    publication.count_poll(wait_has_changed=False)
+    publication.wrote(WAIT)
+    publication.count_poll(wait_has_changed=has_changed)
+    assert list(publication.due(None, STANDING, interval, is_last=is_last)) == written
+
+
+def test_a_wait_that_goes_on_as_it_was_is_never_written_again() -> None:
+    publication, writes = Publication(), 0
+    for _ in range(1000):
+        publication.count_poll(wait_has_changed=False)
+        due = publication.due(None, STANDING, 60, is_last=False)
+        writes += len(due)
+        for key in due:
+            publication.wrote(key)
+    assert writes == 1
 
 
 @pytest.mark.parametrize(
@@ -95,14 +130,14 @@ def test_a_change_that_came_too_soon_is_written_later_though_nothing_has_changed
 def test_what_could_not_be_written_is_due_at_the_next_poll() -> None:
     publication, seen = Publication(), record()
     publication.add(seen, has_changed=True)
-    assert publication.due(seen, 1, is_last=False)
-    assert RECORD in publication.due(seen, 1, is_last=False)
+    for _ in range(2):
+        assert {WAIT, RECORD} <= set(publication.due(seen, STANDING, 1, is_last=False))
 
 
 def test_a_migration_without_percent_and_lag_has_no_history() -> None:
     publication, seen = Publication(), record(percent=None)
     publication.add(seen, has_changed=True)
-    assert HISTORY not in publication.due(seen, 60, is_last=True)
+    assert HISTORY not in publication.due(seen, None, 60, is_last=True)
 
 
 @given(st.integers(1, 400))
@@ -127,6 +162,13 @@ def test_a_publication_that_was_written_down_goes_on_as_it_was(polls: Any) -> No
         now: dict[str, Any] = {"has_changed": has_changed, "is_last": is_last}
         assert publish(kept, **now) == publish(written, **now)
         assert kept.to_json() == written.to_json()
+
+
+def test_a_publication_that_knew_of_no_wait_goes_on_and_shows_it() -> None:
+    former = {"points": [[1, 10, None]], "records": 3, "changes": 2, "written": {RECORD: [3, 2]}}
+    publication = Publication.from_json(former)
+    assert (publication.records, publication.written) == (3, {RECORD: (3, 2)})
+    assert WAIT in publication.due(None, STANDING, 60, is_last=False)
 
 
 @pytest.mark.parametrize("value", [None, 1, "ab", [1], [[1, 2]], [["x", 1, 2]], {"points": []}])

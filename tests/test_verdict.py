@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -342,6 +343,101 @@ def test_a_failed_poll_keeps_the_last_record_and_changes_nothing() -> None:
     assert waiting.publication.changes == changes
 
 
+# --- what is told of the wait -----------------------------------------------------------------------------
+
+
+def wait_of(watch: Watch, what: Any, now: float) -> dict[str, Any]:
+    """Give what XCom tells after a record, a state or an error."""
+    verdict = decide(watch, what, now)
+    return watch.wait_to_json(verdict, what if isinstance(what, MigrationError) else None)
+
+
+def test_a_wait_tells_what_it_is_for_and_until_when() -> None:
+    waiting = watch("caught_up", "succeeded", max_lag=10, hold_for=600, stall_timeout=900, poke_interval=30)
+    assert wait_of(waiting, "running", 5) == {
+        "targets": ["caught_up", "succeeded"],
+        "max_lag": 10,
+        "hold_for": 600,
+        "stall_timeout": 900,
+        "poke_interval": 30,
+        "exponential_backoff": False,
+        "started_at": 0,
+        "deadline": 1000,
+        "held_since": None,
+        "poll_errors": 0,
+        "max_poll_errors": 5,
+        "errors_since": None,
+        "last_error": None,
+        "outcome": None,
+        "reason": None,
+    }
+
+
+def test_a_wait_tells_since_when_the_target_holds_and_that_it_ceased() -> None:
+    waiting = watch(hold_for=600)
+    told = [
+        wait_of(waiting, what, now)["held_since"]
+        for now, what in [(1, "running"), (2, "caught_up"), (3, "caught_up"), (4, "running")]
+    ]
+    assert told == [None, 2, 2, None]
+
+
+def test_a_wait_tells_since_when_polls_fail_how_often_and_why() -> None:
+    waiting = watch()
+    busy, away = MigrationThrottledError("slow down"), MigrationServiceError("HTTP 503")
+    polls = [(1, "running"), (2, busy), (3, away), (4, "running")]
+    told = [wait_of(waiting, what, now) for now, what in polls]
+    assert [(wait["poll_errors"], wait["errors_since"], wait["last_error"]) for wait in told] == [
+        (0, None, None),
+        (1, 2, "slow down"),
+        (2, 2, "HTTP 503"),
+        (0, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "what", "outcome", "reason"),
+    [
+        ({}, "caught_up", "done", "Reached: "),
+        ({}, "failed", "fail", "The migration failed: "),
+        ({"on_paused": "skip"}, "paused", "skip", "The migration is paused: "),
+        ({"deadline": 5}, "running", "timeout", "The time is up: "),
+        ({"max_poll_errors": 0}, MigrationServiceError("HTTP 503"), "poll_error", "Polling has failed once"),
+    ],
+)
+def test_a_wait_tells_how_it_ended_and_why(wishes: Any, what: Any, outcome: str, reason: str) -> None:
+    told = wait_of(watch(**wishes), what, 5)
+    assert told["outcome"] == outcome
+    assert told["reason"].startswith(reason)
+    assert ("HTTP 503" in told["reason"]) is (outcome == "poll_error")
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "错" * 100_000, "🙂" * 100_000])
+def test_a_wait_stays_small_whatever_is_answered(text: str) -> None:
+    waiting = watch(*[f"word {number}" for number in range(5000)], max_poll_errors=0)
+    told = wait_of(waiting, MigrationServiceError(text), 5)
+    assert len(json.dumps(told)) < 4096
+    assert told["outcome"] == "poll_error"
+    assert told["reason"].startswith("Polling")
+
+
+@pytest.mark.parametrize(
+    ("polls", "changes"),
+    [
+        (["running", "running", record("running", percent=5), "paused"], [0, 0, 0, 0]),
+        (["running", MigrationServiceError("no"), MigrationServiceError("no"), "running"], [0, 1, 1, 1]),
+        (["caught_up", "caught_up", "running", "running"], [1, 0, 1, 0]),
+    ],
+)
+def test_what_counts_as_a_change_of_the_wait(polls: list[Any], changes: list[int]) -> None:
+    waiting, counted = watch(hold_for=600), [0]
+    for number, what in enumerate(polls):
+        decide(waiting, what, number)
+        counted.append(waiting.publication.wait_changes)
+    assert [after - before for before, after in pairwise(counted)] == changes
+    assert waiting.publication.polls == len(polls)
+
+
 # --- the pace -------------------------------------------------------------------------------------------
 
 
@@ -573,6 +669,7 @@ def test_what_another_version_wrote_down_is_read_as_far_as_it_is_known() -> None
     written = Watch(Wishes(targets=("caught_up",), started_at=0, deadline=10)).to_json()
     written["wishes"]["of_a_later_version"] = True
     del written["history"]["last_told"]
+    del written["history"]["errors_since"]
     del written["publication"]
     read = Watch.from_json(written)
     assert read.wishes.targets == ("caught_up",)

@@ -44,9 +44,9 @@ class MigrationSensor(BaseSensorOperator):
     Wait until a migration reaches a target; fail as soon as it cannot any more. It only watches: it never
     starts, stops, pauses or cancels anything.
 
-    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred, and
-    ``migration_history`` how percent and lag went. XCom ``return_value`` is the record with which the target
-    was reached.
+    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred,
+    ``migration_history`` how percent and lag went, and ``migration_wait`` what it waits for, how its polls go
+    and how the wait ended. XCom ``return_value`` is the record with which the target was reached.
 
     In reschedule mode each poll is a new process. From Airflow 3.3 on ``stall_timeout``, ``hold_for``,
     ``failure_grace`` and ``max_poll_errors`` count across polls, through the task state store. On older
@@ -155,7 +155,6 @@ class MigrationSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
         from airflow_provider_migration.exceptions import MigrationError
-        from airflow_provider_migration.verdict import Outcome
 
         watch = self._watch = self._watch or self._begin(context)
         error: MigrationError | None = None
@@ -168,7 +167,7 @@ class MigrationSensor(BaseSensorOperator):
             verdict = watch.observe(progress, time.time())
         if news := watch.news(error):
             self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
-        self._publish(context, watch, is_last=verdict.outcome is not Outcome.WAIT)
+        self._publish(context, watch, verdict, error)
         if not self._is_waiting(verdict, watch.progress, error):
             self.log.info("%s", verdict.reason)
             return PokeReturnValue(True, watch.progress and watch.progress.model_dump(mode="json"))
@@ -191,7 +190,8 @@ class MigrationSensor(BaseSensorOperator):
                 f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
             )
         progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
-        self._show(context, Publication(points_of(event.get("points"))), progress, is_last=True)
+        publication = Publication(points_of(event.get("points")))
+        self._show(context, publication, progress, event.get("wait"), is_last=True)
         try:
             self._is_waiting(
                 Verdict(Outcome(event["outcome"]), event["reason"]),
@@ -312,9 +312,15 @@ class MigrationSensor(BaseSensorOperator):
             raise error_from_json(error.to_json(), prefix=verdict.reason)
         return verdict.outcome is Outcome.WAIT
 
-    def _publish(self, context: Context, watch: Watch, *, is_last: bool) -> None:
-        """Leave record, history, link and memory where they are seen."""
-        written = self._show(context, watch.publication, watch.progress, is_last=is_last)
+    def _publish(
+        self, context: Context, watch: Watch, verdict: Verdict, error: MigrationError | None
+    ) -> None:
+        """Leave wait, record, history, link and memory where they are seen."""
+        from airflow_provider_migration.verdict import Outcome
+
+        is_last = verdict.outcome is not Outcome.WAIT
+        wait = watch.wait_to_json(verdict, error)
+        written = self._show(context, watch.publication, watch.progress, wait, is_last=is_last)
         store = None if self.deferrable else context.get("task_state_store")
         try:
             if store is not None and PROGRESS_KEY in written:
@@ -336,11 +342,12 @@ class MigrationSensor(BaseSensorOperator):
         context: Context,
         publication: Publication,
         progress: MigrationProgress | None,
+        wait: dict[str, Any] | None,
         *,
         is_last: bool,
     ) -> dict[str, Any]:
         """Write to XCom what is due, and return it; what fails here must not end the wait."""
-        due = publication.due(progress, self.poke_interval, is_last=is_last)
+        due = publication.due(progress, wait, self.poke_interval, is_last=is_last)
         for key, value in due.items():
             try:
                 context["ti"].xcom_push(key=key, value=value)

@@ -75,24 +75,24 @@ class MigrationTrigger(BaseTrigger):
                 "progress": watch.progress.model_dump(mode="json") if watch.progress else None,
                 "error": error.to_json() if error else None,
                 "points": watch.publication.to_json()["points"],
+                "wait": watch.wait_to_json(verdict, error),
             }
         )
 
     async def _wait(self, watch: Watch) -> tuple[Verdict, MigrationError | None]:
+        await self._recall(watch)
         while True:
             try:
                 async with (
                     shared_hook(self.hook, self.hook_arguments) as shared,
                     shared.hook.keep_session(),
                 ):
-                    await self._recall(watch)
                     return await self._poll_to_the_end(shared, watch)
             except MigrationError as error:  # the connection cannot be used
                 verdict = watch.fail_poll(error, time.time())
+                await self._tell(watch, verdict, error)
                 if verdict.outcome is not Outcome.WAIT:
                     return verdict, error
-                if news := watch.news(error):
-                    self.log.warning("%s", news)
             await asyncio.sleep(watch.next_poll_in(time.time()))
 
     async def _poll_to_the_end(
@@ -125,9 +125,7 @@ class MigrationTrigger(BaseTrigger):
             verdict = watch.fail_poll(error, time.time())
         else:
             verdict = watch.observe(progress, time.time())
-        await self._publish(watch, is_last=verdict.outcome is not Outcome.WAIT)
-        if news := watch.news(error):
-            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
+        await self._tell(watch, verdict, error)
         return verdict, error
 
     async def _recall(self, watch: Watch) -> None:
@@ -143,9 +141,14 @@ class MigrationTrigger(BaseTrigger):
             else:
                 watch.publication.points = points_of(written) or points
 
-    async def _publish(self, watch: Watch, *, is_last: bool) -> None:
+    async def _tell(self, watch: Watch, verdict: Verdict, error: MigrationError | None) -> None:
         """Show something while the task is deferred; what fails here must not end the wait."""
-        due = watch.publication.due(watch.progress, watch.wishes.poke_interval, is_last=is_last)
+        due = watch.publication.due(
+            watch.progress,
+            watch.wait_to_json(verdict, error),
+            watch.wishes.poke_interval,
+            is_last=verdict.outcome is not Outcome.WAIT,
+        )
         for key, value in due.items():
             try:
                 await sync_to_async(XCom.set)(key=key, value=value, **self.task_key)
@@ -153,3 +156,5 @@ class MigrationTrigger(BaseTrigger):
                 self.log.warning("XCom %s cannot be written: %s", key, problem)
             else:
                 watch.publication.wrote(key)
+        if news := watch.news(error):
+            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -253,13 +254,16 @@ class TestPollsThatFail:
 
     def test_are_tolerated_as_often_as_allowed_and_then_named(self, play: Play, context: Context) -> None:
         play(DTS, faults=(FAULT,))
-        wait = dts(max_poll_errors=2)
+        wait = dts(max_poll_errors=2, poke_interval=10)
         assert wait.poke(context) is False
         assert wait.poke(context) is False
+        assert context["ti"].xcom["migration_wait"]["poll_errors"] == 2
         message = r"failed 3 times in a row .*; wanted caught_up; waited 0 s\. .*HTTP 502"
         with pytest.raises(MigrationServiceError, match=message) as failure:
             wait.poke(context)
         assert not isinstance(failure.value, AirflowFailException)
+        assert context["ti"].xcom["migration_wait"]["reason"] == str(failure.value)
+        assert "migration_progress" not in context["ti"].xcom
 
     def test_are_counted_across_rescheduled_processes(
         self, play: Play, context: Context, next_poll: Callable[[Context], Context]
@@ -310,10 +314,15 @@ class TestWhatIsTold:
         simulator.jump("dts", "dts1", 50)
         for _ in range(3):
             wait.poke(context)
-        assert context["ti"].pushes == ["migration_progress", "migration_console_url", "migration_history"]
+        assert context["ti"].pushes == [
+            "migration_wait",
+            "migration_progress",
+            "migration_console_url",
+            "migration_history",
+        ]
         simulator.jump("dts", "dts1", 70)
         wait.poke(context)
-        assert context["ti"].pushes[3:] == ["migration_progress", "migration_history"]
+        assert context["ti"].pushes[4:] == ["migration_progress", "migration_history"]
 
     def test_is_logged_once_while_nothing_changes(
         self, play: Play, context: Context, capsys: pytest.CaptureFixture[str]
@@ -323,6 +332,37 @@ class TestWhatIsTold:
         for _ in range(3):
             wait.poke(context)
         assert capsys.readouterr().out.count("dts dts1: running") == 1
+
+    @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+    def test_is_what_it_waits_for_from_the_first_poll_on(
+        self, play: Play, context: Context, mode: str
+    ) -> None:
+        play(DTS).jump("dts", "dts1", 50)
+        how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+        with suppress(TaskDeferred):
+            dts(**how, hold_for=30).poke(context)
+        told = context["ti"].xcom["migration_wait"]
+        assert (told["targets"], told["hold_for"], told["outcome"]) == (["caught_up"], 30, None)
+
+    @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
+    @pytest.mark.parametrize(
+        ("script", "policy", "outcome", "reason"),
+        [
+            ("failure", {"soft_fail": True}, "fail", "The migration failed: "),
+            ("failure", {"never_fail": True}, "fail", "The migration failed: "),
+            ("paused", {"on_paused": "skip"}, "skip", "The migration is paused: "),
+        ],
+    )
+    def test_is_why_a_task_was_skipped(
+        self, play: Play, context: Context, mode: str, script: str, policy: Any, outcome: str, reason: str
+    ) -> None:
+        play({**DTS, "script": script}).jump("dts", "dts1", 90)
+        how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+        with pytest.raises(AirflowSkipException):
+            dts(**how, **policy).execute(context)
+        told = context["ti"].xcom["migration_wait"]
+        assert told["outcome"] == outcome
+        assert told["reason"].startswith(reason)
 
     def test_is_kept_in_the_task_state_store(self, play: Play, context: Context) -> None:
         play(DTS).jump("dts", "dts1", 50)
@@ -541,6 +581,7 @@ def event(outcome: str, **fields: Any) -> dict[str, Any]:
         "progress": RECORD,
         "error": None,
         "points": POINTS,
+        "wait": {"outcome": outcome, "reason": "because"},
         **fields,
     }
 
@@ -549,6 +590,7 @@ class TestResuming:
     def test_returns_the_record_that_the_trigger_ended_with(self, context: Context) -> None:
         assert dts().execute_complete(context, event("done")) == RECORD
         assert context["ti"].xcom == {
+            "migration_wait": {"outcome": "done", "reason": "because"},
             "migration_progress": RECORD,
             "migration_console_url": RECORD["console_url"],
             "migration_history": POINTS,
@@ -568,6 +610,12 @@ class TestResuming:
         with pytest.raises(end, match="because"):
             dts().execute_complete(context, event(outcome))
         assert context["ti"].xcom["migration_progress"] == RECORD
+
+    def test_takes_the_event_of_a_trigger_that_told_nothing_of_the_wait(self, context: Context) -> None:
+        former = event("done")
+        del former["wait"]
+        assert dts().execute_complete(context, former) == RECORD
+        assert "migration_wait" not in context["ti"].xcom
 
     def test_raises_the_error_that_ended_the_polls(self, context: Context) -> None:
         error = MigrationServiceError("away", service="dts", action="Describe", http_status=503, code="Busy")

@@ -57,6 +57,11 @@ def records(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [write["value"] for write in shown if write["key"] == "migration_progress"]
 
 
+def waits(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give what was written of the wait."""
+    return [write["value"] for write in shown if write["key"] == "migration_wait"]
+
+
 def trigger(*, timeout: float = 60, job: str = "dts1", **wishes: Any) -> MigrationTrigger:
     now = time.time()
     wanted: dict[str, Any] = {"targets": ("caught_up",), "poke_interval": 0.1, **wishes}
@@ -100,7 +105,8 @@ async def test_progress_is_shown_under_the_task_that_waits(
     assert values["migration_console_url"] == values["migration_progress"]["console_url"]
     assert [point[1:] for point in values["migration_history"]] == [[100, 0]]
     task = {"dag_id": "dag", "task_id": "wait", "run_id": "run+1", "map_index": -1}
-    assert shown == [task] * 3
+    assert values["migration_wait"]["outcome"] == "done"
+    assert shown == [task] * 4
 
 
 async def test_the_history_goes_on_where_the_last_triggerer_left_off(
@@ -155,6 +161,7 @@ async def test_while_nothing_changes_only_the_first_and_the_last_record_are_writ
     assert (await event_of(trigger(timeout=1)))["outcome"] == "timeout"
     assert len(simulator.requests) > 3
     assert [record["percent"] for record in records(shown)] == [67, 67]
+    assert [wait["outcome"] for wait in waits(shown)] == [None, "timeout"]
 
 
 async def test_the_deadline_brings_one_last_poll_and_the_last_state(
@@ -237,6 +244,9 @@ async def test_polls_that_fail_are_tolerated_and_then_named(
     assert event["outcome"] == "poll_error"
     assert event["error"]["type"] == "MigrationServiceError"
     assert "failed 2 times in a row" in event["reason"]
+    assert [(wait["poll_errors"], wait["outcome"]) for wait in waits(shown)] == [(1, None), (2, "poll_error")]
+    assert event["error"]["message"] in event["wait"]["reason"]
+    assert event["wait"] == waits(shown)[-1]
 
 
 async def test_a_connection_that_is_missing_is_named(shown: list[dict[str, Any]]) -> None:
@@ -256,6 +266,7 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
     event = asyncio.create_task(event_of(waiting))
     await asyncio.sleep(0.5)
     assert not event.done()
+    assert "'dts_default'" in waits(shown)[0]["last_error"]
     monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", connection)
     assert (await event)["outcome"] == "done"
 
