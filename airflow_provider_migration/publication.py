@@ -114,16 +114,16 @@ class Publication:
             return is_last or (changes != changes_then and is_paced)
 
         due: dict[str, Any] = {}
+        if progress is not None:
+            if is_due(PROGRESS_KEY):
+                due[PROGRESS_KEY] = progress.model_dump(mode="json")
+            if CONSOLE_URL_KEY not in self.written:
+                due[CONSOLE_URL_KEY] = progress.console_url
+            if self.points and is_due(HISTORY_KEY):
+                due[HISTORY_KEY] = self._history()
+        # Last, so that a record that is newer than the wait comes of a later poll.
         if wait is not None and is_due(WAIT_KEY):
             due[WAIT_KEY] = wait
-        if progress is None:
-            return due
-        if is_due(PROGRESS_KEY):
-            due[PROGRESS_KEY] = progress.model_dump(mode="json")
-        if CONSOLE_URL_KEY not in self.written:
-            due[CONSOLE_URL_KEY] = progress.console_url
-        if self.points and is_due(HISTORY_KEY):
-            due[HISTORY_KEY] = self._history()
         return due
 
     def wrote(self, key: str) -> None:

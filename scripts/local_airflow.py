@@ -2,7 +2,8 @@
 An Airflow of its own, with the example DAGs and the simulator: behind ``make demo`` and ``make ui``.
 
 ``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom as it goes. ``ui`` starts
-it more slowly, and leaves Airflow running to click through until Ctrl-C.
+it more slowly, with migrations that are in trouble, and leaves Airflow running to click through until Ctrl-C;
+what is in that Airflow is there again the next time.
 """
 
 from __future__ import annotations
@@ -18,17 +19,34 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import psutil
 import requests
 
 from airflow_provider_migration.simulator import connections
+from airflow_provider_migration.simulator.scenario import BUILT_IN
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = Path(sys.executable).parent
 DAG_ID: Final = "watch_four_services"
+TROUBLE_DAG_ID: Final = "watch_with_trouble"
+TROUBLE: Final = (
+    {
+        "service": "dts",
+        "migration_job_id": "dtsdemo0002",
+        "name": "MySQL with a wrong binlog format",
+        "script": "precheck_failure",
+        "duration": 20,
+    },
+    {"service": "oms", "project_id": "p_demo0002", "script": "paused", "duration": 10},
+)
+OWN_DAGS: Final = ROOT / "dags"
+"""Where whoever tries it out puts DAG files of their own; nothing of ours ever removes it."""
+
 SERVICES: Final = ("dataworks", "dts", "oms", "drs")
 MODES: Final = ("poke", "deferrable")
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -65,13 +83,15 @@ def main() -> int:
         )
         return 2
     home = ROOT / ".demo" / arguments.command
+    is_demo = arguments.command == "demo"
     try:
-        airflow = LocalAirflow(home, ROOT / "example_dags", port)
-        with _simulator(home / "simulator.log", SPEED[arguments.command]) as simulator_url:
+        airflow = LocalAirflow(home, ROOT / "example_dags", port) if is_demo else _ui_airflow(home, port)
+        scenario = None if is_demo else _scenario_with_trouble(home / "scenario.json")
+        with _simulator(home / "simulator.log", SPEED[arguments.command], scenario) as simulator_url:
             print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
             airflow.prepare(connections(simulator_url))
             with airflow.standalone() as api:
-                return _demo(api) if arguments.command == "demo" else _ui(api)
+                return _demo(api) if is_demo else _ui(api)
     except KeyboardInterrupt:
         print("Stopped.", flush=True)
         return 130 if arguments.command == "demo" else 0
@@ -118,13 +138,60 @@ def _demo(api: Api) -> int:
 
 
 def _ui(api: Api) -> int:
-    api.post(f"/dags/{DAG_ID}/dagRuns", {"logical_date": None})
-    print(f"\nAirflow is ready on {api.url} (no login). {DAG_ID} has been started:", flush=True)
-    print(f"  all its migrations    {api.url}/plugin/migrations", flush=True)
-    print(f"  one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab", flush=True)
-    print("They take about four minutes. Ctrl-C ends Airflow and the simulator.", flush=True)
+    for dag in (DAG_ID, TROUBLE_DAG_ID):
+        _wait_for_dag(api, dag)
+        # The simulator plays all from the beginning: what the last time was left half way is of no use.
+        for run in api.get(f"/dags/{dag}/dagRuns?state=running&state=queued")["dag_runs"]:
+            api.delete(f"/dags/{dag}/dagRuns/{quote(run['dag_run_id'])}")
+        api.post(f"/dags/{dag}/dagRuns", {"logical_date": None})
+    print(
+        f"""
+Airflow is ready on {api.url} (no login). These have been started:
+  {DAG_ID}   four migrations that go well, in about four minutes
+  {TROUBLE_DAG_ID}    one that fails, and one that is paused
+Look at
+  all migrations        {api.url}/plugin/migrations
+  one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab
+DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears within half a minute
+They, their runs and your connections are kept. The four …_default connections lead to the simulator at each
+start; give those to your own services another id. Ctrl-C ends Airflow and the simulator.""",
+        flush=True,
+    )
     while True:
         time.sleep(3600)
+
+
+def _ui_airflow(home: Path, port: int) -> LocalAirflow:
+    OWN_DAGS.mkdir(exist_ok=True)
+    folders = {"examples": ROOT / "example_dags", "demo": ROOT / "scripts" / "demo_dags", "own": OWN_DAGS}
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(folder), "refresh_interval": 10},
+        }
+        for name, folder in folders.items()
+    ]
+    settings = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
+    return LocalAirflow(home, folders["examples"], port, settings, keep=True)
+
+
+def _scenario_with_trouble(path: Path) -> Path:
+    path.write_text(json.dumps({**BUILT_IN, "migrations": [*BUILT_IN["migrations"], *TROUBLE]}))
+    return path
+
+
+def _wait_for_dag(api: Api, dag: str) -> None:
+    started = time.monotonic()
+    while True:
+        try:
+            api.get(f"/dags/{dag}")
+        except requests.HTTPError as error:
+            if time.monotonic() - started > START_SECONDS:
+                raise RuntimeError(f"Airflow does not find the DAG {dag}.") from error
+            time.sleep(1)
+        else:
+            return
 
 
 def _describe(record: dict[str, Any]) -> str:
@@ -161,6 +228,10 @@ class Api:
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()
         return result
+
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        self._session.delete(f"{self.url}/api/v2{path}", timeout=30).raise_for_status()
 
     def patch(self, path: str, body: dict[str, Any]) -> None:
         """Change something."""
@@ -262,14 +333,21 @@ class LocalAirflow:
     """
     An Airflow of its own, below one folder; on sqlite unless the settings say otherwise.
 
-    :param home: its folder, which is emptied first.
+    :param home: its folder, which is emptied first, unless it is to be kept.
     :param dags: folder of the DAG files.
     :param port: where its API server listens; without it, any that is free.
     :param settings: further settings, as environment variables.
+    :param keep: keep what is in the folder, if it was made there and by the same version of Airflow.
     """
 
     def __init__(
-        self, home: Path, dags: Path, port: int | None = None, settings: dict[str, str] | None = None
+        self,
+        home: Path,
+        dags: Path,
+        port: int | None = None,
+        settings: dict[str, str] | None = None,
+        *,
+        keep: bool = False,
     ) -> None:
         port = port or free_port()
         self.home = home
@@ -296,11 +374,33 @@ class LocalAirflow:
             "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
             **(settings or {}),
         }
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
+        # A folder that was moved still has the paths of its former place in it.
+        self._maker = f"Airflow {version('apache-airflow')} in {home}"
+        self._marker = home / "made-by"
+        self._is_kept = keep and self._marker.is_file() and self._marker.read_text() == self._maker
+        if not self._is_kept:
+            if keep and home.exists():
+                former = self._marker.read_text() if self._marker.is_file() else "a start that did not end"
+                print(f"{home} was made by {former}: it is set up anew.", flush=True)
+            self._empty()
+
+    def _empty(self) -> None:
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
 
     def prepare(self, connections: dict[str, dict[str, Any]]) -> None:
-        """Make the database and put connections into it."""
+        """Make the database, where there is none that can be kept, and put connections into it."""
+        try:
+            self._prepare(connections)
+        except RuntimeError:
+            if not self._is_kept:
+                raise
+            print(f"{self.home} cannot be used any more: it is set up anew.", flush=True)
+            self._empty()
+            self._prepare(connections)
+        self._marker.write_text(self._maker)
+
+    def _prepare(self, connections: dict[str, dict[str, Any]]) -> None:
         importable = {
             # Port 0 is none, as the form saves it; its Test button takes a missing one for another address.
             conn_id: {**connection, "port": 0, "extra": json.dumps(connection["extra"])}
@@ -308,7 +408,7 @@ class LocalAirflow:
         }
         (self.home / "connections.json").write_text(json.dumps(importable))
         self._run("db", "migrate")
-        self._run("connections", "import", str(self.home / "connections.json"))
+        self._run("connections", "import", "--overwrite", str(self.home / "connections.json"))
 
     def _run(self, *arguments: str) -> None:
         with (self.home / "airflow.log").open("a") as log:
@@ -357,9 +457,9 @@ class LocalAirflow:
 
 
 @contextmanager
-def _simulator(log: Path, speed: float) -> Iterator[str]:
+def _simulator(log: Path, speed: float, scenario: Path | None) -> Iterator[str]:
     command = [sys.executable, "-m", "airflow_provider_migration.simulator", "--port", "0"]
-    command += ["--speed", str(speed)]
+    command += ["--speed", str(speed), *(["--scenario", str(scenario)] if scenario else [])]
     with (
         log.open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,

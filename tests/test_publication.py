@@ -134,6 +134,12 @@ def test_what_could_not_be_written_is_due_at_the_next_poll() -> None:
         assert {WAIT, RECORD} <= set(publication.due(seen, STANDING, 1, is_last=False))
 
 
+def test_the_wait_is_written_after_the_record_of_its_poll() -> None:
+    publication, seen = Publication(), record()
+    publication.add(seen, has_changed=True)
+    assert list(publication.due(seen, STANDING, 1, is_last=False))[-1] == WAIT
+
+
 def test_a_migration_without_percent_and_lag_has_no_history() -> None:
     publication, seen = Publication(), record(percent=None)
     publication.add(seen, has_changed=True)

@@ -572,8 +572,10 @@ def _reason(section: PrecheckStatus | PhaseStatus | SynchronizationStatus) -> st
 
 def _failed_items(precheck: PrecheckStatus) -> str:
     items = (precheck.detail.check_item if precheck.detail else None) or []
-    return "; ".join(
-        ": ".join(filter(None, (item.item_name, item.error_message)))
+    # In one line, for a log, and yet a page can tell one item from the next.
+    return " ".join(
+        "• "
+        + ": ".join(filter(None, (item.item_name, item.error_message)))
         + (f" (repair: {item.repair_method})" if item.repair_method else "")
         for item in items
         if PHASE_STATUSES.state_of(item.check_status) is MigrationState.FAILED

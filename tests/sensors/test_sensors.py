@@ -315,10 +315,10 @@ class TestWhatIsTold:
         for _ in range(3):
             wait.poke(context)
         assert context["ti"].pushes == [
-            "migration_wait",
             "migration_progress",
             "migration_console_url",
             "migration_history",
+            "migration_wait",
         ]
         simulator.jump("dts", "dts1", 70)
         wait.poke(context)

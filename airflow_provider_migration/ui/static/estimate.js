@@ -9,6 +9,7 @@ const RECENT = 12; // points; what was earlier says little of the present pace â
 const CHANGES = 3; // â€¦ unless the value changes so seldom
 const PATIENCE = 5; // times the usual time between changes, after which nothing is said to move
 const SHORTEST = 30; // seconds, likewise
+const USUAL = 60; // seconds between two polls, where that is not known
 const STEADY = 0.02; // seconds of lag a second; less is noise
 const FARTHEST = 30 * 86_400; // seconds; beyond this a guess is none
 
@@ -30,12 +31,22 @@ export function merge(points, more) {
 /**
  * Say what is to be expected of a record, by the points before it.
  *
+ * A record is written when it has changed: one that has stood for `interval`, the seconds between two polls, several
+ * times over is of a migration in which nothing moves.
+ *
  * Returns `{ kind, seconds }`: `bulk` or `sync` with the seconds left until the existing data is copied, or until
  * the destination has caught up; `still` (nothing moves) with the seconds since when; `behind` (the lag grows);
  * `steady` (it stays); `unclear` (not enough observations yet); `none` (there is nothing to expect).
  */
-export function estimate(record, points, now) {
+export function estimate(record, points, now, interval = USUAL) {
   if (record.state !== "running") return { kind: "none" };
+  const answer = ofPoints(record, points, now);
+  const stood = now - Date.parse(record.observed_at) / 1000;
+  const isStill = answer.kind === "unclear" && stood > Math.max(PATIENCE * interval, SHORTEST);
+  return isStill ? { kind: "still", seconds: stood } : answer;
+}
+
+function ofPoints(record, points, now) {
   if (Number.isFinite(record.lag_seconds)) return ofLag(recent(points, LAG), now);
   if (Number.isFinite(record.percent) && record.percent < 100) return ofPercent(recent(points, PERCENT), now);
   return { kind: "unclear" };

@@ -37,6 +37,21 @@ const PHASES = {
 /** A phase's name; one that is a service's own begins as a sentence does. */
 export const phaseName = (name) => PHASES[name] ?? text(name)?.replace(/^./u, (letter) => letter.toUpperCase()) ?? "Phase";
 
+/** How a phase is said that the service calls running, of a migration that is not. */
+const HALTED = {
+  failed: "Running when it failed",
+  paused: "Paused",
+  cancelled: "Stopped",
+  partially_succeeded: "Stopped",
+  succeeded: "Ended",
+};
+
+/** A phase's state as it is said, and the tone of that: one that runs does not outlive its migration. */
+export function phaseState(phase, migration) {
+  const isHalted = phase.state === "running" && migration in HALTED;
+  return isHalted ? { label: HALTED[migration], tone: stateOf(migration).tone } : stateOf(phase.state);
+}
+
 /** States of Airflow's task instances, with what they mean for one who waits. */
 const TASK_STATES = {
   deferred: "waiting (deferred)",
@@ -82,6 +97,22 @@ export const number = (value) => (typeof value === "number" && Number.isFinite(v
 
 /** A percentage, or null for what is none. */
 export const percentage = (value) => (number(value) !== null && value >= 0 && value <= 100 ? value : null);
+
+/**
+ * A message as its beginning and the items that it lists, each with its repair or null.
+ *
+ * Services' failed items come as `precheck: • ITEM: what is wrong (repair: what to do) • …`.
+ */
+export function messageParts(message) {
+  const [beginning, ...items] = message.split(/(?:^| )• /);
+  return {
+    beginning: beginning.replace(/:$/, ""),
+    items: items.map((item) => {
+      const [, what, repair] = /^(.*?) \(repair: (.*)\)[;.]?$/s.exec(item) ?? [null, item, null];
+      return { what, repair };
+    }),
+  };
+}
 
 /** A point in time in milliseconds, or null. */
 export function time(value) {

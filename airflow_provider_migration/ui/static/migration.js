@@ -4,11 +4,13 @@ import { ApiError, get, keepReading, ofTask, stored, xcom } from "./api.js";
 import { estimate, merge, readPoints } from "./estimate.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
+import { failedPolls, failedText, isWait, patience, purpose } from "./wait.js";
 
 const SECONDS = 5;
 const FEWEST_POINTS = 3; // to draw a line through
 const RECORD = "migration_progress";
 const HISTORY = "migration_history";
+const WAIT = "migration_wait";
 
 const query = new URLSearchParams(location.search);
 const index = query.get("map_index");
@@ -25,9 +27,17 @@ const main = document.querySelector("main");
 
 let instance = null;
 let entry = null;
+let wait = null;
 let points = [];
 let reason = null;
 let reasonOf = null;
+
+/** The states of a task that want a reason, and how that is headed. */
+const WHY = {
+  failed: "Why the task failed",
+  skipped: "Why the task was skipped",
+  up_for_retry: "Why the last try failed",
+};
 
 /** Read what is new, show it, and tell whether more is to come. */
 async function read() {
@@ -40,6 +50,10 @@ async function read() {
     const history = await xcom(task, HISTORY);
     points = merge(merge(history ? readPoints(history.value) : [], points), [pointOf(entry.value)]);
   }
+  if (instance) {
+    const standing = await xcom(task, WAIT);
+    if (isWait(standing?.value)) wait = standing;
+  }
   await readReason(isOver);
   show(isOver);
   return !isOver;
@@ -50,17 +64,21 @@ function pointOf(record) {
   return [Math.round(at / 1000), format.percentage(record.percent), format.number(record.lag_seconds)];
 }
 
-/** Where a task has failed, its log says why: also where no answer of the service came. */
+/** Why a task has failed or was skipped: what it has told of its wait, else what its log says. */
 async function readReason(isOver) {
-  const attempt = instance && ["failed", "skipped", "up_for_retry"].includes(instance.state) ? instance.try_number : null;
-  if (attempt === null || `${attempt}` === reasonOf) {
-    if (attempt === null) reason = reasonOf = null;
+  const attempt = instance && Object.hasOwn(WHY, instance.state) ? instance.try_number : null;
+  const told = attempt === null ? null : format.text(wait?.value.outcome && wait.value.reason);
+  if (attempt === null || told || `${attempt}` === reasonOf) {
+    if (attempt === null || told) {
+      reason = told;
+      reasonOf = null;
+    }
     return;
   }
   try {
     const log = await get(`${ofTask(task)}/logs/${attempt}`, { map_index: task.mapIndex });
-    const told = (Array.isArray(log?.content) ? log.content : []).flatMap((line) => line?.error_detail ?? []);
-    reason = format.text(told.findLast((detail) => format.text(detail?.exc_value))?.exc_value);
+    const details = (Array.isArray(log?.content) ? log.content : []).flatMap((line) => line?.error_detail ?? []);
+    reason = format.text(details.findLast((detail) => format.text(detail?.exc_value))?.exc_value);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error; // who may not read the log sees the rest
     reason = null;
@@ -70,9 +88,10 @@ async function readReason(isOver) {
 
 function show(isOver) {
   main.removeAttribute("aria-busy");
-  at("migration").hidden = entry === null;
-  at("friendly").hidden = entry !== null;
-  if (entry) showRecord(entry.value, isOver);
+  const hasSomething = entry !== null || wait !== null;
+  at("migration").hidden = !hasSomething;
+  at("friendly").hidden = hasSomething;
+  if (hasSomething) showMigration(isOver);
   else showWhyNot(isOver);
 }
 
@@ -91,16 +110,18 @@ function showWhyNot(isOver) {
   parts.say(at("friendly").lastElementChild, line);
 }
 
-function showRecord(record, isOver) {
-  const state = format.stateOf(record.state);
-  const service = format.serviceName(record.service);
+/** Show the record, and the wait also where there is no record, because no answer has come yet. */
+function showMigration(isOver) {
+  const record = entry?.value ?? {};
+  const stateName = entry ? record.state : instance?.state === "failed" ? "task_failed" : "none";
+  const state = format.stateOf(stateName);
+  const service = format.serviceName(record.service ?? format.SENSOR_SERVICES[instance?.operator]);
   const id = format.text(record.migration_id);
-  const name = format.text(record.name) ?? id ?? "Migration";
+  const name = format.text(record.name) ?? id ?? (entry ? "Migration" : task.task);
   const percent = format.percentage(record.percent);
   parts.say(at("name"), name);
-  parts.setBadge(at("state"), record.state);
+  parts.setBadge(at("state"), stateName);
   parts.say(at("identity"), [service, id === name ? null : id, format.text(record.service_status)].filter(Boolean).join(" · "));
-  announce(`${name}: ${state.label}`);
 
   const address = parts.webAddress(record.console_url);
   at("console").hidden = address === null;
@@ -111,18 +132,25 @@ function showRecord(record, isOver) {
     parts.say(at("console").firstElementChild, `Open in ${service}`);
   }
 
+  announce([`${name}: ${state.label}`, failing() ? failedText(failing()) : null].filter(Boolean).join(". "));
   showError(record);
+  at("overall-part").hidden = at("seen-label").hidden = at("seen").hidden = entry === null;
   parts.say(at("percent"), format.percentText(percent));
   parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
-  showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : []);
+  showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : [], record);
   showObjects(format.isObject(record.objects) ? record.objects : null, state);
   showLag(record, isOver);
   showTrend();
-  showEstimate();
+  showTimes();
   parts.setAge(at("seen"), format.time(record.observed_at));
   parts.say(at("task"), format.taskState(instance?.state) + (instance?.try_number > 1 ? `, try ${instance.try_number}` : ""));
-  parts.say(at("request"), format.text(record.request_id) ?? "–");
+  const request = format.text(record.request_id);
+  at("request-label").hidden = request === null;
+  parts.sayOrHide(at("request"), request);
 }
+
+const isWaiting = () => !format.ENDED.includes(instance?.state);
+const failing = () => (isWaiting() ? failedPolls(wait, entry?.writtenAt) : 0);
 
 function announce(line) {
   parts.say(at("announcement"), line);
@@ -132,15 +160,41 @@ function showError(record) {
   const error = format.isObject(record.error) ? record.error : {};
   const code = format.text(error.code);
   const message = format.text(error.message);
-  const what = message && code && !message.includes(code) ? `${message} (${code})` : (message ?? code);
+  // The service's own word stands below the name already.
+  const isNew = code && code !== format.text(record.service_status) && !message?.includes(code);
+  const { beginning, items } = format.messageParts(message ?? "");
+  const first = [items.length ? format.phaseName(beginning) : beginning || null, isNew ? (message ? `(${code})` : code) : null].filter(Boolean).join(" ");
+  at("error-message").hidden = !first && !items.length;
+  parts.sayOrHide(at("error-beginning"), first || null);
+  at("error-items").hidden = !items.length;
+  parts.setList(
+    at("error-items"),
+    items,
+    () => parts.make("li", {}, parts.make("span"), parts.make("span", { class: "repair" })),
+    (item, { what, repair }) => {
+      parts.say(item.firstElementChild, what);
+      parts.sayOrHide(item.lastElementChild, repair === null ? null : `Repair: ${repair}`);
+    },
+  );
   const fill = (id, value) => parts.sayOrHide(at(id), value, at(id).querySelector("dd"));
-  fill("error-message", what);
   fill("error-remedy", format.text(error.remedy));
-  fill("error-task", reason && !(message && reason.includes(message)) ? reason : null);
-  at("error").hidden = !what && !format.text(error.remedy) && at("error-task").hidden;
+  const why = whyItEnded(message ?? code);
+  fill("error-task", why);
+  parts.say(at("error-task").querySelector("dt"), WHY[instance?.state] ?? "");
+  const isBad = !at("error-message").hidden || !at("error-remedy").hidden || instance?.state !== "skipped";
+  at("error").className = `note ${isBad ? "bad" : "warn"}`;
+  at("error").hidden = at("error-message").hidden && at("error-remedy").hidden && why === null;
 }
 
-function showPhases(phases) {
+/** The reason, without what is said of the migration already. */
+function whyItEnded(told) {
+  const beginning = told?.slice(0, 200).replace(/[. ]+$/, ""); // the reason may be cut
+  if (!reason || !beginning || !reason.includes(beginning)) return reason;
+  const cause = reason.split(": ")[0];
+  return cause === "The migration failed" || cause.includes(beginning) ? null : `${cause}.`;
+}
+
+function showPhases(phases, record) {
   at("phases-part").hidden = phases.length === 0;
   parts.setList(
     at("phases"),
@@ -153,7 +207,7 @@ function showPhases(phases) {
     (item, phase) => {
       const [line, bar, trouble] = item.children;
       const name = format.phaseName(phase.name);
-      const { label, tone } = format.stateOf(phase.state);
+      const { label, tone } = format.phaseState(phase, record.state);
       const percent = format.percentage(phase.percent);
       parts.say(line.firstElementChild, name);
       parts.say(line.lastElementChild, [label, phase.state === "pending" ? null : amountOf(phase, percent)].filter(Boolean).join(" · "));
@@ -166,7 +220,7 @@ function showPhases(phases) {
         valueText: line.lastElementChild.textContent,
       });
       const error = format.text(phase.error);
-      const isToldAbove = error !== null && format.text(entry.value.error?.message)?.includes(error);
+      const isToldAbove = error !== null && format.text(record.error?.message)?.includes(error);
       parts.sayOrHide(trouble, isToldAbove ? null : error);
     },
   );
@@ -217,37 +271,52 @@ function showLag(record, isOver) {
   else if (checkpoint !== null) parts.setAge(at("checkpoint"), checkpoint, "Changes are applied up to ");
   const known = points.filter((point) => point[2] !== null).map((point) => [point[0], point[2]]);
   const top = Math.max(...known.map((point) => point[1]), 1);
-  drawIn(at("lag-spark"), known, top, (over) => `Lag over the last ${over}: from ${format.duration(known[0][1])} to ${format.duration(known.at(-1)[1])}`);
+  drawIn(at("lag-spark"), known, top, format.duration, "Lag");
 }
 
 function showTrend() {
   const hasBegun = points.some((point) => point[1] > 0);
   const known = hasBegun ? points.filter((point) => point[1] !== null).map((point) => [point[0], point[1]]) : [];
-  at("percent-part").hidden = !drawIn(at("percent-spark"), known, 100, (over) => `Progress over the last ${over}: from ${format.percentText(known[0][1])} to ${format.percentText(known.at(-1)[1])}`);
+  at("percent-part").hidden = !drawIn(at("percent-spark"), known, 100, format.percentText, "Progress");
 }
 
-function drawIn(element, known, top, label) {
+function drawIn(element, known, top, said, what) {
   const isEnough = known.length >= FEWEST_POINTS;
-  const over = isEnough ? format.duration(known.at(-1)[0] - known[0][0]) : "";
-  const spark = isEnough && parts.sparkline(known, top, label(over));
-  element.replaceChildren(...(spark ? [spark, parts.make("p", { class: "quiet", "aria-hidden": "true" }, `over ${over}`)] : []));
-  return Boolean(spark);
+  const course = isEnough ? `from ${said(known[0][1])} to ${said(known.at(-1)[1])} in ${format.duration(known.at(-1)[0] - known[0][0])}` : "";
+  const chart = isEnough && parts.chart(known, top, said, `${what} ${course}`);
+  element.replaceChildren(...(chart ? [chart, parts.make("p", { class: "quiet", "aria-hidden": "true" }, course)] : []));
+  return Boolean(chart);
 }
 
-function showEstimate() {
-  if (!entry) return;
-  const { kind, seconds } = estimate(entry.value, points, Date.now() / 1000);
-  const isWaiting = !format.ENDED.includes(instance?.state);
-  const line = {
+/** Say what goes by the clock: what is expected, what is waited for, for how long polls fail. */
+function showTimes() {
+  const now = Date.now() / 1000;
+  const count = failing();
+  parts.sayOrHide(at("purpose"), wait && isWaiting() && !wait.value.outcome ? purpose(wait.value, now) : null);
+  at("polls").hidden = count === 0;
+  if (count) {
+    parts.say(at("polls-count"), failedText(count));
+    parts.sayOrHide(at("polls-error"), format.text(wait.value.last_error));
+    parts.say(at("polls-patience"), patience(wait.value, now));
+    const seen = entry ? "what is shown below was seen before" : "nothing has been seen of it yet";
+    parts.say(at("polls-meaning"), `That does not say that the migration has failed: ${seen}.`);
+  }
+  // Of what nobody could ask, nothing is expected.
+  parts.say(at("estimate"), entry && isWaiting() && !count ? expectation(now) : "");
+}
+
+function expectation(now) {
+  const { kind, seconds } = estimate(entry.value, points, now, format.number(wait?.value.poke_interval) ?? undefined);
+  const isCopied = format.percentage(entry.value.percent) === 100;
+  return {
     bulk: () => `${format.roughly(seconds)} left`,
-    sync: () => `in sync in ${format.roughly(seconds)}`,
+    sync: () => `caught up in ${format.roughly(seconds)}`,
     behind: () => "falling behind: the lag grows",
     steady: () => "the lag stays as it is",
     still: () => `not moving for ${format.duration(seconds)}`,
-    unclear: () => "time left: not enough observations yet",
+    unclear: () => `${isCopied ? "when it is caught up" : "time left"}: not enough observations yet`,
     none: () => "",
   }[kind]();
-  parts.say(at("estimate"), isWaiting ? line : "");
 }
 
 function showTrouble(error) {
@@ -262,5 +331,5 @@ function showTrouble(error) {
 }
 
 parts.followLinksOutside();
-parts.tickAges(showEstimate);
+parts.tickAges(() => at("migration").hidden || showTimes());
 keepReading(read, SECONDS, showTrouble);

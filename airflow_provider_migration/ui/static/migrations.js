@@ -3,11 +3,14 @@
 import { ApiError, get, keepReading, ofTask, xcom } from "./api.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
+import { failedPolls, failedText } from "./wait.js";
 
 const SECONDS = 15;
 const SECONDS_OFF_SCREEN = 60;
 const DAY = 86_400_000;
 const RECORD = "migration_progress";
+const WAIT = "migration_wait";
+const CHOICE = "migrations"; // in the session's storage: what is searched, filtered and sorted by
 const PAGE = 100; // as much as Airflow gives at once
 const MOST_PAGES = 20;
 const AT_ONCE = 4; // requests; a browser has six connections, of which Airflow's own page needs some
@@ -16,17 +19,24 @@ const SHOWN = 100; // rows before "Show more"
 const ALL_TASKS = "dags/~/dagRuns/~/taskInstances";
 const at = (id) => document.getElementById(id);
 
-/** By key; `writtenAt` and `readAt` say which XCom there is and which was read, `askedAt` when that was (ms). */
+/**
+ * By key; `writtenAt` and `readAt` say which record there is and which was read, `waitWrittenAt` and `waitReadAt`
+ * likewise of the wait, `askedAt` when anything was read (ms).
+ */
 const migrations = new Map();
-let newest = null; // when the newest XCom that was listed had been written
+const newest = {}; // by XCom key: when the newest that was listed had been written
 let isCut = false;
 let shown = SHOWN;
 let order = { column: null, direction: 1 };
 
 async function read() {
   const since = Date.now() - DAY;
-  const oldest = newest ?? since;
-  const [watched, ended, entries] = await Promise.all([
+  const written = (key) => {
+    const oldest = newest[key] ?? since;
+    const isOld = (entry) => format.time(entry.timestamp) < oldest;
+    return list(`${ALL_TASKS}/~/xcomEntries`, "xcom_entries", { xcom_key: key, order_by: "-timestamp" }, isOld);
+  };
+  const [watched, ended, records, waits] = await Promise.all([
     list(ALL_TASKS, "task_instances", { state: format.WATCHING, operator: format.SENSORS, order_by: "-start_date" }),
     list(ALL_TASKS, "task_instances", {
       state: ["success", "failed", "skipped"],
@@ -34,14 +44,10 @@ async function read() {
       end_date_gte: new Date(since).toISOString(),
       order_by: "-end_date",
     }),
-    list(
-      `${ALL_TASKS}/~/xcomEntries`,
-      "xcom_entries",
-      { xcom_key: RECORD, order_by: "-timestamp" },
-      (entry) => format.time(entry.timestamp) < oldest,
-    ),
+    written(RECORD),
+    written(WAIT),
   ]);
-  isCut = [watched, ended, entries].some((part) => part.isCut);
+  isCut = [watched, ended, records].some((part) => part.isCut);
 
   const alive = new Set();
   for (const instance of [...watched.items, ...ended.items]) {
@@ -49,10 +55,11 @@ async function read() {
     migration.instance = instance;
     alive.add(migration.key);
   }
-  for (const entry of entries.items) {
-    const migration = of({ dag: entry.dag_id, run: entry.run_id, task: entry.task_id, mapIndex: entry.map_index });
-    migration.writtenAt = entry.timestamp;
-    newest = Math.max(newest ?? 0, format.time(entry.timestamp));
+  for (const [key, entries, field] of [[RECORD, records, "writtenAt"], [WAIT, waits, "waitWrittenAt"]]) {
+    for (const entry of entries.items) {
+      of({ dag: entry.dag_id, run: entry.run_id, task: entry.task_id, mapIndex: entry.map_index })[field] = entry.timestamp;
+      newest[key] = Math.max(newest[key] ?? 0, format.time(entry.timestamp));
+    }
   }
   for (const migration of migrations.values()) {
     // Tasks of other classes, such as a user's own subclass of a sensor, are known by their records.
@@ -65,10 +72,12 @@ async function read() {
   return true;
 }
 
+const UNREAD = { instance: null, record: null, writtenAt: null, readAt: null, wait: null, waitWrittenAt: null, waitReadAt: null, askedAt: 0 };
+
 function of(task) {
   const key = JSON.stringify([task.dag, task.run, task.task, task.mapIndex]);
   let migration = migrations.get(key);
-  if (!migration) migrations.set(key, (migration = { key, task, instance: null, record: null, writtenAt: null, readAt: null, askedAt: 0 }));
+  if (!migration) migrations.set(key, (migration = { key, task, ...UNREAD }));
   return migration;
 }
 
@@ -92,7 +101,10 @@ async function readRecords() {
   const others = [...migrations.values()].filter((migration) => !rows.includes(migration));
   const waiting = [
     ...rows.slice(0, shown).filter(isDue),
-    ...rows.slice(shown).concat(others).filter((migration) => isDue(migration) && now - migration.askedAt >= SECONDS_OFF_SCREEN * 1000),
+    ...rows
+      .slice(shown)
+      .concat(others)
+      .filter((migration) => isDue(migration) && now - migration.askedAt >= SECONDS_OFF_SCREEN * 1000),
   ];
   let drawn = Date.now();
   const work = async () => {
@@ -107,26 +119,44 @@ async function readRecords() {
   await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
-function isDue(migration) {
+const isDue = (migration) => isRecordDue(migration) || isWaitDue(migration);
+
+function isRecordDue(migration) {
   if (migration.isForeign && !hasEnded(migration)) return true;
   if (migration.writtenAt !== null) return migration.writtenAt !== migration.readAt;
   // A record that has stood for more than a day is not among those that were listed.
   return migration.askedAt === 0 && migration.instance.start_date !== null;
 }
 
+/** A wait is read for the polls that fail: of these, one that is older than the record tells nothing. */
+function isWaitDue(migration) {
+  const { writtenAt, waitWrittenAt, waitReadAt } = migration;
+  const isOvertaken = writtenAt !== null && format.time(writtenAt) > format.time(waitWrittenAt);
+  return waitWrittenAt !== waitReadAt && !isOvertaken && !hasEnded(migration);
+}
+
+const failing = (migration) => (hasEnded(migration) ? 0 : failedPolls(migration.wait, migration.writtenAt));
+
 async function readOne(migration) {
-  const { task } = migration;
+  const { task, waitWrittenAt } = migration;
+  const hasNewWait = isWaitDue(migration);
+  const hasNewRecord = isRecordDue(migration) && (migration.writtenAt === null || migration.writtenAt !== migration.readAt);
   migration.askedAt = Date.now();
   try {
     if (migration.isForeign) migration.instance = await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`);
-    if (migration.writtenAt !== null && migration.writtenAt === migration.readAt) return;
-    const entry = await xcom(task, RECORD);
-    if (format.isRecord(entry?.value)) {
-      migration.record = entry.value;
-      migration.writtenAt = entry.writtenAt;
-      migration.haystack = null;
+    if (hasNewRecord) {
+      const entry = await xcom(task, RECORD);
+      if (format.isRecord(entry?.value)) {
+        migration.record = entry.value;
+        migration.writtenAt = entry.writtenAt;
+        migration.haystack = null;
+      }
+      migration.readAt = migration.writtenAt;
     }
-    migration.readAt = migration.writtenAt;
+    if (hasNewWait) {
+      migration.wait = await xcom(task, WAIT);
+      migration.waitReadAt = waitWrittenAt;
+    }
   } catch (error) {
     // One that may not be read must not keep the others from being shown.
     if (!(error instanceof ApiError) || error.status === 401 || error.status === 0) throw error;
@@ -153,7 +183,9 @@ const isListed = ({ instance, record, writtenAt }) =>
 const stateName = ({ record, instance }) => record?.state ?? (instance.state === "failed" ? "task_failed" : "none");
 const serviceOf = ({ record, instance }) => record?.service ?? format.SENSOR_SERVICES[instance.operator];
 const nameOf = (migration) => format.text(migration.record?.name) ?? format.text(migration.record?.migration_id) ?? migration.task.task;
-const rankOf = (migration) => format.stateOf(stateName(migration)).rank + (migration.instance?.state === "failed" ? -1 : 0);
+const rankOf = (migration) =>
+  Math.min(format.stateOf(stateName(migration)).rank, failing(migration) ? format.stateOf("unknown").rank : Infinity) -
+  (migration.instance?.state === "failed" ? 1 : 0);
 
 const COLUMNS = {
   state: rankOf,
@@ -235,7 +267,13 @@ function show() {
 function sayWhatThereIs(listed, rows) {
   const watched = listed.filter((migration) => !hasEnded(migration)).length;
   const failed = listed.filter((migration) => stateName(migration) === "failed" || migration.instance.state === "failed").length;
-  const summary = [`${watched} watched now`, `${listed.length - watched} ended in the last day`, failed ? `${failed} failed` : null];
+  const unanswered = listed.filter(failing).length;
+  const summary = [
+    `${watched} watched now`,
+    unanswered ? `${unanswered} with failing polls` : null,
+    `${listed.length - watched} ended in the last day`,
+    failed ? `${failed} failed` : null,
+  ];
   parts.say(at("summary"), summary.filter(Boolean).join(" · "));
   const cut = isCut ? ` Only the latest ${format.countText(PAGE * MOST_PAGES)} were read.` : "";
   parts.say(at("count"), `${format.countText(Math.min(rows.length, shown))} of ${format.countText(rows.length)} shown.${cut}`);
@@ -285,7 +323,8 @@ function makeRow() {
 function fillRow(migration) {
   const { task, instance, record } = migration;
   // Filled in anew only where something has changed.
-  const version = `${migration.readAt} ${instance.state} ${instance.try_number}`;
+  const failed = failing(migration);
+  const version = `${migration.readAt} ${instance.state} ${instance.try_number} ${failed}`;
   if (migration.version === version) return;
   migration.version = version;
   migration.row ??= makeRow();
@@ -293,7 +332,8 @@ function fillRow(migration) {
   const isOver = hasEnded(migration);
   const percent = format.percentage(record?.percent);
   parts.setBadge(state.firstElementChild, stateName(migration));
-  parts.say(state.lastElementChild, isOver ? `task ${format.taskState(instance.state)}` : "");
+  parts.say(state.lastElementChild, isOver ? `task ${format.taskState(instance.state)}` : failed ? failedText(failed) : "");
+  state.lastElementChild.classList.toggle("warn", failed > 0);
   parts.say(name.firstElementChild, nameOf(migration));
   name.firstElementChild.href = parts.addressOf.tab(task);
   const id = format.text(record?.migration_id);
@@ -320,11 +360,15 @@ function sortBy(column) {
   // A third click returns to what wants a person's eye.
   if (order.column !== column) order = { column, direction: 1 };
   else order = order.direction === 1 ? { column, direction: -1 } : { column: null, direction: 1 };
+  markOrder();
+  choose();
+}
+
+function markOrder() {
   for (const head of document.querySelectorAll("th[data-column]")) {
     if (head.dataset.column !== order.column) head.removeAttribute("aria-sort");
     else head.setAttribute("aria-sort", order.direction === 1 ? "ascending" : "descending");
   }
-  choose();
 }
 
 function showTrouble(error) {
@@ -341,10 +385,43 @@ function showTrouble(error) {
   parts.say(at("trouble"), error.mayPass ? `${error.message} Trying again by itself.` : error.message);
 }
 
+const FIELDS = ["search", "show", "state-filter", "service-filter"];
+
 const choose = () => {
   shown = SHOWN;
+  keepChoice();
   show();
 };
+
+/** Keep what is looked for, for whoever goes to a task and comes back. */
+function keepChoice() {
+  const values = Object.fromEntries(FIELDS.map((field) => [field, at(field).value]));
+  try {
+    sessionStorage.setItem(CHOICE, JSON.stringify({ values, order }));
+  } catch {
+    // A browser may keep storage from frames.
+  }
+}
+
+function recallChoice() {
+  let kept = null;
+  try {
+    kept = JSON.parse(sessionStorage.getItem(CHOICE));
+  } catch {
+    // Likewise; and what is not readable is none.
+  }
+  for (const field of FIELDS) {
+    const value = format.text(kept?.values?.[field]);
+    if (value === null) continue;
+    // The states and services are not known yet.
+    if (field.endsWith("-filter")) at(field).append(parts.make("option", { value }));
+    at(field).value = value;
+  }
+  if (Object.hasOwn(COLUMNS, kept?.order?.column ?? "")) order = { column: kept.order.column, direction: kept.order.direction === -1 ? -1 : 1 };
+  markOrder();
+}
+
+recallChoice();
 at("filters").addEventListener("input", choose);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 at("more").addEventListener("click", () => {

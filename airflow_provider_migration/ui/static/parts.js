@@ -81,16 +81,20 @@ export function tickAges(also = () => {}) {
   }, 1000);
 }
 
-/** Draw points `[epoch seconds, value]` from 0 to `top`, or nothing where they are too few. */
-export function sparkline(points, top, label) {
+/** Draw points `[epoch seconds, value]` from 0 to `top`, or nothing where they are too few; `said` puts a value into words. */
+export function chart(points, top, said, label) {
+  const span = points.length > 1 ? points.at(-1)[0] - points[0][0] : 0;
+  if (span <= 0) return null;
+  const scale = make("div", { class: "scale number quiet", "aria-hidden": "true" }, make("span", {}, said(top)), make("span", {}, said(0)));
+  return make("div", { class: "chart" }, scale, sparkline(points, span, top, label));
+}
+
+function sparkline(points, span, top, label) {
   const WIDTH = 300;
   const HEIGHT = 48;
-  const start = points[0]?.[0];
-  const span = points.length > 1 ? points.at(-1)[0] - start : 0;
-  if (span <= 0) return null;
   const place = ([at, value]) => [
-    (((at - start) / span) * WIDTH).toFixed(1),
-    (HEIGHT - 1 - Math.min(Math.max(value / (top || 1), 0), 1) * (HEIGHT - 3)).toFixed(1),
+    (((at - points[0][0]) / span) * WIDTH).toFixed(1),
+    (HEIGHT - 1 - Math.min(Math.max(value / top, 0), 1) * (HEIGHT - 3)).toFixed(1),
   ];
   const line = points.map((point) => place(point).join(" ")).join(" L ");
   const svg = draw("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none" });
