@@ -446,7 +446,7 @@ def test_a_failed_precheck_names_the_items_and_how_to_repair_them(ask: Ask, stat
     assert progress.error.code == "PrecheckFailed"
     assert progress.error.message is not None
     assert progress.error.message.removeprefix("precheck: ") == (
-        "CHECK_BINLOG_ON: binlog is off (repair: set log_bin); CHECK_SERVER_ID"
+        "• CHECK_BINLOG_ON: binlog is off (repair: set log_bin) • CHECK_SERVER_ID"
     )
     assert "precheck again" in str(progress.error.remedy)
 

@@ -66,13 +66,50 @@ def instance(state: str | None = "deferred", **fields: Any) -> dict[str, Any]:
     }
 
 
-def xcom(value: Any) -> dict[str, Any]:
-    return {"key": "k", "value": value, "timestamp": datetime.now(UTC).isoformat()}
+def xcom(value: Any, written: float = 0) -> dict[str, Any]:
+    """Return an XCom that was written so many seconds ago."""
+    return {"key": "k", "value": value, "timestamp": ago(written)}
 
 
-def put(airflow: StandIn, value: Any, task: dict[str, Any] | None = None, history: Any = None) -> None:
+def standing(**fields: Any) -> dict[str, Any]:
+    """Return what is told of a wait."""
+    now = time.time()
+    return {
+        "targets": ["caught_up"],
+        "max_lag": 60,
+        "hold_for": 0,
+        "stall_timeout": None,
+        "poke_interval": 60,
+        "exponential_backoff": False,
+        "started_at": now - 300,
+        "deadline": now + 7200,
+        "held_since": None,
+        "poll_errors": 0,
+        "max_poll_errors": 5,
+        "errors_since": None,
+        "last_error": None,
+        "outcome": None,
+        "reason": None,
+        **fields,
+    }
+
+
+def failing(**fields: Any) -> dict[str, Any]:
+    """Return what is told of a wait whose last three polls failed."""
+    error = "DTS DescribeMigrationJobStatus: HTTP 503."
+    return standing(poll_errors=3, errors_since=time.time() - 180, last_error=error, **fields)
+
+
+def put(
+    airflow: StandIn,
+    value: Any,
+    task: dict[str, Any] | None = None,
+    history: Any = None,
+    wait: dict[str, Any] | None = None,
+) -> None:
     airflow.answers[TASK] = instance() if task is None else task
-    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = xcom(value)
+    airflow.answers[f"{TASK}/xcomEntries/migration_wait"] = 404 if wait is None else xcom(wait)
+    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = 404 if value is None else xcom(value, 1)
     airflow.answers[f"{TASK}/xcomEntries/migration_history"] = 404 if history is None else xcom(history)
 
 
@@ -160,6 +197,12 @@ BEHIND = {"state": "running", "percent": 100, "lag_seconds": 500}
         ({**RUNNING, "state": "paused"}, line(11, 40, 1), 600, "none", None),
         ({**RUNNING, "state": "succeeded"}, line(11, 40, 1), 600, "none", None),
         ({**RUNNING, "percent": None}, line(11, 40, 1), 600, "unclear", None),
+        # A record that has stood for five polls and more is of one that does not move.
+        ({**RUNNING, "observed_at": "1970-01-01T00:05:00Z"}, [], 599, "unclear", None),
+        ({**RUNNING, "observed_at": "1970-01-01T00:05:00Z"}, [], 660, "still", 360),
+        ({**RUNNING, "percent": 0, "observed_at": "1970-01-01T00:05:00Z"}, line(9, 0, 0), 660, "still", 360),
+        ({**BEHIND, "observed_at": "1970-01-01T00:05:00Z"}, lags(2, 500, -10), 660, "still", 360),
+        ({**BEHIND, "observed_at": "1970-01-01T00:05:00Z"}, lags(11, 500, 0), 1000, "steady", None),
     ],
 )
 def test_the_time_left_follows_from_the_last_observations(
@@ -292,8 +335,9 @@ def test_the_line_and_the_estimate_come_from_the_history(page: Page, airflow: St
 
     assert page.locator("#estimate").text_content() == "about 1 h left"
     assert page.get_by_role("img").get_attribute("aria-label") == (
-        "Progress over the last 9 min: from 30 % to 39 %"
+        "Progress from 30 % to 39 % in 9 min"
     )
+    assert page.locator("#percent-spark .scale").inner_text().split("\n") == ["100 %", "0 %"]
 
 
 def test_without_observations_the_tab_says_that_it_cannot_estimate(page: Page, airflow: StandIn) -> None:
@@ -302,6 +346,229 @@ def test_without_observations_the_tab_says_that_it_cannot_estimate(page: Page, a
 
     assert page.locator("#estimate").text_content() == "time left: not enough observations yet"
     assert page.get_by_role("img").count() == 0
+
+
+def test_beside_a_hundred_percent_the_time_left_is_that_until_it_is_caught_up(
+    page: Page, airflow: StandIn
+) -> None:
+    now = time.time()
+    points = [[now - 600 + i * 60, 100.0, 600.0 - 40 * i] for i in range(11)]
+    put(airflow, record(percent=100.0, lag_seconds=200.0, observed_at=ago(0)), history=points)
+    open_tab(page, airflow)
+
+    assert page.locator("#estimate").text_content() == "caught up in about 5 min"
+    assert page.locator("#lag-spark p").text_content() == "from 10 min to 3 min 20 s in 10 min"
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"), [(60, "not moving for 10 min"), (600, "time left: not enough observations yet")]
+)
+def test_one_that_has_not_moved_since_the_first_polls_is_said_not_to_move(
+    page: Page, airflow: StandIn, interval: int, said: str
+) -> None:
+    put(airflow, record(observed_at=ago(600)), wait=standing(poke_interval=interval))
+    open_tab(page, airflow)
+
+    assert (page.locator("#estimate").text_content() or "").startswith(said)
+
+
+# --- the wait ------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "Waits until it has caught up (lag at most 1 min)."),
+        ({"targets": ["succeeded"]}, "Waits until it has succeeded."),
+        ({"targets": ["full_done", "Catched"]}, "until its existing data is copied or it is at “Catched”."),
+        ({"hold_for": 600}, "(lag at most 1 min) and that has held for 10 min; not yet."),
+        ({"hold_for": 600, "held_since": NOW - 240}, "has held for 10 min; 4 min so far."),
+        ({"deadline": NOW + 7260}, "Gives up in 2 h 1 min, at 15 Jan, 10:01:00 UTC."),
+        ({"deadline": NOW - 5}, "Gives up at 15 Jan, 07:59:55 UTC."),
+        ({"stall_timeout": 900}, "Fails when nothing moves for 15 min."),
+        ({"poke_interval": 300}, "Asks every 5 min."),
+        ({"exponential_backoff": True}, "Asks less and less often."),
+        ({"targets": [], "deadline": None, "poke_interval": None}, ""),
+    ],
+)
+def test_what_a_task_waits_for_is_said_in_words(
+    evaluate: Callable[..., Any], fields: dict[str, Any], said: str
+) -> None:
+    sentence = evaluate("wait.js", "purpose", standing(**fields), NOW)
+
+    assert said in sentence
+    assert "null" not in sentence
+    assert "NaN" not in sentence
+
+
+def test_while_a_task_waits_the_tab_says_for_what(page: Page, airflow: StandIn) -> None:
+    put(airflow, record(), wait=standing(hold_for=600, held_since=time.time() - 241))
+    open_tab(page, airflow)
+
+    said = page.locator("#purpose").text_content() or ""
+    assert said.startswith("Waits until it has caught up (lag at most 1 min) and that has held for 10 min; 4 min")
+    assert "Asks every 1 min." in said
+    assert not page.locator("#polls").is_visible()
+
+
+@pytest.mark.parametrize("state", ["success", "failed", "skipped"])
+def test_after_the_end_nothing_is_waited_for(page: Page, airflow: StandIn, state: str) -> None:
+    put(airflow, record(), instance(state), wait=failing())
+    open_tab(page, airflow)
+
+    assert not page.locator("#purpose").is_visible()
+    assert not page.locator("#polls").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("seen", "meaning"),
+    [(record(), "what is shown below was seen before."), (None, "nothing has been seen of it yet.")],
+)
+def test_while_polls_fail_the_tab_says_so_and_that_the_migration_is_not_said_to_have_failed(
+    page: Page, airflow: StandIn, seen: Any, meaning: str
+) -> None:
+    put(airflow, seen, wait=failing())
+    open_tab(page, airflow)
+
+    said = page.locator("#polls").inner_text().split("\n")
+    said = [line for line in said if line]
+    assert said[:2] == ["The last 3 polls failed", "DTS DescribeMigrationJobStatus: HTTP 503."]
+    assert "for 3 min" in said[2]
+    assert said[2].endswith("The task gives up when more than 5 fail in a row.")
+    assert said[3] == f"That does not say that the migration has failed: {meaning}"
+    assert page.locator("#estimate").text_content() == ""
+    assert (page.locator("#announcement").text_content() or "").endswith(". The last 3 polls failed")
+    assert page.locator("#overall").is_visible() is (seen is not None)
+
+
+def test_where_any_number_of_polls_may_fail_the_tab_says_so(page: Page, airflow: StandIn) -> None:
+    put(airflow, record(), wait=failing(max_poll_errors=None))
+    open_tab(page, airflow)
+
+    assert "goes on asking until its time is up" in (page.locator("#polls").text_content() or "")
+
+
+def test_a_record_that_came_after_the_wait_says_that_polls_succeed_again(
+    page: Page, airflow: StandIn
+) -> None:
+    put(airflow, record())
+    airflow.answers[f"{TASK}/xcomEntries/migration_wait"] = xcom(failing(), 60)
+    open_tab(page, airflow)
+
+    assert not page.locator("#polls").is_visible()
+
+
+def test_before_the_first_answer_the_tab_shows_the_wait_alone(page: Page, airflow: StandIn) -> None:
+    put(airflow, None, wait=failing())
+    open_tab(page, airflow)
+
+    assert page.locator("h1").text_content() == "t"
+    assert page.locator("#state").text_content() == "No record yet"
+    assert page.locator("#identity").text_content() == "Alibaba Cloud DTS"
+    assert page.locator("#purpose").is_visible()
+    assert not page.locator("#friendly").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "head"),
+    [
+        ("failed", "timeout", "Why the task failed"),
+        ("skipped", "skip", "Why the task was skipped"),
+        ("up_for_retry", "poll_error", "Why the last try failed"),
+    ],
+)
+@pytest.mark.parametrize("seen", [record(), None])
+def test_why_a_task_ended_comes_from_its_wait_and_no_log_is_read(
+    page: Page, airflow: StandIn, state: str, outcome: str, head: str, seen: Any
+) -> None:
+    put(airflow, seen, instance(state), wait=standing(outcome=outcome, reason="Because of this."))
+    open_tab(page, airflow)
+
+    assert page.locator("#error").inner_text().split("\n") == [head, "Because of this."]
+    assert not [path for path in airflow.asked if "/logs/" in path]
+
+
+@pytest.mark.parametrize("odd", [{}, {"targets": 7}, {"targets": [None, {}]}, [1], 7, "text"])
+def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(
+    page: Page, airflow: StandIn, odd: Any
+) -> None:
+    put(airflow, record(), wait=odd)
+    open_tab(page, airflow)
+
+    assert page.locator("#migration").is_visible()
+    assert not page.locator("#polls").is_visible()
+    assert not page.locator("#trouble").is_visible()
+
+
+# --- failures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("migration", "said"),
+    [
+        ("running", "Running · 12.5 % · 1,250 of 10,000"),
+        ("caught_up", "Running · 12.5 % · 1,250 of 10,000"),
+        ("failed", "Running when it failed · 12.5 % · 1,250 of 10,000"),
+        ("paused", "Paused · 12.5 % · 1,250 of 10,000"),
+        ("cancelled", "Stopped · 12.5 % · 1,250 of 10,000"),
+        ("partially_succeeded", "Stopped · 12.5 % · 1,250 of 10,000"),
+    ],
+)
+def test_a_phase_does_not_run_on_when_its_migration_does_not(
+    page: Page, airflow: StandIn, migration: str, said: str
+) -> None:
+    put(airflow, record(state=migration))
+    open_tab(page, airflow)
+
+    assert page.locator("#phases li:nth-child(2) .word").text_content() == said
+
+
+def test_each_failed_item_of_a_precheck_stands_by_itself_with_its_repair(
+    page: Page, airflow: StandIn
+) -> None:
+    listed = "• CHECK_BINLOG: binlog is off; set it (repair: set log_bin (row)) • CHECK_SERVER_ID"
+    error = {
+        "code": "PrecheckFailed",
+        "message": f"precheck: {listed}",
+        "remedy": "Repair, then precheck again.",
+    }
+    phases = [{"name": "precheck", "state": "failed", "error": listed}]
+    failed = record(state="failed", service_status="PrecheckFailed", error=error, phases=phases)
+    reason = f"The migration failed: dts dts1: failed (PrecheckFailed); precheck: {listed}; wanted caught_up."
+    put(airflow, failed, instance("failed"), wait=standing(outcome="fail", reason=reason))
+    open_tab(page, airflow)
+
+    assert page.locator("#error").inner_text().split("\n") == [
+        "What went wrong",
+        "Precheck",
+        "CHECK_BINLOG: binlog is off; set it",
+        "Repair: set log_bin (row)",
+        "CHECK_SERVER_ID",
+        "What to do",
+        "Repair, then precheck again.",
+    ]
+    assert not page.locator("#phases .trouble").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("The migration failed: dts dts1: failed; disk full; wanted caught_up; waited 3 s.", None),
+        ("The time is up: dts dts1: failed; disk full; wanted caught_up; waited 3 s.", "The time is up."),
+        ("Nothing has moved for 9 s: dts dts1: running.", "Nothing has moved for 9 s: dts dts1: running."),
+    ],
+)
+def test_nothing_is_said_twice_of_a_failure(
+    page: Page, airflow: StandIn, reason: str, said: str | None
+) -> None:
+    failed = record(state="failed", error={"code": None, "message": "disk full.", "remedy": None})
+    put(airflow, failed, instance("failed"), wait=standing(outcome="fail", reason=reason))
+    open_tab(page, airflow)
+
+    shown = page.locator("#error").inner_text().split("\n")
+    assert shown == ["What went wrong", "disk full.", *(["Why the task failed", said] if said else [])]
 
 
 def test_what_went_wrong_and_what_to_do_come_first(page: Page, airflow: StandIn) -> None:
@@ -476,11 +743,19 @@ def test_after_an_error_the_tab_recovers_by_itself(page: Page, airflow: StandIn)
 TASKS = "dags/~/dagRuns/~/taskInstances"
 
 
-def put_all(airflow: StandIn, rows: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> None:
-    """Put tasks with their records; each gets a map index of its own."""
-    now = datetime.now(UTC).isoformat()
+def put_all(
+    airflow: StandIn,
+    rows: list[tuple[dict[str, Any], dict[str, Any] | None]],
+    waits: dict[int, dict[str, Any]] | None = None,
+) -> None:
+    """Put tasks with their records, and waits by row; each task gets a map index of its own."""
     tasks = [instance_ | {"map_index": number} for number, (instance_, _) in enumerate(rows)]
-    records = [value for _, value in rows]
+    kept: dict[str, dict[int, dict[str, Any]]] = {
+        "migration_progress": {
+            number: xcom(value, 1) for number, (_, value) in enumerate(rows) if value is not None
+        },
+        "migration_wait": {number: xcom(value) for number, value in (waits or {}).items()},
+    }
 
     def some(query: Any) -> dict[str, Any]:
         found = [task for task in tasks if task["state"] in query.getlist("state")]
@@ -491,24 +766,25 @@ def put_all(airflow: StandIn, rows: list[tuple[dict[str, Any], dict[str, Any] | 
             "total_entries": len(found),
         }
 
-    entries = [
-        {
-            "dag_id": task["dag_id"],
-            "run_id": RUN,
-            "task_id": "t",
-            "map_index": task["map_index"],
-            "timestamp": now,
-        }
-        for task, value in zip(tasks, records, strict=True)
-        if value is not None
-    ]
+    def listed(query: Any) -> dict[str, Any]:
+        found = [
+            {
+                "dag_id": "d",
+                "run_id": RUN,
+                "task_id": "t",
+                "map_index": number,
+                "timestamp": entry["timestamp"],
+            }
+            for number, entry in kept[query["xcom_key"]].items()
+        ]
+        return {"xcom_entries": found, "total_entries": len(found)}
+
     airflow.answers[TASKS] = some
-    airflow.answers[f"{TASKS}/~/xcomEntries"] = {"xcom_entries": entries, "total_entries": len(entries)}
-    airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: (
-        {**xcom(records[int(query["map_index"])]), "timestamp": now}
-        if records[int(query["map_index"])]
-        else 404
-    )
+    airflow.answers[f"{TASKS}/~/xcomEntries"] = listed
+    for key, entries in kept.items():
+        airflow.answers[f"{TASK}/xcomEntries/{key}"] = lambda query, entries=entries: entries.get(
+            int(query["map_index"]), 404
+        )
     for task in tasks:
         airflow.answers[f"{TASK}/{task['map_index']}"] = task
 
@@ -548,6 +824,66 @@ def test_the_page_lists_what_is_watched_first_and_what_wants_an_eye_first_of_all
         "paused one", "t", "lagging one", "running one", "subclass one", "done one", "failed one", "t",
     ]  # fmt: skip
     assert page.locator("#summary").text_content() == "5 watched now · 3 ended in the last day · 2 failed"
+
+
+def test_rows_whose_polls_fail_say_so_and_want_an_eye(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS, {0: failing(), 1: standing(), 3: failing(), 6: standing(poll_errors=1)})
+    open_list(page, airflow)
+
+    assert names(page)[:4] == ["paused one", "running one", "t", "lagging one"]
+    words = page.locator("#rows td:first-child .small").all_text_contents()
+    assert words[:4] == ["", "The last 3 polls failed", "The last poll failed", ""]
+    assert "2 with failing polls" in (page.locator("#summary").text_content() or "")
+
+
+def test_a_wait_that_is_older_than_the_record_is_not_asked_for(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS[:2], {0: failing()})
+    listed = airflow.answers[f"{TASKS}/~/xcomEntries"]
+
+    def older(query: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = listed(query)
+        for entry in answer["xcom_entries"] if query["xcom_key"] == "migration_wait" else ():
+            entry["timestamp"] = ago(60)
+        return answer
+
+    airflow.answers[f"{TASKS}/~/xcomEntries"] = older
+    open_list(page, airflow)
+
+    assert len(names(page)) == 2
+    assert f"{TASK}/xcomEntries/migration_wait" not in airflow.asked
+
+
+def test_what_is_looked_for_is_kept_for_who_comes_back(page: Page, airflow: StandIn) -> None:
+    put_all(airflow, ROWS)
+    open_list(page, airflow)
+    page.fill("#search", "one")
+    page.select_option("#show", "ended")
+    page.select_option("#state-filter", "failed")
+    page.select_option("#service-filter", "drs")
+    page.locator("th[data-column=name] button").click()
+
+    page.goto(f"{airflow.url}/migration-ui/icon.svg")
+    open_list(page, airflow)
+
+    assert names(page) == ["failed one"]
+    assert page.locator("#search").input_value() == "one"
+    assert page.locator("#state-filter").input_value() == "failed"
+    assert page.locator("th[data-column=name]").get_attribute("aria-sort") == "ascending"
+    page.fill("#search", "")
+    page.select_option("#show", "")
+    page.select_option("#state-filter", "")
+    page.select_option("#service-filter", "")
+    assert len(names(page)) == 8
+
+
+@pytest.mark.parametrize("kept", ["", "{", "7", '{"values": 3, "order": {"column": "none"}}'])
+def test_a_choice_that_is_not_readable_is_none(page: Page, airflow: StandIn, kept: str) -> None:
+    put_all(airflow, ROWS)
+    page.goto(f"{airflow.url}/migration-ui/icon.svg")
+    page.evaluate("kept => sessionStorage.setItem('migrations', kept)", kept)
+    open_list(page, airflow)
+
+    assert len(names(page)) == 8
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from airflow_provider_migration import keys
 from airflow_provider_migration.get_provider_info import get_provider_info
-from airflow_provider_migration.progress import MigrationState
+from airflow_provider_migration.progress import MILESTONES, MigrationState
 from airflow_provider_migration.ui.app import STATIC
 from airflow_provider_migration.ui.plugin import MigrationUiPlugin
 from tests.conftest import ROOT
@@ -207,13 +207,22 @@ def test_the_pages_know_the_sensors_by_name() -> None:
     assert sorted(names) == sorted(sensors)
 
 
+def test_the_pages_have_words_for_each_target_that_all_services_have() -> None:
+    table = re.search(r"const TARGETS = \{(.*?)\n\};", (STATIC / "wait.js").read_text(), re.DOTALL)[1]
+
+    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MILESTONES, *MigrationState}
+
+
 def test_the_pages_have_a_word_for_each_state() -> None:
     table = re.search(r"const STATES = \{(.*?)\n\};", (STATIC / "format.js").read_text(), re.DOTALL)[1]
 
     assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState, "task_failed", "none"}
 
 
-@pytest.mark.parametrize(("constant", "key"), [("RECORD", keys.PROGRESS_KEY), ("HISTORY", keys.HISTORY_KEY)])
+@pytest.mark.parametrize(
+    ("constant", "key"),
+    [("RECORD", keys.PROGRESS_KEY), ("HISTORY", keys.HISTORY_KEY), ("WAIT", keys.WAIT_KEY)],
+)
 def test_the_pages_ask_for_the_keys_that_the_sensors_write(constant: str, key: str) -> None:
     scripts = [path.read_text() for path in STATIC.glob("*.js")]
     named = [name for text in scripts for name in re.findall(rf'const {constant} = "(\w+)"', text)]
