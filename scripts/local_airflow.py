@@ -377,10 +377,11 @@ class LocalAirflow:
         # A folder that was moved still has the paths of its former place in it.
         self._maker = f"Airflow {version('apache-airflow')} in {home}"
         self._marker = home / "made-by"
-        self._is_kept = keep and self._marker.is_file() and self._marker.read_text() == self._maker
+        former = self._marker.read_text() if self._marker.is_file() else ""
+        self._is_kept = keep and former == self._maker
         if not self._is_kept:
             if keep and home.exists():
-                former = self._marker.read_text() if self._marker.is_file() else "a start that did not end"
+                former = former or "a start that did not end"
                 print(f"{home} was made by {former}: it is set up anew.", flush=True)
             self._empty()
 

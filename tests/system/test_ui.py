@@ -37,6 +37,17 @@ SCENARIO = {
         {"service": "dts", "migration_job_id": "moving-too", "name": "customers", "duration": DURATION},
         {"service": "dts", "migration_job_id": "failing", "script": "precheck_failure", "name": "billing"},
         {"service": "dts", "migration_job_id": "paused", "script": "paused", "name": "archive"},
+        {"service": "dts", "migration_job_id": "halted", "script": "paused", "name": "returns"},
+        {
+            "service": "dts",
+            "migration_job_id": "unanswered",
+            "name": "invoices",
+            "duration": DURATION,
+            "steps": [
+                {"at": 1500, "error": {"code": "ServiceUnavailable", "message": "later", "http_status": 503}},
+                {"at": 2000, "replace": True, "MigrationJobStatus": "MigrationFailed"},
+            ],
+        },
         {"service": "dts", "migration_job_id": "secret", "name": "payroll", "duration": DURATION},
         {"service": "drs", "job_id": "objects", "objects": 120, "duration": DURATION},
         {"service": "oms", "project_id": "p_first", "duration": DURATION},
@@ -280,9 +291,55 @@ def test_a_failure_says_what_to_do(scene: Scene, as_user: Callable[..., Page]) -
 
     wait_for(lambda: text(pane(page), "#state") == "Failed")
     error = text(pane(page), "#error")
-    assert "binlog_format" in error
+    assert error.count("The binlog_format of the source database is STATEMENT") == 1
+    assert pane(page).locator("#error-items li").count() > 1
     assert "Repair the failed items" in error
     keep(page, "tab-failure")
+
+
+def test_a_waiting_task_says_for_what_and_when_its_polls_fail(
+    scene: Scene, as_user: Callable[..., Page]
+) -> None:
+    scene.simulator.jump("dts", "unanswered", 1400)
+    page = as_user()
+    page.goto(scene.task("unanswered"))
+    wait_for(lambda: "s so far" in text(pane(page), "#purpose"), 60)
+    assert text(pane(page), "#purpose").startswith(
+        "Waits until it has caught up (lag at most 1 min) and that has held for 5 min; "
+    )
+    keep(page, "tab-holding")
+
+    scene.simulator.jump("dts", "unanswered", 1600)
+    wait_for(lambda: "polls failed" in text(pane(page), "#polls-count"), 240)
+    said = text(pane(page), "#polls")
+    assert "ServiceUnavailable" in said
+    assert "does not say that the migration has failed" in said
+    assert scene.states("unanswered") == {"deferred"}
+    assert text(pane(page), "#state") == "In sync"
+    keep(page, "tab-failing-polls")
+
+    page.goto(f"{scene.api.url}/plugin/migrations")
+    row = pane(page).locator("#rows tr").filter(has_text="invoices")
+    wait_for(lambda: "polls failed" in (row.text_content() or ""))
+    keep(page, "migrations-failing-polls")
+
+    scene.simulator.jump("dts", "unanswered", 2100)
+    scene.wait_for_task("unanswered", "failed")
+    page.goto(scene.task("unanswered"))
+    wait_for(lambda: text(pane(page), "#state") == "Failed")
+    assert not pane(page).locator("#polls").is_visible()
+
+
+def test_a_skipped_task_says_why(scene: Scene, as_user: Callable[..., Page]) -> None:
+    scene.simulator.jump("dts", "halted", 30)
+    scene.wait_for_task("skipped", "skipped")
+    page = as_user()
+    page.goto(scene.task("skipped"))
+
+    wait_for(lambda: "Why the task was skipped" in text(pane(page), "#error"))
+    assert "The migration is paused: dts halted: paused" in text(pane(page), "#error")
+    assert pane(page).locator("#phases .word").all_text_contents()[2].startswith("Paused")
+    keep(page, "tab-skipped")
 
 
 def test_a_task_that_never_got_an_answer_says_why(scene: Scene, as_user: Callable[..., Page]) -> None:
@@ -290,7 +347,9 @@ def test_a_task_that_never_got_an_answer_says_why(scene: Scene, as_user: Callabl
     page = as_user()
     page.goto(scene.task("unknown_id"))
 
-    wait_for(lambda: "does not exist" in text(pane(page), "#friendly"))
+    wait_for(lambda: "does not exist" in text(pane(page), "#error"))
+    assert text(pane(page), "#state") == "Task failed"
+    keep(page, "tab-unknown-id")
 
 
 def test_an_ordinary_task_says_that_it_watches_no_migration(
@@ -377,6 +436,11 @@ def test_the_navigation_leads_to_all_migrations_and_on_to_one(
 
     wait_for(lambda: unquote(page.url) == unquote(scene.task("poke")))
     wait_for(lambda: text(pane(page), "h1") == "customers")
+
+    page.go_back()
+    wait_for(lambda: page.url.endswith("/plugin/migrations"))
+    wait_for(lambda: pane(page).locator("#search").input_value() == "customers")
+    wait_for(lambda: pane(page).locator("#rows tr").count() == 1)
 
 
 def test_the_console_opens_in_a_window_of_its_own(scene: Scene, as_user: Callable[..., Page]) -> None:

@@ -119,6 +119,10 @@ def open_tab(page: Page, airflow: StandIn, map_index: str = "{MAP_INDEX}") -> No
     wait_for(lambda: page.locator("main").get_attribute("aria-busy") is None)
 
 
+def lines(part: Locator) -> list[str]:
+    return [line for line in part.inner_text().split("\n") if line]
+
+
 def value_of(bar: Locator) -> str | None:
     return bar.get_attribute("aria-valuenow")
 
@@ -334,9 +338,7 @@ def test_the_line_and_the_estimate_come_from_the_history(page: Page, airflow: St
     open_tab(page, airflow)
 
     assert page.locator("#estimate").text_content() == "about 1 h left"
-    assert page.get_by_role("img").get_attribute("aria-label") == (
-        "Progress from 30 % to 39 % in 9 min"
-    )
+    assert page.get_by_role("img").get_attribute("aria-label") == "Progress from 30 % to 39 % in 9 min"
     assert page.locator("#percent-spark .scale").inner_text().split("\n") == ["100 %", "0 %"]
 
 
@@ -408,7 +410,9 @@ def test_while_a_task_waits_the_tab_says_for_what(page: Page, airflow: StandIn) 
     open_tab(page, airflow)
 
     said = page.locator("#purpose").text_content() or ""
-    assert said.startswith("Waits until it has caught up (lag at most 1 min) and that has held for 10 min; 4 min")
+    assert said.startswith(
+        "Waits until it has caught up (lag at most 1 min) and that has held for 10 min; 4 min"
+    )
     assert "Asks every 1 min." in said
     assert not page.locator("#polls").is_visible()
 
@@ -432,8 +436,7 @@ def test_while_polls_fail_the_tab_says_so_and_that_the_migration_is_not_said_to_
     put(airflow, seen, wait=failing())
     open_tab(page, airflow)
 
-    said = page.locator("#polls").inner_text().split("\n")
-    said = [line for line in said if line]
+    said = lines(page.locator("#polls"))
     assert said[:2] == ["The last 3 polls failed", "DTS DescribeMigrationJobStatus: HTTP 503."]
     assert "for 3 min" in said[2]
     assert said[2].endswith("The task gives up when more than 5 fail in a row.")
@@ -486,14 +489,12 @@ def test_why_a_task_ended_comes_from_its_wait_and_no_log_is_read(
     put(airflow, seen, instance(state), wait=standing(outcome=outcome, reason="Because of this."))
     open_tab(page, airflow)
 
-    assert page.locator("#error").inner_text().split("\n") == [head, "Because of this."]
+    assert lines(page.locator("#error")) == [head, "Because of this."]
     assert not [path for path in airflow.asked if "/logs/" in path]
 
 
 @pytest.mark.parametrize("odd", [{}, {"targets": 7}, {"targets": [None, {}]}, [1], 7, "text"])
-def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(
-    page: Page, airflow: StandIn, odd: Any
-) -> None:
+def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(page: Page, airflow: StandIn, odd: Any) -> None:
     put(airflow, record(), wait=odd)
     open_tab(page, airflow)
 
@@ -540,7 +541,7 @@ def test_each_failed_item_of_a_precheck_stands_by_itself_with_its_repair(
     put(airflow, failed, instance("failed"), wait=standing(outcome="fail", reason=reason))
     open_tab(page, airflow)
 
-    assert page.locator("#error").inner_text().split("\n") == [
+    assert lines(page.locator("#error")) == [
         "What went wrong",
         "Precheck",
         "CHECK_BINLOG: binlog is off; set it",
@@ -567,7 +568,7 @@ def test_nothing_is_said_twice_of_a_failure(
     put(airflow, failed, instance("failed"), wait=standing(outcome="fail", reason=reason))
     open_tab(page, airflow)
 
-    shown = page.locator("#error").inner_text().split("\n")
+    shown = lines(page.locator("#error"))
     assert shown == ["What went wrong", "disk full.", *(["Why the task failed", said] if said else [])]
 
 

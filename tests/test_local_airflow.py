@@ -1,0 +1,93 @@
+"""What of a local Airflow is there again the next time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.local_airflow import LocalAirflow
+
+
+class Prepared(LocalAirflow):
+    """One whose commands only say what they were, and fail as often as a test wants."""
+
+    def __init__(self, home: Path, *, keep: bool = True, failures: int = 0) -> None:
+        self.commands: list[str] = []
+        self.failures = failures
+        super().__init__(home, home.parent, keep=keep)
+
+    def _run(self, *arguments: str) -> None:
+        self.commands.append(" ".join(arguments[:2]))
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the database is malformed")
+
+
+CONNECTIONS: dict[str, dict[str, Any]] = {"dts_default": {"conn_type": "alibaba_dts", "extra": {}}}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Give the folder of one that was prepared, and has something in it."""
+    home = tmp_path / "ui"
+    Prepared(home).prepare(CONNECTIONS)
+    (home / "airflow.db").write_text("runs")
+    return home
+
+
+def test_what_is_in_it_is_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = Prepared(home)
+    again.prepare(CONNECTIONS)
+
+    assert (home / "airflow.db").read_text() == "runs"
+    assert again.commands == ["db migrate", "connections import"]
+    assert capsys.readouterr().out == ""
+
+
+def test_unless_it_is_not_asked_to(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Prepared(home, keep=False)
+
+    assert list(home.iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("maker", ["Airflow 3.0.0 in /elsewhere", "", None])
+def test_one_of_another_version_or_half_made_is_set_up_anew_and_that_is_said(
+    home: Path, maker: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "made-by").unlink()
+    if maker is not None:
+        (home / "made-by").write_text(maker)
+    Prepared(home)
+
+    assert not (home / "airflow.db").exists()
+    assert "it is set up anew" in capsys.readouterr().out
+
+
+def test_one_that_was_moved_is_set_up_anew(home: Path) -> None:
+    moved = home.rename(home.with_name("moved"))
+    Prepared(moved)
+
+    assert list(moved.iterdir()) == []
+
+
+def test_one_that_is_broken_is_set_up_anew_and_that_is_said(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = Prepared(home, failures=1)
+    again.prepare(CONNECTIONS)
+
+    assert not (home / "airflow.db").exists()
+    assert again.commands == ["db migrate", "db migrate", "connections import"]
+    assert "cannot be used any more" in capsys.readouterr().out
+    assert (home / "made-by").is_file()
+
+
+@pytest.mark.parametrize(("keep", "failures"), [(True, 2), (False, 1)])
+def test_what_cannot_be_set_up_is_an_error_and_is_not_kept(home: Path, keep: bool, failures: int) -> None:
+    with pytest.raises(RuntimeError, match="malformed"):
+        Prepared(home, keep=keep, failures=failures).prepare(CONNECTIONS)
+
+    assert not (home / "made-by").exists()
