@@ -134,7 +134,7 @@ function showMigration(isOver) {
 
   announce([`${name}: ${state.label}`, failing() ? failedText(failing()) : null].filter(Boolean).join(". "));
   showError(record);
-  at("overall-part").hidden = at("seen-label").hidden = at("seen").hidden = entry === null;
+  at("seen-part").hidden = entry === null;
   parts.say(at("percent"), format.percentText(percent));
   parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
   showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : [], record);

@@ -332,7 +332,9 @@ function fillRow(migration) {
   const isOver = hasEnded(migration);
   const percent = format.percentage(record?.percent);
   parts.setBadge(state.firstElementChild, stateName(migration));
-  parts.say(state.lastElementChild, isOver ? `task ${format.taskState(instance.state)}` : failed ? failedText(failed) : "");
+  const isSaid = stateName(migration) === "task_failed";
+  const word = isOver && !isSaid ? `task ${format.taskState(instance.state)}` : failed ? failedText(failed) : "";
+  parts.say(state.lastElementChild, word);
   state.lastElementChild.classList.toggle("warn", failed > 0);
   parts.say(name.firstElementChild, nameOf(migration));
   name.firstElementChild.href = parts.addressOf.tab(task);
