@@ -142,7 +142,9 @@ def _ui(api: Api) -> int:
         _wait_for_dag(api, dag)
         # The simulator plays all from the beginning: what the last time was left half way is of no use.
         for run in api.get(f"/dags/{dag}/dagRuns?state=running&state=queued")["dag_runs"]:
-            api.delete(f"/dags/{dag}/dagRuns/{quote(run['dag_run_id'])}")
+            path = f"/dags/{dag}/dagRuns/{quote(run['dag_run_id'])}"
+            api.patch(path, {"state": "failed"})  # one that is running cannot be removed
+            api.delete(path)
         api.post(f"/dags/{dag}/dagRuns", {"logical_date": None})
     print(
         f"""
