@@ -493,6 +493,17 @@ def test_why_a_task_ended_comes_from_its_wait_and_no_log_is_read(
     assert not [path for path in airflow.asked if "/logs/" in path]
 
 
+@pytest.mark.parametrize("outcome", [None, "done"])
+def test_a_task_that_was_ended_from_outside_says_why_as_its_log_does(
+    page: Page, airflow: StandIn, outcome: str | None
+) -> None:
+    put(airflow, record(), instance("failed"), wait=standing(outcome=outcome, reason=outcome and "Reached."))
+    airflow.answers[f"{TASK}/logs/1"] = {"content": [{"error_detail": [{"exc_value": "Killed."}]}]}
+    open_tab(page, airflow)
+
+    assert lines(page.locator("#error")) == ["Why the task failed", "Killed."]
+
+
 @pytest.mark.parametrize("odd", [{}, {"targets": 7}, {"targets": [None, {}]}, [1], 7, "text"])
 def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(page: Page, airflow: StandIn, odd: Any) -> None:
     put(airflow, record(), wait=odd)

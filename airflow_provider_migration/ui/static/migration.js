@@ -53,6 +53,7 @@ async function read() {
   if (instance) {
     const standing = await xcom(task, WAIT);
     if (isWait(standing?.value)) wait = standing;
+    else if (isOver) wait = null; // what is left is of an earlier try
   }
   await readReason(isOver);
   show(isOver);
@@ -66,15 +67,16 @@ function pointOf(record) {
 
 /** Why a task has failed or was skipped: what it has told of its wait, else what its log says. */
 async function readReason(isOver) {
-  const attempt = instance && Object.hasOwn(WHY, instance.state) ? instance.try_number : null;
-  const told = attempt === null ? null : format.text(wait?.value.outcome && wait.value.reason);
-  if (attempt === null || told || `${attempt}` === reasonOf) {
-    if (attempt === null || told) {
-      reason = told;
-      reasonOf = null;
-    }
+  const isWanted = instance !== null && Object.hasOwn(WHY, instance.state);
+  const hasTold = ["fail", "skip", "timeout", "poll_error"].includes(wait?.value.outcome);
+  const told = isWanted && hasTold ? format.text(wait.value.reason) : null;
+  if (!isWanted || told !== null) {
+    reason = told;
+    reasonOf = null;
     return;
   }
+  const attempt = instance.try_number;
+  if (attempt === reasonOf) return;
   try {
     const log = await get(`${ofTask(task)}/logs/${attempt}`, { map_index: task.mapIndex });
     const details = (Array.isArray(log?.content) ? log.content : []).flatMap((line) => line?.error_detail ?? []);
@@ -83,7 +85,7 @@ async function readReason(isOver) {
     if (!(error instanceof ApiError)) throw error; // who may not read the log sees the rest
     reason = null;
   }
-  if (isOver) reasonOf = `${attempt}`;
+  if (isOver) reasonOf = attempt;
 }
 
 function show(isOver) {
@@ -115,7 +117,8 @@ function showMigration(isOver) {
   const record = entry?.value ?? {};
   const stateName = entry ? record.state : instance?.state === "failed" ? "task_failed" : "none";
   const state = format.stateOf(stateName);
-  const service = format.serviceName(record.service ?? format.SENSOR_SERVICES[instance?.operator]);
+  const known = record.service ?? format.SENSOR_SERVICES[instance?.operator];
+  const service = entry || known ? format.serviceName(known) : format.text(instance?.operator);
   const id = format.text(record.migration_id);
   const name = format.text(record.name) ?? id ?? (entry ? "Migration" : task.task);
   const percent = format.percentage(record.percent);
