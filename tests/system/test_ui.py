@@ -322,6 +322,8 @@ def test_a_waiting_task_says_for_what_and_when_its_polls_fail(
     page.goto(f"{scene.api.url}/plugin/migrations")
     row = pane(page).locator("#rows tr").filter(has_text="invoices")
     wait_for(lambda: "polls failed" in (row.text_content() or ""))
+    pane(page).locator("#search").fill("watched")
+    pane(page).locator("#search").blur()
     keep(page, "migrations-failing-polls")
 
     scene.simulator.jump("dts", "unanswered", 2100)

@@ -867,6 +867,17 @@ def test_a_wait_that_is_older_than_the_record_is_not_asked_for(page: Page, airfl
     assert f"{TASK}/xcomEntries/migration_wait" not in airflow.asked
 
 
+def test_a_task_that_is_polling_just_now_is_shown_as_its_state_store_has_it(
+    page: Page, airflow: StandIn
+) -> None:
+    put_all(airflow, [(instance("running"), None), (instance("deferred"), None)])
+    kept = {"value": record(name="rescheduled one"), "updated_at": ago(3)}
+    airflow.answers[f"{TASK}/state-store/migration_progress"] = kept
+    open_list(page, airflow)
+
+    assert names(page) == ["t", "rescheduled one"]
+
+
 def test_what_is_looked_for_is_kept_for_who_comes_back(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)

@@ -1,6 +1,6 @@
 // The Migrations page: every migration that is watched now or that has ended in the last day.
 
-import { ApiError, get, keepReading, ofTask, xcom } from "./api.js";
+import { ApiError, get, keepReading, ofTask, stored, xcom } from "./api.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
 import { failedPolls, failedText } from "./wait.js";
@@ -145,7 +145,8 @@ async function readOne(migration) {
   try {
     if (migration.isForeign) migration.instance = await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`);
     if (hasNewRecord) {
-      const entry = await xcom(task, RECORD);
+      // A rescheduled task has no XCom for the moment in which it polls.
+      const entry = (await xcom(task, RECORD)) ?? (migration.instance?.state === "running" ? await stored(task, RECORD) : null);
       if (format.isRecord(entry?.value)) {
         migration.record = entry.value;
         migration.writtenAt = entry.writtenAt;
