@@ -7,7 +7,7 @@ changes at every poll not every time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -91,7 +91,7 @@ class Publication:
     def due(
         self,
         progress: MigrationProgress | None,
-        wait: Mapping[str, Any] | None,
+        wait: Callable[[], Mapping[str, Any] | None],
         interval: float,
         *,
         is_last: bool,
@@ -100,7 +100,7 @@ class Publication:
         Return what is to be written now, by XCom key.
 
         :param progress: the last record, or None when there is none yet.
-        :param wait: how the wait stands, or None when that is not known.
+        :param wait: tells how the wait stands, None when that is not known; asked only when it is due.
         :param interval: seconds between two polls.
         :param is_last: whether the wait ends with this poll.
         """
@@ -122,8 +122,8 @@ class Publication:
             if self.points and is_due(HISTORY_KEY):
                 due[HISTORY_KEY] = self._history()
         # Last, so that a record that is newer than the wait comes of a later poll.
-        if wait is not None and is_due(WAIT_KEY):
-            due[WAIT_KEY] = wait
+        if is_due(WAIT_KEY) and (told := wait()) is not None:
+            due[WAIT_KEY] = told
         return due
 
     def wrote(self, key: str) -> None:

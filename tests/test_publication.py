@@ -38,7 +38,7 @@ def publish(
     """Take note of a record, write what is due, and give the keys that were."""
     seen = record()
     publication.add(seen, has_changed=has_changed)
-    due = publication.due(seen, None, interval, is_last=is_last)
+    due = publication.due(seen, lambda: None, interval, is_last=is_last)
     for key in due:
         publication.wrote(key)
     return sorted(due)
@@ -47,7 +47,7 @@ def publish(
 def test_the_first_record_is_written_with_wait_history_and_address() -> None:
     publication, seen = Publication(), record()
     publication.add(seen, has_changed=True)
-    assert publication.due(seen, STANDING, 60, is_last=False) == {
+    assert publication.due(seen, lambda: STANDING, 60, is_last=False) == {
         WAIT: STANDING,
         RECORD: seen.model_dump(mode="json"),
         URL: "https://dts.console.aliyun.com/",
@@ -56,8 +56,8 @@ def test_the_first_record_is_written_with_wait_history_and_address() -> None:
 
 
 def test_without_a_record_there_is_the_wait_alone() -> None:
-    assert Publication().due(None, STANDING, 60, is_last=False) == {WAIT: STANDING}
-    assert Publication().due(None, None, 60, is_last=True) == {}
+    assert Publication().due(None, lambda: STANDING, 60, is_last=False) == {WAIT: STANDING}
+    assert Publication().due(None, lambda: None, 60, is_last=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_a_wait_is_written_anew_when_what_it_tells_has_changed(
     publication.count_poll(wait_has_changed=False)
     publication.wrote(WAIT)
     publication.count_poll(wait_has_changed=has_changed)
-    assert list(publication.due(None, STANDING, interval, is_last=is_last)) == written
+    assert list(publication.due(None, lambda: STANDING, interval, is_last=is_last)) == written
 
 
 def test_a_wait_that_goes_on_as_it_was_is_never_written_again() -> None:
     publication, writes = Publication(), 0
     for _ in range(1000):
         publication.count_poll(wait_has_changed=False)
-        due = publication.due(None, STANDING, 60, is_last=False)
+        due = publication.due(None, lambda: STANDING, 60, is_last=False)
         writes += len(due)
         for key in due:
             publication.wrote(key)
@@ -131,19 +131,19 @@ def test_what_could_not_be_written_is_due_at_the_next_poll() -> None:
     publication, seen = Publication(), record()
     publication.add(seen, has_changed=True)
     for _ in range(2):
-        assert {WAIT, RECORD} <= set(publication.due(seen, STANDING, 1, is_last=False))
+        assert {WAIT, RECORD} <= set(publication.due(seen, lambda: STANDING, 1, is_last=False))
 
 
 def test_the_wait_is_written_after_the_record_of_its_poll() -> None:
     publication, seen = Publication(), record()
     publication.add(seen, has_changed=True)
-    assert list(publication.due(seen, STANDING, 1, is_last=False))[-1] == WAIT
+    assert list(publication.due(seen, lambda: STANDING, 1, is_last=False))[-1] == WAIT
 
 
 def test_a_migration_without_percent_and_lag_has_no_history() -> None:
     publication, seen = Publication(), record(percent=None)
     publication.add(seen, has_changed=True)
-    assert HISTORY not in publication.due(seen, None, 60, is_last=True)
+    assert HISTORY not in publication.due(seen, lambda: None, 60, is_last=True)
 
 
 @given(st.integers(1, 400))
@@ -174,7 +174,7 @@ def test_a_publication_that_knew_of_no_wait_goes_on_and_shows_it() -> None:
     former = {"points": [[1, 10, None]], "records": 3, "changes": 2, "written": {RECORD: [3, 2]}}
     publication = Publication.from_json(former)
     assert (publication.records, publication.written) == (3, {RECORD: (3, 2)})
-    assert WAIT in publication.due(None, STANDING, 60, is_last=False)
+    assert WAIT in publication.due(None, lambda: STANDING, 60, is_last=False)
 
 
 @pytest.mark.parametrize("value", [None, 1, "ab", [1], [[1, 2]], [["x", 1, 2]], {"points": []}])

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -191,7 +191,7 @@ class MigrationSensor(BaseSensorOperator):
             )
         progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
         publication = Publication(points_of(event.get("points")))
-        self._show(context, publication, progress, event.get("wait"), is_last=True)
+        self._show(context, publication, progress, partial(event.get, "wait"), is_last=True)
         try:
             self._is_waiting(
                 Verdict(Outcome(event["outcome"]), event["reason"]),
@@ -319,7 +319,7 @@ class MigrationSensor(BaseSensorOperator):
         from airflow_provider_migration.verdict import Outcome
 
         is_last = verdict.outcome is not Outcome.WAIT
-        wait = watch.wait_to_json(verdict, error)
+        wait = partial(watch.wait_to_json, verdict, error)
         written = self._show(context, watch.publication, watch.progress, wait, is_last=is_last)
         store = None if self.deferrable else context.get("task_state_store")
         try:
@@ -342,7 +342,7 @@ class MigrationSensor(BaseSensorOperator):
         context: Context,
         publication: Publication,
         progress: MigrationProgress | None,
-        wait: dict[str, Any] | None,
+        wait: Callable[[], dict[str, Any] | None],
         *,
         is_last: bool,
     ) -> dict[str, Any]:

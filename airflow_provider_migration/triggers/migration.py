@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XCom
@@ -145,7 +146,7 @@ class MigrationTrigger(BaseTrigger):
         """Show something while the task is deferred; what fails here must not end the wait."""
         due = watch.publication.due(
             watch.progress,
-            watch.wait_to_json(verdict, error),
+            partial(watch.wait_to_json, verdict, error),
             watch.wishes.poke_interval,
             is_last=verdict.outcome is not Outcome.WAIT,
         )
