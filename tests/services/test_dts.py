@@ -589,7 +589,7 @@ def test_failed_items_of_the_precheck_are_named_with_their_repair(talk: Any) -> 
     ]
     answer = jobs(listed("PrecheckFailed", PrecheckStatus={"Status": "Failed", "Detail": items}))
     error = talk(LISTING.progress(ID, max_lag=60), answer).result.error
-    assert error.message == "precheck: CHECK_BINLOG_MODE: It is STATEMENT. (repair: Set it to ROW.)"
+    assert error.message == "precheck: • CHECK_BINLOG_MODE: It is STATEMENT. (repair: Set it to ROW.)"
 
 
 def test_a_failed_job_of_the_list_tells_its_reason_and_what_to_do(talk: Any) -> None:
