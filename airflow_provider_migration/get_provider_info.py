@@ -146,7 +146,10 @@ def get_provider_info() -> dict[str, Any]:
             for service, name in _SERVICES.items()
         ],
         "triggers": [
-            {"integration-name": name, "python-modules": [f"{_PACKAGE}.triggers.migration"]}
+            {
+                "integration-name": name,
+                "python-modules": [f"{_PACKAGE}.triggers.event", f"{_PACKAGE}.triggers.migration"],
+            }
             for name in _SERVICES.values()
         ],
         "connection-types": [

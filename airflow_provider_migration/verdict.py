@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from airflow_provider_migration.exceptions import MigrationConnectionNotFoundError, MigrationError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
+    MigrationError,
+)
 from airflow_provider_migration.progress import (
     MAX_MESSAGE_CHARACTERS,
     MILESTONES,
@@ -126,6 +131,31 @@ class History:
     failed_since: float | None = None
     held_since: float | None = None
     last_told: str | None = None
+
+
+def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tuple[str, ...]:
+    """
+    Return the targets that a user has chosen.
+
+    :param whose: with what the message begins.
+    :param given: the ``target_status``: one word or several.
+    :param possible: in lower case, what the service can reach.
+    :raises MigrationConfigurationError: for what is no word, for none, and for one that is never reached.
+    """
+    words = [given] if isinstance(given, str) else given
+    if not isinstance(words, (list, tuple, set, frozenset)):
+        raise MigrationConfigurationError(
+            f"{whose}: target_status must be a word or a list of words, not {given!r}."
+        )
+    targets = tuple(str(word).strip() for word in words)
+    impossible = [target for target in targets if target.lower() not in possible]
+    if impossible or not targets:
+        raise MigrationConfigurationError(
+            f"{whose}: target_status "
+            + (f"{impossible[0]!r} is never reached by this service" if impossible else "is empty")
+            + f"; it has: {', '.join(sorted(possible))}."
+        )
+    return targets
 
 
 def target_reached(progress: MigrationProgress, target: str) -> bool:

@@ -256,6 +256,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     default_conn_name: ClassVar[str]
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
+    service: ClassVar[str]
+    """What its records say as ``service``."""
+    migration_argument: ClassVar[str]
+    """The argument of :attr:`get_progress` with the id of the migration itself."""
 
     get_progress: Callable[..., MigrationProgress]
     """Ask for a migration as a normalised record; each service has its own ids."""

@@ -9,6 +9,7 @@ from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.dataworks import (
+    SERVICE,
     TARGETS,
     DataWorksApi,
     MigrationProcess,
@@ -29,6 +30,8 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     default_conn_name = "dataworks_default"
     conn_type = "alibaba_dataworks"
     hook_name = "Alibaba Cloud DataWorks"
+    service = SERVICE
+    migration_argument = "migration_id"
     calls_per_second = 5  # of the Basic edition; the others allow more
 
     def __init__(self, dataworks_conn_id: str = default_conn_name, region: str | None = None) -> None:

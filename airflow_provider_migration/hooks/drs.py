@@ -47,6 +47,8 @@ class DrsHook(MigrationHook[DrsApi]):
     default_conn_name = "drs_default"
     conn_type = "huaweicloud_drs"
     hook_name = "Huawei Cloud DRS"
+    service = SERVICE
+    migration_argument = "job_id"
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.dts import (
     APIS,
     LEGACY_API,
+    SERVICE,
     TARGETS,
     DtsApi,
     DtsJobs,
@@ -36,6 +37,8 @@ class DtsHook(MigrationHook[DtsApi]):
     default_conn_name = "dts_default"
     conn_type = "alibaba_dts"
     hook_name = "Alibaba Cloud DTS"
+    service = SERVICE
+    migration_argument = "migration_job_id"
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHoo
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.oms import (
     APIS,
+    SERVICE,
     TARGETS,
     HostedOmsApi,
     OmsApi,
@@ -37,6 +38,8 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
     default_conn_name = "oms_default"
     conn_type = "oceanbase_oms"
     hook_name = "OceanBase Migration Service"
+    service = SERVICE
+    migration_argument = "project_id"
 
     def __init__(self, oms_conn_id: str = default_conn_name, api: str | None = None) -> None:
         super().__init__(oms_conn_id)

@@ -35,6 +35,18 @@ if TYPE_CHECKING:
     from airflow_provider_migration.publication import Publication
     from airflow_provider_migration.verdict import Verdict, Watch
 
+FIGURES = (
+    "service",
+    "migration_id",
+    "name",
+    "state",
+    "percent",
+    "lag_seconds",
+    "checkpoint",
+    "observed_at",
+)
+"""What of the final record the events of the task's outlets carry as ``extra``."""
+
 AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
 """How long after the trigger's own deadline Airflow's trigger timeout steps in."""
 
@@ -46,7 +58,8 @@ class MigrationSensor(BaseSensorOperator):
 
     While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred,
     ``migration_history`` how percent and lag went, and ``migration_wait`` what it waits for, how its polls go
-    and how the wait ended. XCom ``return_value`` is the record with which the target was reached.
+    and how the wait ended. XCom ``return_value`` is the record with which the target was reached; its figures
+    go with the events of the task's ``outlets``.
 
     In reschedule mode each poll is a new process. From Airflow 3.3 on ``stall_timeout``, ``hold_for``,
     ``failure_grace`` and ``max_poll_errors`` count across polls, through the task state store. On older
@@ -109,15 +122,15 @@ class MigrationSensor(BaseSensorOperator):
         self._check("on_paused", on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
         self._check("on_unknown", on_unknown in ("wait", "fail"), "'wait' or 'fail'")
         for name in ("max_lag", "failure_grace", "hold_for"):
-            self._check(name, _is_number(getattr(self, name)), "a number of seconds, 0 or more")
+            self._check(name, is_number(getattr(self, name)), "a number of seconds, 0 or more")
         self._check(
             "stall_timeout",
-            stall_timeout is None or (_is_number(stall_timeout) and stall_timeout > 0),
+            stall_timeout is None or (is_number(stall_timeout) and stall_timeout > 0),
             "a number of seconds above 0, or None",
         )
         self._check(
             "max_poll_errors",
-            isinstance(max_poll_errors, int) and _is_number(max_poll_errors),
+            isinstance(max_poll_errors, int) and is_number(max_poll_errors),
             "a whole number, 0 or more",
         )
 
@@ -155,6 +168,7 @@ class MigrationSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
         from airflow_provider_migration.exceptions import MigrationError
+        from airflow_provider_migration.metrics import report_poll
 
         watch = self._watch = self._watch or self._begin(context)
         error: MigrationError | None = None
@@ -163,14 +177,16 @@ class MigrationSensor(BaseSensorOperator):
         except MigrationError as problem:
             error = problem
             verdict = watch.fail_poll(error, time.time())
+            report_poll(self.hook_class, self._ids(), error)
         else:
             verdict = watch.observe(progress, time.time())
+            report_poll(self.hook_class, self._ids(), progress)
         if news := watch.news(error):
             self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
         self._publish(context, watch, verdict, error)
         if not self._is_waiting(verdict, watch.progress, error):
             self.log.info("%s", verdict.reason)
-            return PokeReturnValue(True, watch.progress and watch.progress.model_dump(mode="json"))
+            return PokeReturnValue(True, self._finish(context, watch.progress))
         if self.deferrable:
             self._defer_to_trigger(context, watch)
         return False
@@ -204,7 +220,19 @@ class MigrationSensor(BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
             raise
         self.log.info("%s", event["reason"])
-        return progress.model_dump(mode="json") if progress else None
+        return self._finish(context, progress)
+
+    def _finish(self, context: Context, progress: MigrationProgress | None) -> dict[str, Any] | None:
+        """Tell those who wait for the task's assets its figures, and return the record."""
+        from airflow.providers.common.compat.sdk import Asset
+
+        if progress is None:
+            return None
+        record = progress.model_dump(mode="json")
+        for asset in self.outlets:
+            if isinstance(asset, Asset):
+                context["outlet_events"][asset].extra.update({name: record[name] for name in FIGURES})
+        return record
 
     def _begin(self, context: Context) -> Watch:
         """Start to watch, or go on where a rescheduled poll left off."""
@@ -254,22 +282,10 @@ class MigrationSensor(BaseSensorOperator):
         return value if isinstance(value, dict) else None
 
     def _targets(self) -> tuple[str, ...]:
-        from airflow_provider_migration.exceptions import MigrationConfigurationError
+        from airflow_provider_migration.verdict import chosen_targets
 
-        given = [self.target_status] if isinstance(self.target_status, str) else self.target_status
-        self._check(
-            "target_status", isinstance(given, (list, tuple, set, frozenset)), "a word or a list of words"
-        )
-        targets = tuple(str(target).strip() for target in given)
-        possible = self.hook.targets(**self._ids())
-        impossible = [target for target in targets if target.lower() not in possible]
-        if impossible or not targets:
-            raise MigrationConfigurationError(
-                f"{type(self).__name__} {self.task_id!r}: target_status "
-                + (f"{impossible[0]!r} is never reached by this service" if impossible else "is empty")
-                + f"; it has: {', '.join(sorted(possible))}."
-            )
-        return targets
+        whose = f"{type(self).__name__} {self.task_id!r}"
+        return chosen_targets(whose, self.target_status, self.hook.targets(**self._ids()))
 
     def _defer_to_trigger(self, context: Context, watch: Watch) -> None:
         from airflow_provider_migration.triggers.migration import MigrationTrigger
@@ -364,5 +380,6 @@ class MigrationSensor(BaseSensorOperator):
         return self._watch.next_poll_in(time.time()) if self._watch else self.poke_interval
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether something is a number of seconds: finite, and 0 or more."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")

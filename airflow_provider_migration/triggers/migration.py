@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.keys import HISTORY_KEY
+from airflow_provider_migration.metrics import report_poll
 from airflow_provider_migration.publication import points_of
 from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, shared_hook
 from airflow_provider_migration.verdict import Outcome, Verdict, Watch
@@ -91,6 +92,7 @@ class MigrationTrigger(BaseTrigger):
                     return await self._poll_to_the_end(shared, watch)
             except MigrationError as error:  # the connection cannot be used
                 verdict = watch.fail_poll(error, time.time())
+                report_poll(self.hook, self.ids, error)
                 await self._tell(watch, verdict, error)
                 if verdict.outcome is not Outcome.WAIT:
                     return verdict, error
@@ -112,9 +114,7 @@ class MigrationTrigger(BaseTrigger):
         wishes = watch.wishes
         if wishes.exponential_backoff or not wishes.poke_interval:
             return watch.next_poll_in(now)
-        pause = moment_in(self.ids, wishes.poke_interval, now)
-        if pause < least:
-            pause += wishes.poke_interval
+        pause = moment_in(self.ids, wishes.poke_interval, now, least)
         return max(min(pause, wishes.deadline - now), 0)
 
     async def _poll(self, shared: SharedHook, watch: Watch) -> tuple[Verdict, MigrationError | None]:
@@ -124,8 +124,10 @@ class MigrationTrigger(BaseTrigger):
         except MigrationError as problem:
             error = problem
             verdict = watch.fail_poll(error, time.time())
+            report_poll(self.hook, self.ids, error)
         else:
             verdict = watch.observe(progress, time.time())
+            report_poll(self.hook, self.ids, progress)
         await self._tell(watch, verdict, error)
         return verdict, error
 

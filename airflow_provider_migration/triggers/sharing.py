@@ -80,7 +80,7 @@ async def shared_hook(path: str, arguments: dict[str, Any]) -> AsyncIterator[Sha
             lent.being_made.cancel()
 
 
-def moment_in(ids: dict[str, Any], interval: float, now: float) -> float:
+def moment_in(ids: dict[str, Any], interval: float, now: float, least: float = 0) -> float:
     """
     Return how many seconds there are to the next moment that is a migration's own.
 
@@ -90,9 +90,11 @@ def moment_in(ids: dict[str, Any], interval: float, now: float) -> float:
     :param ids: which migration.
     :param interval: seconds from one such moment to the next, more than 0.
     :param now: epoch seconds.
+    :param least: seconds that it must be away, at most ``interval``; a nearer one is left out.
     """
     # In thousandths: whole seconds would let a sixtieth of all ask at the same instant.
-    return interval - (now - zlib.crc32(_key(ids).encode()) / 1000) % interval
+    pause = interval - (now - zlib.crc32(_key(ids).encode()) / 1000) % interval
+    return pause if pause >= least else pause + interval
 
 
 def _make(path: str, arguments: dict[str, Any]) -> MigrationHook[Any]:

@@ -1,0 +1,160 @@
+"""What a poll leaves in Airflow's statistics, as a StatsD server gets it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import Stats
+from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+
+from airflow_provider_migration import metrics
+from airflow_provider_migration.exceptions import MigrationError, MigrationServiceError
+from airflow_provider_migration.metrics import report_poll
+from airflow_provider_migration.progress import MigrationProgress, MigrationState
+from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
+from airflow_provider_migration.sensors.drs import DrsProgressSensor
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.sensors.oms import OmsProjectSensor
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.triggers import migration
+from airflow_provider_migration.triggers.migration import MigrationTrigger
+from airflow_provider_migration.verdict import Watch, Wishes
+from tests.statsd import StatsdServer
+
+HOOK = "airflow_provider_migration.hooks.dts:DtsHook"
+IDS = {"migration_job_id": "dts1"}
+
+Told = Callable[[int], list[str]]
+
+
+def record(**fields: Any) -> MigrationProgress:
+    return MigrationProgress(
+        service="dts",
+        migration_id="dts1",
+        state=MigrationState.RUNNING,
+        observed_at=datetime.now(UTC),
+        **fields,
+    )
+
+
+@pytest.fixture
+def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
+    """Let Airflow send its statistics to a server of the test's."""
+    with StatsdServer() as server:
+        for name, value in server.settings.items():
+            monkeypatch.setenv(name, value)
+        logger = get_stats_factory()()
+        Stats.initialize(factory=lambda: logger, export_legacy_names=True)
+        yield server
+    logger.statsd.close()
+    monkeypatch.undo()
+    Stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+
+
+@pytest.fixture
+def told(statsd: StatsdServer) -> Told:
+    """Wait for so many lines of ours, and give them."""
+
+    def wait(count: int) -> list[str]:
+        give_up = time.monotonic() + 5
+        while len(lines := statsd.lines("airflow.migration.")) < count and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return sorted(lines)
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (
+            record(percent=68, lag_seconds=4.5),
+            {"polls,{tags}:1|c", "percent,{tags}:68.0|g", "lag_seconds,{tags}:4.5|g"},
+        ),
+        (
+            record(percent=0, lag_seconds=0),
+            {"polls,{tags}:1|c", "percent,{tags}:0.0|g", "lag_seconds,{tags}:0.0|g"},
+        ),
+        (record(percent=68), {"polls,{tags}:1|c", "percent,{tags}:68.0|g"}),
+        (record(), {"polls,{tags}:1|c"}),
+        (MigrationServiceError("out of reach"), {"polls,{tags}:1|c", "poll_errors,{tags}:1|c"}),
+    ],
+    ids=["all", "zero is a figure", "no lag", "nothing known", "failed"],
+)
+def test_a_poll_is_counted_and_what_is_known_is_shown(
+    told: Told, answer: MigrationProgress | MigrationError, lines: set[str]
+) -> None:
+    report_poll(HOOK, IDS, answer)
+    expected = {f"airflow.migration.{line}".format(tags="service=dts,migration=dts1") for line in lines}
+    assert set(told(len(lines))) == expected
+
+
+SENSORS: list[tuple[type[MigrationSensor], dict[str, Any], str]] = [
+    (DataWorksMigrationSensor, {"project_id": 123456, "migration_id": 7}, "service=dataworks,migration=7"),
+    (DtsMigrationJobSensor, {"migration_job_id": "dts1"}, "service=dts,migration=dts1"),
+    (OmsProjectSensor, {"project_id": "p_1"}, "service=oms,migration=p_1"),
+    (DrsProgressSensor, {"job_id": "job-1"}, "service=drs,migration=job-1"),
+]
+
+
+@pytest.mark.parametrize(("sensor", "ids", "tags"), SENSORS)
+def test_a_sensor_names_service_and_migration_as_the_record_does(
+    told: Told, monkeypatch: pytest.MonkeyPatch, sensor: type[MigrationSensor], ids: dict[str, Any], tags: str
+) -> None:
+    service, _, migration_id = tags.removeprefix("service=").partition(",migration=")
+    with Simulator({"migrations": [{"service": service, **ids, "duration": 100}]}) as simulator:
+        for conn_id, connection in simulator.connections().items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        simulator.jump(service, migration_id, 150)
+        done = sensor(task_id="wait", **ids).poke({"ti": _Silent(), "outlet_events": {}})
+    assert done
+    assert (done.xcom_value["service"], done.xcom_value["migration_id"]) == (service, migration_id)
+    assert f"airflow.migration.polls,{tags}:1|c" in told(2)
+    assert f"airflow.migration.percent,{tags}:100.0|g" in told(2)
+
+
+class _Silent:
+    """A task instance that shows nothing."""
+
+    try_number = 1
+
+    def xcom_push(self, key: str, value: Any) -> None: ...
+
+    def get_first_reschedule_date(self, context: Any) -> None: ...
+
+
+async def test_a_connection_that_a_trigger_does_not_find_is_a_poll_that_failed(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration.XCom, "set", lambda **arguments: None)
+    now = time.time()
+    trigger = MigrationTrigger(
+        hook=HOOK,
+        hook_arguments={"dts_conn_id": "nowhere"},
+        ids=IDS,
+        watch=Watch(Wishes(targets=("caught_up",), started_at=now, deadline=now + 60)).to_json(),
+        task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
+    )
+    await anext(trigger.run())
+    assert told(2) == [
+        "airflow.migration.poll_errors,service=dts,migration=dts1:1|c",
+        "airflow.migration.polls,service=dts,migration=dts1:1|c",
+    ]
+
+
+def test_it_costs_next_to_nothing_while_statistics_are_off() -> None:
+    answer = record(percent=68, lag_seconds=4.5)
+    report_poll(HOOK, IDS, answer)
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        for _ in range(1000):
+            metrics.report_poll(HOOK, IDS, answer)
+        times.append(time.process_time() - began)
+    assert min(times) / 1000 < 50e-6
