@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache, partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -163,6 +163,13 @@ class ObjectSummary(_Record):
     total: int
     completed: int
     slowest: tuple[ObjectProgress, ...] = ()
+
+
+class DatasetName(NamedTuple):
+    """What OpenLineage calls a source or a destination."""
+
+    namespace: str
+    name: str
 
 
 class MigrationProgress(_Record):

@@ -1,8 +1,14 @@
 """
-Wait until a DTS migration has caught up and stays so, then check it before anyone switches over.
+A cut-over that a person decides and the figures allow.
 
-The lag must hold for half a minute without a break: one moment in sync is not enough for a cut-over. A
-migration that fails, or that someone stops, fails the sensor at its next poll, with the reason in its log.
+1. Wait until the destination has been in sync for ten minutes without a break.
+2. Ask a person, who stops what writes to the source and then approves (Browse > Required Actions).
+3. Wait until the last changes have arrived as well.
+4. Count the rows of each table on both sides.
+5. Report, or fail and name the tables that differ: then nobody switches over.
+
+Yours to fill in: ``TABLES``, and the connections ``source_database`` and ``destination_database``, of any
+type of database that Airflow knows. Asking a person needs Airflow 3.1 or newer.
 """
 
 from __future__ import annotations
@@ -10,12 +16,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, BaseHook, task
 
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 
-MAX_LAG = 10
-"""Seconds that the destination may be behind."""
+SOURCE, DESTINATION = "source_database", "destination_database"
+TABLES = ("customers", "orders")
 
 with DAG(
     dag_id="cut_over_when_caught_up",
@@ -26,25 +33,60 @@ with DAG(
     tags=["migration"],
     params={"dts_job": "dtsdemo0001"},
 ) as dag:
-    wait = DtsMigrationJobSensor(
+    caught_up = DtsMigrationJobSensor(
         task_id="wait_until_caught_up",
         migration_job_id="{{ params.dts_job }}",
         target_status="caught_up",
-        max_lag=MAX_LAG,
-        hold_for=30,
+        max_lag=10,
+        hold_for=600,
         stall_timeout=4 * 3600,
         poke_interval=15,
         timeout=7 * 24 * 3600,
         deferrable=True,
     )
 
-    @task
-    def check(progress: dict[str, Any]) -> str:
-        """Compare source and destination; here, as far as the record goes."""
-        if progress["lag_seconds"] is None or progress["lag_seconds"] > MAX_LAG:
-            raise ValueError(f"{progress['migration_id']} is {progress['lag_seconds']} s behind")
-        # A table of the source's row counts would be compared with one of the destination's at this place.
-        copied = {phase["name"]: phase["done"] for phase in progress["phases"] if phase["done"] is not None}
-        return f"{progress['migration_id']} is in sync; copied: {copied}"
+    # Airflow takes a rejection for an answer: what follows is skipped.
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Cut over {{ params.dts_job }}?",
+        body=(
+            "It has been in sync for ten minutes; the lag was last "
+            "{{ ti.xcom_pull(task_ids='wait_until_caught_up')['lag_seconds'] }} s.\n\n"
+            "Stop what writes to the source, then approve."
+        ),
+    )
 
-    check(wait.output)
+    # A person may take hours: what was in sync then need not be now.
+    last_changes = DtsMigrationJobSensor(
+        task_id="wait_for_the_last_changes",
+        migration_job_id="{{ params.dts_job }}",
+        target_status="caught_up",
+        max_lag=1,
+        hold_for=60,
+        poke_interval=15,
+        timeout=3600,
+        deferrable=True,
+    )
+
+    @task
+    def count_rows(conn_id: str) -> dict[str, int]:
+        """Count the rows of each table on one side. Where that takes too long, compare the newest ids."""
+        hook = BaseHook.get_hook(conn_id)
+        return {table: hook.get_first(f"SELECT COUNT(*) FROM {table}")[0] for table in TABLES}
+
+    @task
+    def report(progress: dict[str, Any], source: dict[str, int], destination: dict[str, int]) -> str:
+        """Compare the counts."""
+        wrong = [
+            f"{table}: {source[table]} in the source, {destination[table]} in the destination"
+            for table in TABLES
+            if source[table] != destination[table]
+        ]
+        if wrong:
+            raise ValueError(f"Do not switch over {progress['migration_id']}. " + "; ".join(wrong))
+        return f"{progress['migration_id']} may be switched over; rows: {source}"
+
+    source_rows = count_rows.override(task_id="count_source_rows")(SOURCE)
+    destination_rows = count_rows.override(task_id="count_destination_rows")(DESTINATION)
+    caught_up >> approve >> last_changes >> [source_rows, destination_rows]
+    report(last_changes.output, source_rows, destination_rows)

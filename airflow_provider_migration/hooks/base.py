@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_migration.progress import MigrationProgress
+    from airflow_provider_migration.progress import DatasetName, MigrationProgress
 
 _T = TypeVar("_T")
 
@@ -380,6 +380,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     @abstractmethod
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return, in lower case, what a sensor with these arguments can wait for."""
+
+    def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
+        """Return what a migration reads and what it writes, or None where the service does not tell."""
+        return None
 
     def close(self) -> None:
         """Close the kept connection; the next call opens another."""

@@ -9,7 +9,7 @@ from airflow_provider_migration.conversation import Conversation
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
 from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
-from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.progress import DatasetName, MigrationProgress
 from airflow_provider_migration.services.dts import (
     APIS,
     LEGACY_API,
@@ -111,6 +111,10 @@ class DtsHook(MigrationHook[DtsApi]):
         :raises MigrationApiError: if DTS refuses or does not answer.
         """
         return self._run(lambda api: api.progress(migration_job_id, max_lag=max_lag))
+
+    def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
+        """Ask what a migration job reads and what it writes."""
+        return self._run(lambda api: api.datasets(**ids))
 
     async def aget_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
         """Do as :meth:`get_progress` does, on the event loop."""

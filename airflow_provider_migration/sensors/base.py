@@ -28,6 +28,7 @@ from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
@@ -221,6 +222,23 @@ class MigrationSensor(BaseSensorOperator):
             raise
         self.log.info("%s", event["reason"])
         return self._finish(context, progress)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage what the migration reads and what it writes, where the service says so."""
+        from airflow.providers.common.compat.openlineage.facet import Dataset
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        try:
+            datasets = self.hook.get_datasets(**self._ids())
+        finally:
+            self.hook.close()
+        if datasets is None:
+            return None
+        source, destination = (Dataset(namespace=item.namespace, name=item.name) for item in datasets)
+        return OperatorLineage(inputs=[source], outputs=[destination])
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> None:
+        """Tell nothing: OpenLineage would take the above."""
 
     def _finish(self, context: Context, progress: MigrationProgress | None) -> dict[str, Any] | None:
         """Tell those who wait for the task's assets its figures, and return the record."""

@@ -21,6 +21,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
+    DatasetName,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
@@ -88,6 +89,9 @@ ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "M
 TARGETS: Final = STATUSES.targets(
     further=("Catched",), states=(MigrationState.CAUGHT_UP, MigrationState.CANCELLED)
 )
+
+_SCHEMES: Final = {"postgresql": "postgres", "sqlserver": "mssql"}
+"""How OpenLineage calls an engine, where it is not as DTS does."""
 
 _REMEDIES: Final = {
     "precheckfailed": "Repair the failed items, then start the precheck again in the DTS console.",
@@ -480,6 +484,12 @@ class DtsApi(AlibabaApi):
             words_reached=_words_reached(status, state, phases),
         )
 
+    def datasets(self, migration_job_id: str) -> Conversation[tuple[DatasetName, DatasetName] | None]:
+        """Ask for one migration job, and name what it reads and what it writes."""
+        job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
+        source, destination = _dataset(job.source_endpoint), _dataset(job.destination_endpoint)
+        return (source, destination) if source and destination else None
+
 
 def endpoint_of(region: str) -> str:
     """
@@ -491,6 +501,22 @@ def endpoint_of(region: str) -> str:
     if region in ("cn-wulanchabu", "cn-chengdu", "cn-beijing-finance-1"):
         return "dts.aliyuncs.com"
     return f"dts.{'cn-hangzhou' if region == 'cn-hangzhou-finance' else region}.aliyuncs.com"
+
+
+def _dataset(endpoint: Endpoint | None) -> DatasetName | None:
+    """
+    Return an endpoint's name in OpenLineage, None where DTS does not say which engine or which instance.
+
+    Source: https://openlineage.io/docs/spec/naming, which names a database by its host and port. Of an
+    instance of Alibaba Cloud DTS gives its id instead, and not always a database: then it is the instance.
+    """
+    if endpoint is None or not endpoint.engine_name:
+        return None
+    engine = endpoint.engine_name.strip().lower()
+    instance = ":".join(filter(None, (endpoint.ip, endpoint.port))) if endpoint.ip else endpoint.instance_id
+    if not instance:
+        return None
+    return DatasetName(f"{_SCHEMES.get(engine, engine)}://{instance}", endpoint.database_name or instance)
 
 
 def _phases(job: MigrationJob) -> Iterable[Phase]:

@@ -16,9 +16,14 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    Asset,
+    AssetAlias,
     BaseSensorOperator,
+    PokeReturnValue,
     TaskDeferred,
 )
+from airflow.providers.openlineage.extractors.base import DefaultExtractor
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_migration import links
 from airflow_provider_migration.exceptions import (
@@ -636,6 +641,66 @@ class TestResuming:
     ) -> None:
         with pytest.raises(MigrationError, match="without a verdict"):
             dts().execute_complete(context, odd)
+
+
+class TestOutlets:
+    """What those who wait for a task's assets are told."""
+
+    @pytest.fixture
+    def context(self, context: Context) -> Context:
+        return {**context, "outlet_events": OutletEventAccessors()}
+
+    def test_the_event_of_each_asset_carries_the_final_figures(self, play: Play, context: Context) -> None:
+        play(DTS).jump("dts", "dts1", 150)
+        assets = [Asset("customers"), Asset("orders")]
+        result = dts(outlets=[*assets, AssetAlias("whatever")]).poke(context)
+        assert isinstance(result, PokeReturnValue)
+        for asset in assets:
+            extra = context["outlet_events"][asset].extra
+            assert (extra["migration_id"], extra["state"], extra["lag_seconds"]) == ("dts1", "caught_up", 0)
+            assert extra.items() <= result.xcom_value.items()
+
+    def test_the_trigger_has_told_the_same(self, context: Context) -> None:
+        asset = Asset("customers")
+        dts(outlets=[asset]).execute_complete(context, event("done"))
+        extra = context["outlet_events"][asset].extra
+        assert extra == {name: RECORD[name] for name in extra}
+        assert "percent" in extra
+
+    def test_while_it_waits_there_is_nothing_to_tell(self, play: Play, context: Context) -> None:
+        play(DTS).jump("dts", "dts1", 50)
+        assert dts(outlets=[Asset("customers")]).poke(context) is False
+        assert len(context["outlet_events"]) == 0
+
+
+class TestLineage:
+    """What OpenLineage learns, through its own extractor."""
+
+    def test_a_dts_job_reads_one_instance_and_writes_another(self, play: Play) -> None:
+        play(DTS)
+        lineage = DefaultExtractor(dts()).extract_on_complete(None)
+        assert lineage is not None
+        (source,), (destination,) = lineage.inputs, lineage.outputs
+        assert (source.namespace, source.name) == ("mysql://rm-bp1source", "rm-bp1source")
+        assert (destination.namespace, destination.name) == ("mysql://rm-bp1destination", "rm-bp1destination")
+
+    @pytest.mark.parametrize(("sensor", "ids", "service", "_id"), SENSORS)
+    def test_the_others_do_not_say_and_are_not_asked(
+        self,
+        play: Play,
+        sensor: type[MigrationSensor],
+        ids: dict[str, Any],
+        service: str,
+        _id: tuple[str, ...],
+    ) -> None:
+        simulator = play({"service": service, **ids, "script": "success", "duration": 100})
+        lineage = DefaultExtractor(sensor(task_id="wait", **ids)).extract_on_complete(None)
+        assert (lineage is not None) == bool(simulator.requests) == (service == "dts")
+
+    def test_a_migration_that_failed_has_moved_nothing(self, play: Play) -> None:
+        simulator = play(DTS)
+        assert DefaultExtractor(dts()).extract_on_failure(None) is None
+        assert simulator.requests == []
 
 
 def test_a_dag_file_that_imports_the_sensors_loads_none_of_what_they_run_with() -> None:

@@ -668,3 +668,29 @@ def test_a_list_that_is_out_of_order_leaves_open_whether_it_knows_the_job(talk: 
 def test_a_page_that_is_not_found_says_nothing_of_a_job(talk: Any, response: Any) -> None:
     with pytest.raises(MigrationNotFoundError, match="HTTP 404"):
         talk(replace(API).progress(ID, max_lag=60), response(b"<html>", 404))
+# --- lineage --------------------------------------------------------------------------------------------
+
+RDS = {"InstanceId": "rm-1", "InstanceType": "RDS", "EngineName": "MySQL"}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (RDS, ("mysql://rm-1", "rm-1")),
+        ({**RDS, "DatabaseName": "shop"}, ("mysql://rm-1", "shop")),
+        (
+            {"EngineName": "PostgreSQL", "IP": "10.0.0.1", "Port": "5432", "DatabaseName": "shop"},
+            ("postgres://10.0.0.1:5432", "shop"),
+        ),
+        ({"EngineName": "SQLServer", "IP": "10.0.0.1", "DatabaseName": "shop"}, ("mssql://10.0.0.1", "shop")),
+        ({"EngineName": "Oracle", "InstanceId": "", "Port": "1521"}, None),
+        ({"InstanceId": "rm-1"}, None),
+        (None, None),
+    ],
+)
+def test_source_and_destination_have_the_names_of_openlineage(
+    talk: Any, source: dict[str, str] | None, name: tuple[str, str] | None
+) -> None:
+    body = job(SourceEndpoint=source, DestinationEndpoint={**RDS, "InstanceId": "rm-2"})
+    expected = (name, ("mysql://rm-2", "rm-2")) if name else None
+    assert talk(API.datasets(ID), body).result == expected

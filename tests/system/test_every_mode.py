@@ -85,6 +85,19 @@ def test_a_success_returns_the_record_that_was_shown_last(
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_an_outlets_event_carries_the_final_figures(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+    task = run[0][f"good.{mode}"]
+    (figures,) = task["events"]
+    assert (figures["service"], figures["state"], figures["percent"]) == ("dts", "caught_up", 100)
+    assert figures.items() <= task["xcom"]["return_value"].items()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failed_migration_is_no_event(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+    assert run[0][f"failing.{mode}"]["events"] == []
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_failed_migration_fails_its_task_once_without_retries(
     run: tuple[dict[str, Any], str, int], mode: str
 ) -> None:

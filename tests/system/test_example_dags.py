@@ -48,9 +48,10 @@ def examples(airflow_database: None) -> dict[str, Any]:
 
 
 def test_every_example_is_imported(examples: dict[str, Any]) -> None:
-    files = [path for path in (ROOT / "example_dags").glob("*.py") if path.name != "__init__.py"]
+    files = {path.stem for path in (ROOT / "example_dags").glob("*.py")}
     assert examples["errors"] == {}
-    assert len(examples["states"]) == len(files)
+    # One asks a person; test_events.py answers it.
+    assert {*examples["states"], "cut_over_when_caught_up"} == files
 
 
 def test_every_task_of_every_example_succeeds(examples: dict[str, Any]) -> None:

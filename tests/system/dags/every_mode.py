@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from airflow.sdk import DAG, BaseSensorOperator
+from airflow.sdk import DAG, Asset, BaseSensorOperator
 
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
@@ -25,8 +25,8 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 CASES: dict[str, tuple[type[BaseSensorOperator], str, dict[str, Any]]] = {
-    "good": (DtsMigrationJobSensor, "migration_job_id", {}),
-    "failing": (DtsMigrationJobSensor, "migration_job_id", {"retries": 2}),
+    "good": (DtsMigrationJobSensor, "migration_job_id", {"outlets": [Asset("good")]}),
+    "failing": (DtsMigrationJobSensor, "migration_job_id", {"retries": 2, "outlets": [Asset("failing")]}),
     "paused": (DrsProgressSensor, "job_id", {"on_paused": "fail"}),
     "flaky": (OmsProjectSensor, "project_id", {}),
     "never_ending": (DtsMigrationJobSensor, "migration_job_id", {"timeout": 4}),
@@ -81,6 +81,7 @@ with DAG("every_mode", start_date=datetime(2026, 1, 1), schedule=None) as dag:
 def main() -> None:
     """Run the DAG and print what its tasks came to."""
     run = dag.test()
+    from airflow.models.asset import AssetEvent
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -92,7 +93,17 @@ def main() -> None:
                 select(XComModel).where(XComModel.run_id == run.run_id, XComModel.task_id == ti.task_id)
             )
             xcom = {row.key: XComModel.deserialize_value(row) for row in rows}
-            results[ti.task_id] = {"state": str(ti.state), "tries": ti.try_number, "xcom": xcom}
+            events = session.scalars(
+                select(AssetEvent.extra).where(
+                    AssetEvent.source_run_id == run.run_id, AssetEvent.source_task_id == ti.task_id
+                )
+            )
+            results[ti.task_id] = {
+                "state": str(ti.state),
+                "tries": ti.try_number,
+                "xcom": xcom,
+                "events": list(events),
+            }
     sys.stdout.write(f"\n{json.dumps(results)}\n")
 
 

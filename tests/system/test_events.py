@@ -1,0 +1,195 @@
+"""DAGs that begin by themselves, and one that asks a person, on a real Airflow with everything it has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration.simulator import Simulator
+from scripts.local_airflow import Api, Component, LocalAirflow
+from tests.conftest import ROOT
+from tests.statsd import StatsdServer
+
+WATCHED, CUT_OVER = "dtsdemo0001", "dtscutover"
+START, ASK = "start_when_caught_up", "cut_over_when_caught_up"
+BEFORE, FAR = 50, 150
+"""Seconds into a script of 100: in the middle of it, and at its end."""
+
+IMPATIENT = {
+    "poke_interval=15": "poke_interval=2",
+    "hold_for=600": "hold_for=5",
+    "hold_for=60,": "hold_for=2,",
+}
+"""What of the examples takes too long for a test."""
+
+
+@dataclass
+class Scene:
+    """An Airflow with the examples, and what it watches."""
+
+    api: Api
+    components: dict[str, Component]
+    simulator: Simulator
+    statsd: StatsdServer
+    lineage: Path
+
+    def polls(self) -> int:
+        """Return how often the watched migration was asked about."""
+        return sum(request.id == WATCHED for request in self.simulator.requests)
+
+    def wait_for_polls(self, count: int) -> None:
+        """Wait until it was asked about so many times more."""
+        before = self.polls()
+        wait_for(lambda: self.polls() >= before + count)
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """Return the runs of a DAG."""
+        runs: list[dict[str, Any]] = self.api.get(f"/dags/{dag}/dagRuns")["dag_runs"]
+        return runs
+
+    def states(self, run: str) -> dict[str, str]:
+        """Return the states of the tasks of a cut-over."""
+        return {task["task_id"]: task["state"] for task in self.api.tasks(ASK, run)}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until something is so."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it has not come about"
+        time.sleep(0.5)
+
+
+def database(path: Path, orders: int) -> dict[str, Any]:
+    """Make a database with so many orders, and a connection to it."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE customers (id)")
+        connection.execute("CREATE TABLE orders (id)")
+        connection.executemany("INSERT INTO orders VALUES (?)", [(number,) for number in range(orders)])
+    connection.close()
+    return {"conn_type": "sqlite", "host": str(path), "extra": {}}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Start it; the migrations stand still in the midst of their work."""
+    folder = tmp_path_factory.mktemp("events")
+    dags = folder / "dags"
+    dags.mkdir()
+    for example in (START, ASK):
+        text = (ROOT / "example_dags" / f"{example}.py").read_text()
+        for patient, impatient in IMPATIENT.items():
+            text = text.replace(patient, impatient)
+        (dags / f"{example}.py").write_text(text)
+    scenario = {
+        "migrations": [
+            {"service": "dts", "migration_job_id": job, "duration": 100} for job in (WATCHED, CUT_OVER)
+        ]
+    }
+    with StatsdServer() as statsd, Simulator(scenario, speed=1e-9) as simulator:
+        for job in (WATCHED, CUT_OVER):
+            simulator.jump("dts", job, BEFORE)
+        lineage = folder / "lineage.json"
+        transport = {"type": "file", "log_file_path": str(lineage), "append": True}
+        settings = {**statsd.settings, "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
+        airflow = LocalAirflow(folder / "airflow", dags, settings=settings)
+        airflow.prepare(
+            {
+                **simulator.connections(),
+                "source_database": database(folder / "source.db", 3),
+                "destination_database": database(folder / "destination.db", 3),
+            }
+        )
+        with airflow.components() as components:
+            yield Scene(airflow.api, components, simulator, statsd, lineage)
+
+
+@pytest.fixture(scope="module")
+def started(scene: Scene) -> Scene:
+    """Switch the DAG on, and bring the migration to its target once it is watched."""
+    scene.api.patch(f"/dags/{START}", {"is_paused": False})
+    scene.wait_for_polls(3)
+    assert scene.runs(START) == []
+    scene.simulator.jump("dts", WATCHED, FAR)
+    wait_for(lambda: [run["state"] for run in scene.runs(START)] == ["success"])
+    return scene
+
+
+def test_a_dag_starts_by_itself_once_when_its_migration_has_caught_up(started: Scene) -> None:
+    started.wait_for_polls(5)
+    (run,) = started.runs(START)
+    (event,) = started.api.get(f"/dags/{START}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")[
+        "asset_events"
+    ]
+    record = event["extra"]["payload"]
+    assert run["run_type"] == "asset_triggered"
+    assert (record["migration_id"], record["state"], record["lag_seconds"]) == (WATCHED, "caught_up", 0)
+    said = started.api.xcom(START, run["dag_run_id"], "report", "return_value")
+    assert said == [f"dts {WATCHED}: caught_up, lag 0.0 s"]
+
+
+def test_another_triggerer_does_not_start_it_again(started: Scene) -> None:
+    time.sleep(10)  # until it is kept
+    started.components["triggerer"].kill()
+    started.components["triggerer"].start()
+    started.wait_for_polls(3)
+    assert len(started.runs(START)) == 1
+
+
+def test_it_starts_again_when_the_target_was_left_and_is_reached_once_more(started: Scene) -> None:
+    started.simulator.jump("dts", WATCHED, BEFORE)
+    started.wait_for_polls(3)
+    started.simulator.jump("dts", WATCHED, FAR)
+    wait_for(lambda: [run["state"] for run in started.runs(START)] == ["success"] * 2)
+
+
+def test_a_triggerer_and_a_worker_tell_statsd_of_their_polls(cut_over: Scene) -> None:
+    counted = f"airflow.migration.polls,service=dts,migration={CUT_OVER}:1|c"
+    assert len([port for port, lines in cut_over.statsd.told.items() if counted in lines]) > 1
+    for figure in ("percent", "lag_seconds"):
+        assert cut_over.statsd.lines(f"airflow.migration.{figure},service=dts,migration={WATCHED}:")
+
+
+@pytest.fixture(scope="module")
+def cut_over(scene: Scene) -> Scene:
+    """Begin a cut-over, and answer it."""
+    run = scene.api.post(f"/dags/{ASK}/dagRuns", {"logical_date": None, "conf": {"dts_job": CUT_OVER}})[
+        "dag_run_id"
+    ]
+    wait_for(lambda: scene.states(run)["wait_until_caught_up"] == "deferred")
+    assert scene.states(run)["approve"] is None
+    scene.simulator.jump("dts", CUT_OVER, FAR)
+    wait_for(lambda: scene.states(run)["approve"] in ("awaiting_input", "deferred"))
+    answer = f"/dags/{ASK}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
+    assert "the lag was last 0.0 s" in scene.api.get(answer)["body"]
+    time.sleep(5)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
+    scene.api.patch(answer, {"chosen_options": ["Approve"], "params_input": {}})
+    wait_for(lambda: scene.runs(ASK)[0]["state"] in ("success", "failed"))
+    return scene
+
+
+def test_a_cut_over_waits_asks_counts_and_reports(cut_over: Scene) -> None:
+    (run,) = cut_over.runs(ASK)
+    states = cut_over.states(run["dag_run_id"])
+    assert set(states.values()) == {"success"}, states
+    report = f"/dags/{ASK}/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/return_value"
+    said = f"{CUT_OVER} may be switched over; rows: {{'customers': 0, 'orders': 3}}"
+    assert cut_over.api.get(report)["value"] == said
+
+
+def test_openlineage_learns_what_was_moved_where(cut_over: Scene) -> None:
+    lines = map(json.loads, cut_over.lineage.read_text().splitlines())
+    task = f"{ASK}.wait_until_caught_up"
+    (end,) = [line for line in lines if line["job"]["name"] == task and line["eventType"] == "COMPLETE"]
+    sides = [[(side["namespace"], side["name"]) for side in end[key]] for key in ("inputs", "outputs")]
+    assert sides == [
+        [("mysql://rm-bp1source", "rm-bp1source")],
+        [("mysql://rm-bp1destination", "rm-bp1destination")],
+    ]
