@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from airflow_provider_migration.verdict import Watch, Wishes
+from tests.conftest import ROOT
 from tests.statsd import StatsdServer
 
 HOOK = "airflow_provider_migration.hooks.dts:DtsHook"
@@ -93,6 +95,15 @@ def test_a_poll_is_counted_and_what_is_known_is_shown(
     report_poll(HOOK, IDS, answer)
     expected = {f"airflow.migration.{line}".format(tags="service=dts,migration=dts1") for line in lines}
     assert set(told(len(lines))) == expected
+
+
+def test_the_page_on_metrics_names_what_is_sent(told: Told) -> None:
+    report_poll(HOOK, IDS, record(percent=68, lag_seconds=4.5))
+    report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
+    sent = {line.partition(",")[0].removeprefix("airflow.migration.") for line in told(5)}
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert set(re.findall(r"airflow_migration_([a-z_]+)", page)) == sent
+    assert set(re.findall(r"^\| `migration\.([a-z_]+)` \|", page, re.MULTILINE)) == sent
 
 
 SENSORS: list[tuple[type[MigrationSensor], dict[str, Any], str]] = [

@@ -668,6 +668,8 @@ def test_a_list_that_is_out_of_order_leaves_open_whether_it_knows_the_job(talk: 
 def test_a_page_that_is_not_found_says_nothing_of_a_job(talk: Any, response: Any) -> None:
     with pytest.raises(MigrationNotFoundError, match="HTTP 404"):
         talk(replace(API).progress(ID, max_lag=60), response(b"<html>", 404))
+
+
 # --- lineage --------------------------------------------------------------------------------------------
 
 RDS = {"InstanceId": "rm-1", "InstanceType": "RDS", "EngineName": "MySQL"}
