@@ -486,7 +486,7 @@ class DtsApi(AlibabaApi):
 
     def datasets(self, migration_job_id: str) -> Conversation[tuple[DatasetName, DatasetName] | None]:
         """Ask for one migration job, and name what it reads and what it writes."""
-        job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
+        job = yield from self._job(migration_job_id)
         source, destination = _dataset(job.source_endpoint), _dataset(job.destination_endpoint)
         return (source, destination) if source and destination else None
 
