@@ -6,7 +6,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 BENCH_PEERS := benchmarks/requirements
 BIN := $(VENV)/bin
-GROUPS := --group test --group lint
+GROUPS := --group test --group lint --group docs
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # The first Python that works and is new enough.
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python;
 # Without bytecode each process that imports Airflow takes seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo ui test soak lint bench constraints clean
+.PHONY: help demo ui test soak lint docs bench constraints clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,10 @@ lint: $(VENV)/.developed ## Check format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+docs: $(VENV)/.developed ## Make a site of the documentation, in build/site
+	$(BIN)/python scripts/record_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(BENCH_VENV)/.installed ## Measure what a poll costs, beside the peers; takes minutes
 	$(BENCH_VENV)/bin/python benchmarks/run.py

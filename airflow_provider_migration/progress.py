@@ -114,7 +114,14 @@ def _fields_of(model: type[BaseModel]) -> set[str]:
 
 
 class MigrationErrorInfo(_Record):
-    """Why a migration or a phase failed, in the service's words, and what a person can do."""
+    """
+    Why a migration failed.
+
+    :ivar code: the service's code or status, or None.
+    :ivar message: the reason in the service's words, at most 2,000 characters; for a failed precheck of DTS
+        the failed items and their repair.
+    :ivar remedy: what a person can do.
+    """
 
     code: Label = None
     message: Text = None
@@ -127,6 +134,7 @@ class Phase(_Record):
 
     :ivar name: ``precheck``, ``structure``, ``full``, ``incremental``, ``reverse_incremental``, a DRS
         object type, or a DataWorks step's own name.
+    :ivar state: what state it is in.
     :ivar service_status: the service's own word for it, or None where it has none.
     :ivar percent: 0–100, or None when not known.
     :ivar done: how many rows, objects or items are done, or None.
@@ -144,7 +152,13 @@ class Phase(_Record):
 
 
 class ObjectProgress(_Record):
-    """How far one DRS object is."""
+    """
+    How far one DRS object is.
+
+    :ivar source: its name in the source, such as ``shop.orders``.
+    :ivar destination: its name in the destination.
+    :ivar percent: 0–100, or None when not known.
+    """
 
     source: Label
     destination: Label
@@ -191,7 +205,7 @@ class MigrationProgress(_Record):
     :ivar lag_seconds: how far the incremental phase is behind, in seconds ≥ 0, or None.
     :ivar checkpoint: up to which time of the source changes have been applied, in UTC, or None.
     :ivar error: why it failed, or None.
-    :ivar objects: DRS only.
+    :ivar objects: how far the objects of a DRS job are; None for other services, and while there is no list.
     :ivar observed_at: UTC time of the answer.
     :ivar request_id: the service's id of the answer.
     :ivar console_url: where a person looks at the migration.
