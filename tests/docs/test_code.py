@@ -1,0 +1,228 @@
+"""Whoever copies from the documentation copies what works: each code block is run, or says why it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import yaml
+from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_migration.get_provider_info import get_provider_info
+from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.simulator import Scenario, Simulator
+from tests.conftest import ROOT
+from tests.docs.pages import BLOCKS, PAGES, Block, blocks_of
+
+RUN = [block for block in BLOCKS if block.reason is None]
+SESSIONS = sorted({block.page for block in RUN if block.language == "sh"})
+WALK = ROOT / "docs" / "fifth-service.md"
+HOOKS = {item["connection-type"]: item["hook-class-name"] for item in get_provider_info()["connection-types"]}
+
+
+def blocks(*languages: str) -> pytest.MarkDecorator:
+    """Give a test each block in a language that is to be run and is no file of its own."""
+    chosen = [block for block in RUN if block.language in languages and block.title is None]
+    return pytest.mark.parametrize("block", chosen, ids=str)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_fence_is_a_block_that_is_known(page: Path) -> None:
+    fences = re.findall(r"^\s*```", page.read_text(), re.MULTILINE)
+    assert len(fences) == 2 * len(blocks_of(page))
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_is_run_or_says_why_not(block: Block) -> None:
+    if block.language == "text":
+        # What is quoted in troubleshooting.md is compared with what the package says.
+        assert block.reason or block.page.name == "troubleshooting.md"
+    else:
+        assert block.language in ("sh", "python", "json", "yaml", "toml")
+    # A file is saved for what else is on its page.
+    assert block.title is None or block.page in (*SESSIONS, WALK)
+
+
+# --- data -----------------------------------------------------------------------------------------------
+
+
+@blocks("json", "yaml", "toml")
+def test_data_is_what_it_is_said_to_be(block: Block) -> None:
+    read: dict[str, Callable[[str], Any]] = {
+        "json": json.loads,
+        "yaml": yaml.safe_load,
+        "toml": tomllib.loads,
+    }
+    data = read[block.language](block.code)
+    if "Statement" in data:
+        check_policy(data)
+    if "schema_version" in data:
+        assert MigrationProgress.model_validate(data).model_dump(mode="json") == data
+    if "conn_type" in data:
+        look_up("some_conn", data)
+    if "migrations" in data:
+        assert Scenario.load(data).migrations
+
+
+def check_policy(policy: dict[str, Any]) -> None:
+    """Hold a policy against the grammar that RAM documents."""
+    assert policy["Version"] == "1"
+    for statement in policy["Statement"]:
+        assert set(statement) == {"Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        assert re.fullmatch(r"[a-z]+:[A-Za-z]*\*?", statement["Action"])
+        assert re.fullmatch(r"\*|acs:dts:\*:\*:instance/\w+", statement["Resource"])
+
+
+# --- shell ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "sh"], ids=str)
+def test_a_shell_accepts_it(block: Block) -> None:
+    subprocess.run(["bash", "-n"], input=block.code, text=True, check=True)
+    targets = re.findall(r"^(?:docs|[a-z-]+)(?=:)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^make ([a-z-]+)", block.code, re.MULTILINE)) <= set(targets)
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=lambda page: page.name)
+def test_a_page_is_followed_in_one_shell(page: Path, simulator: Simulator, tmp_path: Path) -> None:
+    save_files(page, tmp_path)
+    commands = [block.code for block in blocks_of(page) if block.language == "sh" and not block.reason]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input="\n".join([*commands, "echo; env -0"]).replace("--port 8100", f"--port {simulator.port}"),
+        env={**environment(), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    for variable in done.stdout.rpartition("\n\n")[2].split("\0"):
+        name, _, value = variable.partition("=")
+        if name.startswith("AIRFLOW_CONN_"):
+            look_up(name.removeprefix("AIRFLOW_CONN_").lower(), json.loads(value))
+    if "dags test" in "".join(commands):
+        assert "In sync: " in done.stdout
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of somebody who has set nothing yet."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+
+
+def save_files(page: Path, folder: Path) -> None:
+    """Save what a page says to save."""
+    for block in blocks_of(page):
+        if block.title and ": after " not in block.title:
+            path = folder / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.code)
+
+
+def look_up(conn_id: str, connection: dict[str, Any]) -> None:
+    """Have the hook of a connection's type read it, as before a first poll."""
+    module, _, name = HOOKS[connection["conn_type"]].rpartition(".")
+    program = f"from {module} import {name} as Hook; Hook({conn_id!r})._look_up()"
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(name, json.dumps(connection))
+        exec(program, {})
+
+
+# --- Python ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in RUN if block.language == "python" and "DAG(" in block.code], ids=str
+)
+def test_a_dag_is_imported_and_its_sensors_ask_the_service(
+    block: Block, simulator: Simulator, tmp_path: Path
+) -> None:
+    (tmp_path / "dag.py").write_text(block.code)
+    bag = DagBag(tmp_path)
+    assert bag.import_errors == {}
+    sensors = [task for dag in bag.dags.values() for task in dag.tasks if isinstance(task, MigrationSensor)]
+    assert sensors
+    poke_each(sensors)
+
+
+@blocks("python")
+def test_python_runs_and_its_sensors_ask_the_service(
+    block: Block, simulator: Simulator, tmp_path: Path
+) -> None:
+    if "DAG(" in block.code:
+        return  # above
+    if "def test_" in block.code:
+        (tmp_path / "test_page.py").write_text(block.code)
+        run_pytest(tmp_path)
+        return
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(block.code, str(block), "exec"), names)
+    poke_each(value for value in names.values() if isinstance(value, MigrationSensor))
+
+
+def poke_each(sensors: Iterable[MigrationSensor]) -> None:
+    """Have each sensor ask once, about a migration that the simulator plays."""
+    for sensor in sensors:
+        ti = Mock(dag_id="dag", task_id=sensor.task_id, run_id="run", map_index=-1, try_number=1)
+        try:
+            sensor.poke({"ti": ti})
+        except TaskDeferred:
+            assert sensor.deferrable
+        sensor.hook.close()
+        assert ti.xcom_push.call_args_list
+
+
+def run_pytest(folder: Path) -> None:
+    """Run the tests below a folder in a process of their own, which imports from there first."""
+    options = ["-c", ROOT / "pyproject.toml", "--rootdir", folder, "-o", f"pythonpath={folder}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", folder],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
+# --- the walk through a fifth service ------------------------------------------------------------------
+
+
+def test_the_fifth_service_passes_its_own_tests_and_those_over_all(tmp_path: Path) -> None:
+    package = tmp_path / "airflow_provider_migration"
+    shutil.copytree(ROOT / package.name, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (
+        "__init__.py",
+        "conftest.py",
+        "authority.py",
+        "servers.py",
+        "services/conftest.py",
+        "test_provider_info.py",
+    ):
+        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests" / name)
+    save_files(WALK, tmp_path)
+    for block in blocks_of(WALK):
+        name, _, place = (block.title or "").partition(": after ")
+        if place:
+            path, place = tmp_path / name, place.replace("'", '"')
+            assert path.read_text().count(place) == 1
+            path.write_text(path.read_text().replace(place, f"{place}\n{block.code}"))
+    run_pytest(tmp_path)

@@ -1,0 +1,134 @@
+"""What the documentation says of the package is so."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration import exceptions, keys, simulator
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.progress import MigrationState
+from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.services import dataworks, drs, dts, oms
+from airflow_provider_migration.services.wire import StatusTable
+from scripts.record_reference import PAGE, with_tables
+from tests.conftest import ROOT
+from tests.docs.pages import quoted, tables_of
+from tests.services.conftest import hold
+from tests.services.test_tables import RECORDS
+
+DOCS = ROOT / "docs"
+SERVICES: dict[str, Any] = {module.SERVICE: module for module in (dataworks, dts, oms, drs)}
+STATUS_TABLES = [
+    (service, what, rows) for service in SERVICES for what, rows in tables_of(DOCS / f"{service}.md", "words")
+]
+
+
+# --- statuses -------------------------------------------------------------------------------------------
+
+
+def test_every_status_table_is_on_a_page() -> None:
+    there = {
+        f"{service}.{name}"
+        for service, module in SERVICES.items()
+        for name, value in vars(module).items()
+        if isinstance(value, StatusTable)
+    }
+    assert {what for _, what, _ in STATUS_TABLES} == there
+
+
+@pytest.mark.parametrize(
+    ("service", "what", "rows"), STATUS_TABLES, ids=[what for _, what, _ in STATUS_TABLES]
+)
+def test_a_page_has_each_word_of_a_status_table_once_with_its_state(
+    service: str, what: str, rows: list[list[str]]
+) -> None:
+    table: StatusTable = getattr(SERVICES[service], what.partition(".")[2])
+    words = [quoted(row[0])[0] for row in rows]
+    assert Counter(words) == Counter(word for group in table.words.values() for word in group)
+    for row in rows:
+        assert table.state_of(quoted(row[0])[0]).value in quoted(row[1])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_page_has_each_state_that_a_word_can_come_to(service: str) -> None:
+    (rows,) = [rows for _, what, rows in STATUS_TABLES if what == f"{service}.STATUSES"]
+    said = {quoted(row[0])[0]: set(quoted(row[1])) for row in rows}
+    for conversation, answers in RECORDS[service]():
+        progress = hold(conversation, *answers).result
+        if progress.service_status in said:
+            assert progress.state.value in said[progress.service_status], progress.service_status
+    assert {word for words in said.values() for word in words} <= {state.value for state in MigrationState}
+
+
+def test_the_page_of_oms_has_its_steps_in_their_order() -> None:
+    ((_, rows),) = tables_of(DOCS / "oms.md", "steps")
+    assert tuple((quoted(phase)[0], tuple(quoted(steps))) for phase, steps in rows) == oms.STEPS
+
+
+# --- the record and the public API ----------------------------------------------------------------------
+
+
+def test_the_record_is_described_as_it_is() -> None:
+    page = PAGE.read_text()
+    assert page == with_tables(page), "run: make docs"
+
+
+def public_names() -> dict[str, set[str]]:
+    """Return the names that the page of the public API has, by module."""
+    rows = re.findall(r"^\| `([a-z.]+)` \| (`.+`) \|$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    return {module: set(quoted(names)) for module, names in rows}
+
+
+@pytest.mark.parametrize(("module", "names"), public_names().items())
+def test_every_public_name_is_there(module: str, names: set[str]) -> None:
+    home = importlib.import_module(f"airflow_provider_migration.{module}")
+    assert [name for name in names if not hasattr(home, name)] == []
+
+
+def test_no_sensor_hook_or_exception_is_missing_from_the_public_names() -> None:
+    names = public_names()
+    for kind, base in (("sensors", MigrationSensor), ("hooks", MigrationHook)):
+        for service in SERVICES:
+            home = importlib.import_module(f"airflow_provider_migration.{kind}.{service}")
+            assert names[f"{kind}.{service}"] == {
+                name
+                for name, value in vars(home).items()
+                if isinstance(value, type) and issubclass(value, base) and value is not base
+            }
+    assert names["exceptions"] == {
+        name
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and issubclass(value, exceptions.MigrationError)
+    }
+    assert names["simulator"] == set(simulator.__all__)
+
+
+def test_the_xcom_keys_that_are_named_are_those_that_are_written() -> None:
+    (line,) = re.findall(r"^XCom keys: (.+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    written = {keys.PROGRESS_KEY, keys.HISTORY_KEY, keys.CONSOLE_URL_KEY, "return_value"}
+    assert set(quoted(line)) == written
+
+
+# --- the site -------------------------------------------------------------------------------------------
+
+
+def test_the_site_is_made_without_a_warning_and_loads_nothing_from_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    config = load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path))
+    build(config)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(list(DOCS.glob("*.md")))  # and one for what is not found
+    for page in pages:
+        loaded = re.findall(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"([^\"]+)", page.read_text())
+        assert [address for address in loaded if "//" in address] == []

@@ -1,0 +1,198 @@
+"""The page of error messages quotes what the package says, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.exceptions import MigrationError, MigrationPermissionError
+from airflow_provider_migration.hooks.dataworks import DataWorksHook
+from airflow_provider_migration.hooks.dts import DtsHook
+from airflow_provider_migration.hooks.oms import OmsHook
+from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.services.wire import api_error
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.transport import WORLD
+from airflow_provider_migration.verdict import Watch, Wishes
+from tests.authority import Authority
+from tests.conftest import ROOT
+from tests.docs.pages import blocks_of
+from tests.servers import Server, http
+
+QUOTED: Final = [
+    block.code.strip()
+    for block in blocks_of(ROOT / "docs" / "troubleshooting.md")
+    if block.language == "text"
+]
+HASTE: Final = replace(WORLD, sleep=lambda seconds: None)
+"""Where nobody waits for a service that is out of order."""
+JOB: Final = "dtsdemo0001"
+KEY: Final = {"login": "some-key-id", "password": "some-key-secret"}
+
+
+def test_no_message_is_quoted_twice() -> None:
+    assert len(set(QUOTED)) == len(QUOTED)
+
+
+def test_each_message_that_is_quoted_is_one_that_the_package_says(said: list[str]) -> None:
+    patterns = {text: ".+".join(map(re.escape, text.split("…"))) for text in QUOTED}
+    never = [
+        text
+        for text, pattern in patterns.items()
+        if not any(re.fullmatch(pattern, message) for message in said)
+    ]
+    assert never == [], "\n".join(said)
+
+
+def test_each_message_that_is_provoked_here_is_explained(said: list[str]) -> None:
+    patterns = [".+".join(map(re.escape, text.split("…"))) for text in QUOTED]
+    missing = [message for message in said if not any(re.fullmatch(pattern, message) for pattern in patterns)]
+    assert missing == []
+
+
+@pytest.fixture
+def said(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, authority: Authority) -> list[str]:
+    """Make every mistake that the page tells of, and return what the package says."""
+    return [
+        *of_connections(monkeypatch),
+        *of_the_service(simulator, monkeypatch, authority),
+        *of_arguments(),
+        *of_the_verdict(),
+    ]
+
+
+def message_of(action: Callable[[], Any]) -> str:
+    """Return what is said about a mistake."""
+    with pytest.raises(MigrationError) as caught:
+        action()
+    return str(caught.value)
+
+
+def of_connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write each connection wrong in some way."""
+
+    def ask(hook: Any, **connection: Any) -> str:
+        name = f"AIRFLOW_CONN_{hook.default_conn_name.upper()}"
+        with monkeypatch.context() as patch:
+            patch.setenv(name, json.dumps({"conn_type": hook.conn_type, **connection}))
+            return message_of(hook()._look_up)
+
+    region = {"region": "cn-hangzhou"}
+    verify = {"verify": "/etc/ssl/oms.pem"}
+    with monkeypatch.context() as patch:
+        patch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
+        missing = message_of(DtsHook()._look_up)
+    return [
+        missing,
+        ask(DtsHook, **KEY),
+        ask(DtsHook, extra=region),
+        ask(DtsHook, login="some-key-id", password="some secret", extra=region),
+        ask(DtsHook, **KEY, extra="cn-hangzhou"),
+        ask(OmsHook, login="u", password="some-password"),
+        ask(OmsHook, host="oms", login="u", password="some-password", extra=verify),
+    ]
+
+
+def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, authority: Authority) -> list[str]:
+    """Be refused, ask for what is not there, and meet what is not the service."""
+
+    def ask(hook: Any, method: str, *ids: Any, **changes: Any) -> str:
+        name = hook.default_conn_name
+        connection = {**simulator.connections()[name], **changes}
+        with monkeypatch.context() as patch:
+            patch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+            asking = hook()
+            asking.world = HASTE
+            return message_of(lambda: getattr(asking, method)(*ids))
+
+    def meet(reply: Any, **changes: Any) -> str:
+        with Server([reply], **changes) as server:
+            return ask(OmsHook, "get_progress", "p_demo0001", host=server.url)
+
+    gone = Server([http()])
+    with gone:
+        pass
+    request = Request(
+        service="dts",
+        action="DescribeMigrationJobStatus",
+        method="POST",
+        url="https://dts",
+        read=str,
+        signer=None,
+    )
+    html = {"content-type": "text/html"}
+    return [
+        ask(DtsHook, "get_progress", JOB, password="another-secret"),
+        ask(OmsHook, "get_progress", "p_demo0001", password="another-secret"),
+        # The simulator knows one account, which may do everything.
+        str(api_error(MigrationPermissionError, request, None, "no permission", code="Forbidden.RAM")),
+        ask(DtsHook, "get_progress", "dtsunknown"),
+        ask(DtsHook, "get_progress", " "),
+        ask(DataWorksHook, "get_progress", "my_workspace", 1234),
+        ask(OmsHook, "get_progress", "p_demo0001", host=gone.url),
+        meet(http(body=b"<html>", headers=html)),
+        meet(http(302, body=b"", headers={"location": "https://elsewhere"})),
+        meet(http(), tls=authority.context),
+        meet(http(429, body=b'{"message": "slow down"}')),
+    ]
+
+
+def of_arguments() -> list[str]:
+    """Write a sensor wrong."""
+    misspelt = DtsMigrationJobSensor(task_id="wait", migration_job_id=JOB, target_status="cuaght_up")
+    return [
+        message_of(misspelt._targets),
+        message_of(lambda: DtsMigrationJobSensor(task_id="wait", migration_job_id=JOB, on_paused="ignore")),
+        message_of(lambda: misspelt.execute_complete({}, None)),
+    ]
+
+
+def of_the_verdict() -> list[str]:
+    """Watch migrations that come to no good end."""
+    running = record("running", "Migrating")
+    return [
+        verdict(record("failed", "MigrationFailed", error={"message": "disk full", "remedy": "make room"})),
+        verdict(record("cancelled", "Finished")),
+        verdict(record("paused", "Suspending"), on_paused="fail"),
+        verdict(record("unknown", "Rebalancing"), on_unknown="fail"),
+        verdict(running, at=4000, stall_timeout=3600),
+        verdict(running, at=20_000),
+        lost_polls(running),
+    ]
+
+
+def record(state: str, word: str, **fields: Any) -> MigrationProgress:
+    """Make a record."""
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    common = {"service": "dts", "migration_id": JOB, "percent": 50, "observed_at": moment, **fields}
+    return MigrationProgress(state=state, service_status=word, **common)
+
+
+def watch(**wishes: Any) -> Watch:
+    """Begin to watch at second 0."""
+    return Watch(Wishes(targets=("caught_up",), started_at=0, deadline=10_000, **wishes))
+
+
+def verdict(progress: MigrationProgress, *, at: float = 100, **wishes: Any) -> str:
+    """Return what is said when a record is seen, and seen once more."""
+    watching = watch(**wishes)
+    watching.observe(progress, 60)
+    return watching.observe(progress, at).reason
+
+
+def lost_polls(progress: MigrationProgress) -> str:
+    """Return what is said when polls fail one after the other."""
+    watching = watch()
+    watching.observe(progress, 60)
+    error = MigrationError("The last error.")
+    error.passing = True  # type: ignore[misc] # of its class
+    reasons = [watching.fail_poll(error, 60 + poll).reason for poll in range(6)]
+    return f"{reasons[-1]}{error}"
