@@ -24,14 +24,9 @@ from airflow_provider_migration.transport import WORLD
 from airflow_provider_migration.verdict import Watch, Wishes
 from tests.authority import Authority
 from tests.conftest import ROOT
-from tests.docs.pages import blocks_of
 from tests.servers import Server, http
 
-QUOTED: Final = [
-    block.code.strip()
-    for block in blocks_of(ROOT / "docs" / "troubleshooting.md")
-    if block.language == "text"
-]
+QUOTED: Final = re.findall(r"^> `(.+)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
 HASTE: Final = replace(WORLD, sleep=lambda seconds: None)
 """Where nobody waits for a service that is out of order."""
 JOB: Final = "dtsdemo0001"
