@@ -258,6 +258,7 @@ def test_a_token_from_elsewhere_is_used_as_it_is(
     hook = drs_with(**fields)
 
     assert get_progress(hook, job_id=DRS_JOB).state != "unknown"
+    assert "accepted a token of IAM" in hook.test_connection()[1]
 
     simulator.revoke_tokens()
     before = len(simulator.requests)
