@@ -108,9 +108,12 @@ class MigrationEventTrigger(BaseEventTrigger):
                     f"{whose}: {name} must be a number of seconds, {least}, not {value!r}."
                 )
         hook_class = resolve_name(sensor.hook_class)
-        hook_arguments = {sensor.conn_argument: hook_class.default_conn_name}
-        hook_arguments |= {
-            name: which.pop(name) for name in signature(hook_class).parameters if name in which
+        own = signature(sensor.__init__).parameters
+        # As the sensor makes it, so that both share a hook on the triggerer.
+        hook_arguments = {
+            name: which.pop(name) if name in which else own[name].default
+            for name in signature(hook_class).parameters
+            if name in which or name in own
         }
         asked = signature(hook_class.get_progress)
         try:

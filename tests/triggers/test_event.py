@@ -277,7 +277,10 @@ class TestFailures:
         watching = watch(migration_job_id="dts-of-nobody")
         await until(lambda: simulator.requests)
         await asyncio.sleep(1)
-        assert len(simulator.requests) == 1
+        assert [request.action for request in simulator.requests] == [
+            "DescribeMigrationJobStatus",
+            "DescribeDtsJobs",
+        ]
         assert not watching.task.done()
 
     async def test_after_a_refusal_it_goes_on_later(
