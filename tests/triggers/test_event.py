@@ -140,7 +140,8 @@ class TestArguments:
         trigger = MigrationEventTrigger.of(
             DtsMigrationJobSensor, migration_job_id="dts1", dts_conn_id="other", region="cn-beijing"
         )
-        assert trigger.hook_arguments == {"dts_conn_id": "other", "region": "cn-beijing"}
+        given = {"dts_conn_id": "other", "region": "cn-beijing"}
+        assert trigger.hook_arguments == {**given, "api": "DescribeMigrationJobStatus"}
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
