@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import Any, Final, TypeVar
 
 from airflow_provider_migration.conversation import Request
@@ -29,6 +30,9 @@ CAREFUL_SPACING: Final = 0.02
 SPARED_ABOVE: Final = 0.5
 SPARED_AFTER: Final = 20
 """How many calls a second that can be spared are made all the same, and how many before any is spared."""
+
+TURN_SECONDS: Final = 3600.0
+"""For how long the turn of a call that can be spared is kept when nobody comes for it."""
 
 Send = Callable[[Request], Awaitable[Any]]
 
@@ -118,6 +122,8 @@ class Quota:
         self._gatherings: dict[tuple[str, str, int], _Gathering] = {}
         self._to_spare: float = SPARED_AFTER
         self._spared_at = monotonic()
+        self._spared: dict[str, float] = {}
+        """The calls that wait for their turn, the longest first, and when each was last asked for."""
 
     async def turn(self) -> None:
         """Wait until one more call may be made."""
@@ -142,7 +148,7 @@ class Quota:
 
         :param send: sends a request and returns what its ``read`` made of the answer.
         """
-        if request.can_be_spared and self._is_spared():
+        if request.can_be_spared and self._is_spared(request.url):
             return None
         if not request.item:
             return await send(request)
@@ -157,13 +163,28 @@ class Quota:
             gathering.sending = asyncio.create_task(self._send_when_gathered(gathering))
         return await asked.answer
 
-    def _is_spared(self) -> bool:
+    def _is_spared(self, url: str) -> bool:
+        """
+        Tell whether others come first.
+
+        Without turns the same migrations would come first in every interval, for each is polled at a moment
+        of its own, and the others never.
+        """
         now = self._monotonic()
-        self._to_spare = min(self._to_spare + (now - self._spared_at) * SPARED_ABOVE, SPARED_AFTER)
+        most = max(SPARED_AFTER, len(self._spared))  # what is saved up is for those who wait
+        self._to_spare = min(self._to_spare + (now - self._spared_at) * SPARED_ABOVE, most)
         self._spared_at = now
-        if self._to_spare < 1:
+        while self._spared and next(iter(self._spared.values())) < now - TURN_SECONDS:
+            del self._spared[next(iter(self._spared))]
+        last_asked = self._spared.get(url, float("-inf"))
+        self._spared[url] = now
+        # Who has not come again since this one did is done, or comes less often, and holds up nobody.
+        ahead = takewhile(lambda other: other != url, self._spared)
+        coming = (other for other in ahead if self._spared[other] >= last_asked)
+        if sum(1 for _ in islice(coming, int(self._to_spare))) + 1 > self._to_spare:
             return True
         self._to_spare -= 1
+        del self._spared[url]
         return False
 
     async def _send_when_gathered(self, gathering: _Gathering) -> None:

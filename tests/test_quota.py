@@ -27,6 +27,7 @@ from airflow_provider_migration.quota import (
     GATHER_SECONDS,
     SPARED_ABOVE,
     SPARED_AFTER,
+    TURN_SECONDS,
     InFlight,
     Quota,
 )
@@ -146,6 +147,43 @@ async def test_of_calls_that_can_be_spared_only_so_many_are_made(quota: Quota, c
     clock.now += 1e6
     assert await ask_often() == SPARED_AFTER
     assert await ask(quota, service, "one") == ["about one"]  # the others are made whatever was spared
+
+
+@pytest.mark.parametrize("gone", [0, 500])
+async def test_calls_that_can_be_spared_are_made_in_turns(quota: Quota, clock: Clock, gone: int) -> None:
+    interval, calls, service = 60.0, 100, Service()
+
+    async def ask(call: int) -> bool:
+        request = replace(service.unshared_request(), url=f"https://drs.example/{call}", can_be_spared=True)
+        return await quota.ask(request, service.send) is not None
+
+    for call in range(calls, calls + gone):  # these ask once
+        await ask(call)
+    made = dict.fromkeys(range(calls), clock.now)
+    longest = 0.0
+    for _ in range(40):
+        for call in made:  # each at the same moment of every interval
+            clock.now += interval / calls
+            if await ask(call):
+                longest = max(longest, clock.now - made[call])
+                made[call] = clock.now
+    longest = max(longest, *(clock.now - last for last in made.values()))
+    assert longest <= calls / SPARED_ABOVE + 2 * interval
+
+
+async def test_a_turn_that_nobody_comes_for_is_forgotten(quota: Quota, clock: Clock) -> None:
+    service = Service()
+
+    async def ask(call: int) -> None:
+        request = replace(service.unshared_request(), url=f"https://drs.example/{call}", can_be_spared=True)
+        await quota.ask(request, service.send)
+
+    for call in range(10 * SPARED_AFTER):
+        await ask(call)
+    assert len(quota._spared) == 9 * SPARED_AFTER
+    clock.now += TURN_SECONDS + 1
+    await ask(0)
+    assert not quota._spared
 
 
 async def test_after_a_throttling_all_wait_as_long_as_the_service_asks_and_then_go_one_by_one(
