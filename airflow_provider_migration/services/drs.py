@@ -514,10 +514,11 @@ class DrsApi:
         if job is None:
             objects = yield from self._list_objects(job_id, types)
         elif _has_objects(job):
-            before, objects = self._listed.pop((job_id, types), ("", []))
+            before, objects = self._listed.get((job_id, types), ("", []))
             is_copied = before == _word(job) == _COPIED and all(item.is_done for item in objects)
             if not is_copied:
                 objects = yield from self._list_objects(job_id, types, job, objects)
+            self._listed.pop((job_id, types), None)  # the last polled is the last to be forgotten
             self._listed[job_id, types] = _word(job), objects
             if len(self._listed) > MAX_LISTED:
                 del self._listed[next(iter(self._listed))]

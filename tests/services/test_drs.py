@@ -828,6 +828,17 @@ def test_while_a_job_copies_its_objects_may_be_those_of_the_time_before(talk: An
     assert (spared.percent, spared.objects) == (60, listed.objects)
 
 
+def test_a_list_that_could_not_be_read_leaves_that_of_the_time_before(
+    talk: Any, sparing: Any, response: Any
+) -> None:
+    api = replace(API)
+    server = Server(job("FULL_TRANSFER_STARTED"), tables(100, 20))
+    listed = talk(api.progress(ID, max_lag=60), server).result
+    with pytest.raises(MigrationServiceError):
+        talk(api.progress(ID, max_lag=60), server.status, response({}, 503))
+    assert sparing(api.progress(ID, max_lag=60), server).objects == listed.objects
+
+
 @pytest.mark.parametrize("word", ["FULL_TRANSFER_COMPLETE", "PAUSING", "RELEASE_RESOURCE_COMPLETE", "ODD"])
 def test_a_list_that_the_verdict_may_hang_on_is_never_spared(talk: Any, sparing: Any, word: str) -> None:
     api = replace(API)
