@@ -464,7 +464,8 @@ class DtsApi(AlibabaApi):
         phases = tuple(_phases(job))
         state = _state(job, phases, max_lag)
         incremental = job.data_synchronization_status
-        if incremental is None or all(phase.name != "incremental" for phase in phases):
+        begun = [phase.name for phase in phases if phase.state is not MigrationState.PENDING]
+        if incremental is None or "incremental" not in begun:
             incremental = SynchronizationStatus()
         status = job.migration_job_status
         return MigrationProgress(

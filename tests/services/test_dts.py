@@ -571,8 +571,12 @@ def test_the_delay_of_the_list_is_in_milliseconds(talk: Any, delay: Any, state: 
     assert talk(LISTING.progress(ID, max_lag=60), jobs(listed(Delay=delay))).result.state == state
 
 
-def test_the_checkpoint_of_the_list_counts_in_the_incremental_phase_only(talk: Any) -> None:
-    before = jobs(listed(DataSynchronizationStatus=None, DataInitializationStatus={"Status": "Migrating"}))
+@pytest.mark.parametrize("incremental", [None, {"Status": "NotStarted", "Percent": "0"}])
+def test_delay_and_checkpoint_of_the_list_count_in_the_incremental_phase_only(
+    talk: Any, incremental: Any
+) -> None:
+    copying = {"Status": "Migrating"}
+    before = jobs(listed(DataSynchronizationStatus=incremental, DataInitializationStatus=copying, Delay=0))
     record = talk(LISTING.progress(ID, max_lag=60), before).result
     assert (record.lag_seconds, record.checkpoint) == (None, None)
 
