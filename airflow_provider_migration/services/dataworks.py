@@ -173,7 +173,7 @@ class DataWorksApi(AlibabaApi):
     _reasons: dict[tuple[str, str], str | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Why packages have failed, as far as the list says so: the calls of a workspace are counted."""
+    """Why packages have failed, as far as the list says so, until they go on: calls are counted."""
 
     def get_migration_process(
         self, project_id: str | int, migration_id: str | int
@@ -210,20 +210,21 @@ class DataWorksApi(AlibabaApi):
         )
         return migrations
 
-    def _reason(
-        self, project_id: str | int, migration_id: str | int, status: str
-    ) -> Conversation[str | None]:
-        """Ask once why a package has failed."""
-        package = (str(project_id), require("migration_id", migration_id))
-        if package not in self._reasons:
-            self._reasons[package] = None
+    def _reason(self, project: str, migration: str, status: str | None) -> Conversation[str | None]:
+        """Ask why a package has failed: once, until it goes on."""
+        migration_type = MIGRATION_TYPES.get((status or "").strip().upper())
+        if migration_type is None:
+            self._reasons.pop((project, migration), None)
+            return None
+        if (project, migration) not in self._reasons:
+            self._reasons[project, migration] = None
             try:
-                page = (yield from self.list_migrations(project_id, MIGRATION_TYPES[status])).data
+                page = (yield from self.list_migrations(project, migration_type)).data
             except MigrationApiError:  # the verdict stands without it
                 page = MigrationPage()
-            listed = (item.message for item in page.migrations or () if item.id == package[1])
-            self._reasons[package] = next(listed, None)
-        return self._reasons[package]
+            listed = (item.message for item in page.migrations or () if item.id == migration)
+            self._reasons[project, migration] = next(listed, None)
+        return self._reasons[project, migration]
 
     def progress(
         self, project_id: str | int, migration_id: str | int, *, max_lag: float
@@ -241,12 +242,7 @@ class DataWorksApi(AlibabaApi):
             process = yield from self.get_migration_process(project_id, migration_id)
             steps = process.data or []
         phases = tuple(_phase(step) for step in steps)
-        error = None
-        if state in _ENDED_BADLY:
-            status = str(package.status).strip().upper()
-            has_list = status in MIGRATION_TYPES
-            reason = (yield from self._reason(project_id, migration_id, status)) if has_list else None
-            error = _error(package.status, phases, reason)
+        reason = yield from self._reason(str(project_id).strip(), str(migration_id).strip(), package.status)
         return MigrationProgress(
             service=SERVICE,
             migration_id=require("migration_id", migration_id),
@@ -255,7 +251,7 @@ class DataWorksApi(AlibabaApi):
             service_status=package.status,
             percent=_percent(phases),
             phases=phases[:_MAX_STEPS],
-            error=error,
+            error=_error(package.status, phases, reason) if state in _ENDED_BADLY else None,
             observed_at=self.clock(),
             request_id=summary.request_id,
             console_url="https://dataworks.console.aliyun.com/",

@@ -317,6 +317,15 @@ def test_the_reason_is_asked_for_once(talk: Any, response: Any) -> None:
     assert talk(api.progress(123456, 5, max_lag=60), *failed).result.state == "failed"
 
 
+def test_a_package_that_fails_once_more_is_asked_anew_why(talk: Any) -> None:
+    api = replace(API)
+    failed = (summary("IMPORT_ERROR"), process("FAILURE"))
+    talk(api.progress(123456, 1234, max_lag=60), *failed, listing({"Id": 1234, "Message": "a"}))
+    talk(api.progress(123456, 1234, max_lag=60), summary("IMPORTING"), process("RUNNING"))
+    again = talk(api.progress(123456, 1234, max_lag=60), *failed, listing({"Id": 1234, "Message": "b"}))
+    assert again.result.error.message == "Failed in step STEP_0: b"
+
+
 def test_a_package_that_came_in_part_is_looked_for_in_no_list(talk: Any) -> None:
     answers = (summary("PARTIAL_SUCCESS"), process("FAILURE"))
     assert len(talk(replace(API).progress(123456, 1234, max_lag=60), *answers).requests) == 2
