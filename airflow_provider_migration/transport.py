@@ -134,11 +134,14 @@ class _Attempt:
 
     request: Request
     headers: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def sign(cls, request: Request, world: Surroundings) -> _Attempt:
         headers = request.signer.sign(request, now=world.now(), nonce=world.nonce())
-        return cls(request, {"user-agent": USER_AGENT, "accept-encoding": "identity", **headers})
+        headers = {"user-agent": USER_AGENT, "accept-encoding": "identity", **headers}
+        # Those of this moment: before the answer comes, another poll may have renewed them.
+        return cls(request, headers, request.signer.secrets)
 
     def read(self, response: Response, world: Surroundings) -> Any:
         """Return what the answer says, or raise what is wrong with it and how long to wait."""
@@ -162,7 +165,7 @@ class _Attempt:
         """Return what a service may echo and nobody may see, as it may be spelt."""
         signature = self.headers.get("authorization", "").rpartition("Signature=")[2]
         hidden = [signature] if signature else []  # hexadecimal, which is spelt in one way only
-        for secret in self.request.signer.secrets:
+        for secret in self.secrets:
             hidden += _spellings(secret)
         return hidden
 

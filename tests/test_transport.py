@@ -28,7 +28,7 @@ import requests
 from airflow_provider_migration import transport
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.basic import BasicSigner
-from airflow_provider_migration.auth.huawei import HuaweiSigner
+from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
@@ -44,6 +44,7 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.quota import Quota
 from airflow_provider_migration.services.drs import DrsApi, ObjectListing
 from airflow_provider_migration.services.dts import DtsApi
+from airflow_provider_migration.services.huawei import IamToken
 from airflow_provider_migration.services.oms import OmsApi
 from airflow_provider_migration.transport import Settings, Surroundings
 from tests.authority import Authority
@@ -642,6 +643,21 @@ def test_a_secret_is_found_however_json_spells_it(carry: Driver, serve: Callable
     assert SECRET not in json.dumps(caught.value.to_json(), ensure_ascii=False)
 
 
+def test_a_token_that_is_renewed_before_the_answer_comes_is_not_shown_either(
+    carry: Driver, serve: Callable[..., Server]
+) -> None:
+    token = IamToken(endpoint="", user="some-user", password="some-password", domain_name="", scope={})
+    token.given = TokenSigner("the-first-token")
+
+    def echo(asked: Asked) -> Reply:
+        sent, token.given = asked.headers["x-auth-token"], TokenSigner("the-second-token")
+        return http(400, json.dumps({"error_code": "DRS.M00200", "error_msg": f"sent: {sent}"}).encode())
+
+    api = DrsApi(endpoint=serve(echo).url, project_id="p", signer=token)
+    with pytest.raises(MigrationRequestError, match=r"sent: \*\*\*"):
+        carry(api.get_job_status("1"))
+
+
 # --- what is never done --------------------------------------------------------------------------------
 
 
@@ -1006,6 +1022,7 @@ def test_the_first_call_does_not_block_the_event_loop(
 import asyncio, time
 from airflow_provider_migration import transport
 from airflow_provider_migration.auth.basic import BasicSigner
+from airflow_provider_migration.services.huawei import IamToken
 from airflow_provider_migration.services.oms import OmsApi
 
 async def main():
