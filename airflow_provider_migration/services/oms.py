@@ -121,6 +121,9 @@ STEP_STATUSES: Final = StatusTable(
 )
 """``status`` of a step. MONITORING is the increment once it has been in sync, whatever its lag is since."""
 
+_STANDING_STILL: Final = (MigrationState.FAILED, MigrationState.PAUSED)
+"""States in which an increment is not in sync, whatever its last checkpoint; its project may still run."""
+
 MAX_SAMPLE_AGE: Final = 60.0
 """
 For how many seconds OMS's own sample of a checkpoint counts. It takes one every 10 s; one that is older says
@@ -385,16 +388,18 @@ class _Projects(ABC):
         now = self.clock()
         rank = _RANKS.get((project.current_step or "").strip().upper(), -1)
         checkpoint = _checkpoint(project, rank, now)
+        increment = _increment(steps, rank)
         lag = None
         if checkpoint and state is MigrationState.RUNNING:
-            seen_at = _sampled_at(steps, rank, now) or (now, checkpoint)
-            lag = max((seen_at[0] - seen_at[1]).total_seconds(), 0.0)
+            seen_at, checkpoint = _sampled_at(increment, now) or (now, checkpoint)
+            lag = max((seen_at - checkpoint).total_seconds(), 0.0)
         phases = tuple(_phases(project, rank, state, steps))
         if (
             state is MigrationState.RUNNING
             and _is_enabled(project.enable_incr_sync, rank >= _FORWARD_RANK)
             and rank >= _FORWARD_RANK
             and project.is_bulk_done
+            and STEP_STATUSES.state_of(increment.status) not in _STANDING_STILL
             and lag is not None
             and lag <= max_lag
         ):
@@ -499,14 +504,19 @@ def hosted_endpoint_of(region: str) -> str:
     return f"oceanbasepro.{region}.aliyuncs.com"
 
 
-def _sampled_at(steps: Sequence[ProjectStep], rank: int, now: datetime) -> tuple[datetime, datetime] | None:
+def _increment(steps: Sequence[ProjectStep], rank: int) -> ProjectStep:
+    """Return the step of the increment that is under way, or an empty one where OMS tells of none."""
+    current = _REVERSE_RANK if rank >= _REVERSE_RANK else _FORWARD_RANK
+    return next((step for step in steps if step.rank == current), None) or ProjectStep()
+
+
+def _sampled_at(increment: ProjectStep, now: datetime) -> tuple[datetime, datetime] | None:
     """
-    Return when OMS looked at the increment that is under way, and how far it was then, both by its own clock.
+    Return when OMS looked at an increment, and how far it was then, both by its own clock.
 
     None where it does not say so, or has not looked for a while.
     """
-    current = _REVERSE_RANK if rank >= _REVERSE_RANK else _FORWARD_RANK
-    info = next((step.step_info for step in steps if step.rank == current), None) or StepInfo()
+    info = increment.step_info or StepInfo()
     sampled_at = instant(info.checkpoint_sample_timestamp, now)
     checkpoint = instant(info.incr_timestamp_checkpoint, now)
     if sampled_at is None or checkpoint is None or abs((now - sampled_at).total_seconds()) > MAX_SAMPLE_AGE:

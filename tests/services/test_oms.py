@@ -525,6 +525,26 @@ def test_the_lag_is_by_the_clock_of_oms_where_it_has_looked_lately(
     assert (record.lag_seconds, record.state) == (lag, state)
 
 
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("MONITORING", "caught_up"),
+        ("RUNNING", "caught_up"),
+        ("ODD", "caught_up"),
+        ("FAILED", "running"),
+        ("suspend", "running"),
+    ],
+)
+def test_an_increment_that_stands_still_is_not_in_sync(talk: Any, status: str, state: str) -> None:
+    step = {**sampled(1), "status": status}
+    assert talk(API.progress("np_1", max_lag=60), transfer(), steps(step)).result.state == state
+
+
+def test_the_checkpoint_is_the_one_that_the_lag_is_measured_from(talk: Any) -> None:
+    record = talk(API.progress("np_1", max_lag=60), transfer(), steps(sampled(1))).result
+    assert (record.lag_seconds, record.checkpoint.timestamp()) == (1, NOW_SECONDS - 3)
+
+
 def test_an_increment_that_oms_has_stopped_to_look_at_is_not_in_sync_for_long(talk: Any) -> None:
     answer = transfer(incrSyncCheckpoint=NOW_SECONDS - 601)
     record = talk(API.progress("np_1", max_lag=60), answer, steps(sampled(1, age=600))).result
