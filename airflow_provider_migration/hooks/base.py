@@ -290,9 +290,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def _probe(self, api: _Api) -> Conversation[Any]:
         """Ask for something that does not exist."""
 
-    def _converse(self, call: Callable[[_Api], Conversation[_T]]) -> Conversation[_T]:
+    def _converse(self, api: _Api, call: Callable[[_Api], Conversation[_T]]) -> Conversation[_T]:
         """Begin a conversation."""
-        return call(self._api)
+        return call(api)
 
     def _run(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on a worker."""
@@ -310,7 +310,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             self._session = transport.new_session(self._settings)
         if isinstance(self._api.signer, Renewable):
             self._api.signer.renew()
-        return transport.run(self._converse(call), self._session, self._settings, self.world)
+        return transport.run(self._converse(self._api, call), self._session, self._settings, self.world)
 
     async def _arun(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on the event loop."""
@@ -326,10 +326,11 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         return await self._acarry(call)
 
     async def _acarry(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
-        calls, signer = self._calls_on_this_loop(), self._api.signer
+        calls, api = self._calls_on_this_loop(), self._api  # which another poll may change meanwhile
+        signer = api.signer
         if isinstance(signer, Renewable):
             await calls.renewing.ask(signer, lambda: asyncio.to_thread(signer.renew), fresh=RENEWED_SECONDS)
-        return await transport.arun(self._converse(call), self._settings, self.world, calls.quota)
+        return await transport.arun(self._converse(api, call), self._settings, self.world, calls.quota)
 
     def _calls_on_this_loop(self) -> _Calls:
         loop = asyncio.get_running_loop()

@@ -105,8 +105,7 @@ class DrsHook(MigrationHook[DrsApi]):
     def _name(reader: ConnectionReader, name: str, meaning: str) -> str:
         return reader.credential(reader.extra(name), field=f"{name} in extra ({meaning})", is_key=False)
 
-    def _converse(self, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
-        api = self._api
+    def _converse(self, api: DrsApi, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
         conversation, signer = self._in_project(api, call), api.signer
         return signer.authenticate(conversation) if isinstance(signer, TemporaryCredential) else conversation
 

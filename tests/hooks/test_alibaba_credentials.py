@@ -271,6 +271,23 @@ async def test_many_polls_share_one_look_at_the_credentials_and_never_block_the_
     assert longest < 0.25
 
 
+async def test_a_connection_may_change_while_credentials_are_had(from_uri: Any) -> None:
+    being_had = threading.Event()
+
+    def slow(asked: Asked) -> Reply:
+        being_had.set()
+        time.sleep(0.3)
+        return giver()(asked)
+
+    hook = DtsHook(from_uri(slow)[0])
+    polling = asyncio.create_task(hook.aget_progress("dtsdemo0001"))
+    await asyncio.to_thread(being_had.wait)
+    from_uri(giver())
+    await hook._alook_up(hook.world.monotonic())
+
+    assert (await polling).state != "unknown"
+
+
 # --- what is refused -----------------------------------------------------------------------------------
 
 NEEDS = [
