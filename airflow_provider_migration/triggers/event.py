@@ -173,8 +173,10 @@ class MigrationEventTrigger(BaseEventTrigger):
         )
         watch = Watch(wishes)
         is_told: bool | None = None
+        least = 0.0
         while True:
-            pause, least = self.poke_interval, 0.0
+            await asyncio.sleep(moment_in(self.ids, self.poke_interval, time.time(), least))
+            least = self.poke_interval / 2
             try:
                 if is_told is None:
                     is_told = await self._recall()
@@ -183,8 +185,6 @@ class MigrationEventTrigger(BaseEventTrigger):
                     shared.hook.keep_session(),
                 ):
                     while True:
-                        await asyncio.sleep(moment_in(self.ids, self.poke_interval, time.time(), least))
-                        least = self.poke_interval / 2
                         verdict = await self._poll(shared, watch)
                         if verdict.outcome is Outcome.DONE and watch.progress and not is_told:
                             self.log.info("%s", verdict.reason)
@@ -196,16 +196,16 @@ class MigrationEventTrigger(BaseEventTrigger):
                         elif is_told and watch.history.held_since is None:
                             is_told = False
                             await self._remember(None)
+                        await asyncio.sleep(moment_in(self.ids, self.poke_interval, time.time(), least))
             except MigrationError as error:
                 watch.fail_poll(error, time.time())
                 report_poll(self.hook, self.ids, error)
                 if news := watch.news(error):
                     self.log.warning("%s", news)
                 if isinstance(error, MigrationApiError) and not error.passing:
-                    pause = max(pause, REFUSED_SECONDS)
+                    await asyncio.sleep(REFUSED_SECONDS)
             except Exception:
                 self.log.exception("Watching %s has failed; it goes on.", self.ids)
-            await asyncio.sleep(pause)
 
     async def _poll(self, shared: SharedHook, watch: Watch) -> Verdict:
         from airflow_provider_migration.metrics import report_poll

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from airflow.sdk.serde import deserialize, serialize
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.serialization.encoders import encode_trigger
 
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationServiceError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.sensors.base import MigrationSensor
@@ -262,6 +264,21 @@ class TestFailures:
         told = capsys.readouterr().out
         assert told.count("failed: ") == told.count("Poll 1 failed: ") == 1
         assert "some-secret" not in told
+
+    async def test_polls_that_fail_keep_the_pace(
+        self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[float] = []
+
+        async def fail(self: DtsHook, *args: Any, **kwargs: Any) -> Any:
+            asked.append(time.monotonic())
+            raise MigrationServiceError("out of order")
+
+        monkeypatch.setattr(DtsHook, "aget_progress", fail)
+        watch(poke_interval=0.5)
+        await until(lambda: len(asked) == 6)
+        # A busy machine is late once in a while, but not each time.
+        assert min(later - earlier for earlier, later in pairwise(asked)) < 0.75
 
     async def test_a_connection_that_is_missing_is_waited_for(
         self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
