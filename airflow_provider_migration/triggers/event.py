@@ -241,7 +241,8 @@ class MigrationEventTrigger(BaseEventTrigger):
         try:
             await (store.adelete(self._key) if reached_at is None else store.aset(self._key, reached_at))
         except Exception as problem:
-            self.log.warning("A triggerer that starts anew may tell this again: %s", problem)
+            what = "may not tell the next time" if reached_at is None else "may tell this again"
+            self.log.warning("A triggerer that starts anew %s: %s", what, problem)
 
 
 def _default(sensor: type[MigrationSensor], argument: str) -> Any:

@@ -396,9 +396,19 @@ class TestMemory:
             async def aset(self, key: str, value: Any) -> None:
                 raise ConnectionError("the database is away")
 
+            async def adelete(self, key: str) -> None:
+                raise ConnectionError("the database is away")
+
         simulator.jump("dts", "dts1", FAR)
         watching = watch(store=ReadOnly())
         await until(lambda: watching.payloads)
         await polls(simulator, 2)
-        assert "may tell this again" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "may tell this again" in told
+        assert "may not tell" not in told
+        simulator.jump("dts", "dts1", BEFORE)
+        await polls(simulator, 3)
+        told = capsys.readouterr().out
+        assert "may not tell the next time" in told
+        assert "again" not in told
         assert not watching.task.done()
