@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from collections import Counter
@@ -107,6 +108,18 @@ def test_no_sensor_hook_or_exception_is_missing_from_the_public_names() -> None:
         if isinstance(value, type) and issubclass(value, exceptions.MigrationError)
     }
     assert names["simulator"] == set(simulator.__all__)
+
+
+def test_what_an_example_imports_is_public() -> None:
+    package = "airflow_provider_migration."
+    imported = {
+        (statement.module.removeprefix(package), alias.name)
+        for example in (ROOT / "example_dags").glob("*.py")
+        for statement in ast.walk(ast.parse(example.read_text()))
+        if isinstance(statement, ast.ImportFrom) and statement.module and statement.module.startswith(package)
+        for alias in statement.names
+    }
+    assert imported <= {(module, name) for module, names in public_names().items() for name in names}
 
 
 def test_the_xcom_keys_that_are_named_are_those_that_are_written() -> None:
