@@ -363,12 +363,17 @@ def test_beside_a_hundred_percent_the_time_left_is_that_until_it_is_caught_up(
 
 
 @pytest.mark.parametrize(
-    ("interval", "said"), [(60, "not moving for 10 min"), (600, "time left: not enough observations yet")]
+    ("pace", "said"),
+    [
+        ({"poke_interval": 60}, "not moving for 10 min"),
+        ({"poke_interval": 600}, "time left: not enough observations yet"),
+        ({"exponential_backoff": True}, "time left: not enough observations yet"),
+    ],
 )
 def test_one_that_has_not_moved_since_the_first_polls_is_said_not_to_move(
-    page: Page, airflow: StandIn, interval: int, said: str
+    page: Page, airflow: StandIn, pace: dict[str, Any], said: str
 ) -> None:
-    put(airflow, record(observed_at=ago(600)), wait=standing(poke_interval=interval))
+    put(airflow, record(observed_at=ago(600)), wait=standing(**pace))
     open_tab(page, airflow)
 
     assert (page.locator("#estimate").text_content() or "").startswith(said)

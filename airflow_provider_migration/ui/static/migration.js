@@ -309,7 +309,9 @@ function showTimes() {
 }
 
 function expectation(now) {
-  const { kind, seconds } = estimate(entry.value, points, now, format.number(wait?.value.poke_interval) ?? undefined);
+  // Where it is asked less and less often, a record that has stood for long may be that of the last poll.
+  const interval = wait?.value.exponential_backoff === true ? Infinity : (format.number(wait?.value.poke_interval) ?? undefined);
+  const { kind, seconds } = estimate(entry.value, points, now, interval);
   const isCopied = format.percentage(entry.value.percent) === 100;
   return {
     bulk: () => `${format.roughly(seconds)} left`,
