@@ -34,6 +34,7 @@ class MigrationTrigger(BaseTrigger):
     :param watch: what a :class:`~airflow_provider_migration.verdict.Watch` is made of.
     :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task whose XCom shows the
         record.
+    :raises TypeError: for a watch that cannot be read.
     """
 
     def __init__(
@@ -50,7 +51,11 @@ class MigrationTrigger(BaseTrigger):
         self.hook_arguments = hook_arguments
         self.ids = ids
         # Not what it is made of besides: of thousands of triggers that would be megabytes.
-        self.watch = Watch.from_json(watch)
+        try:
+            self.watch = Watch.from_json(watch)
+        except Exception as problem:  # a later version may have written it
+            # Airflow takes this error for one of this trigger; any other ends the triggerer, with all others.
+            raise TypeError(f"The watch of the trigger cannot be read: {problem}") from problem
         self.task_key = task_key
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

@@ -96,6 +96,17 @@ async def test_a_migration_is_watched_to_its_target(
     assert records(shown)[-1] == event["progress"]
 
 
+@pytest.mark.parametrize(
+    "watch", [{}, {"progress": {"state": "a state of a later version"}}, {"wishes": {"targets": None}}]
+)
+def test_one_that_cannot_be_read_is_an_error_that_airflow_takes_for_this_trigger_alone(
+    watch: dict[str, Any],
+) -> None:
+    arguments = trigger().serialize()[1]
+    with pytest.raises(TypeError, match=r"watch of the trigger cannot be read: \S"):
+        MigrationTrigger(**{**arguments, "watch": watch and {**arguments["watch"], **watch}})
+
+
 async def test_progress_is_shown_under_the_task_that_waits(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
