@@ -342,8 +342,8 @@ class MigrationSensor(BaseSensorOperator):
             raise AirflowSkipException(verdict.reason)
         if verdict.outcome is Outcome.TIMEOUT:
             raise AirflowSensorTimeout(verdict.reason)
-        if verdict.outcome is Outcome.POLL_ERROR and error is not None:
-            raise error_from_json(error.to_json(), prefix=verdict.reason)
+        if verdict.outcome is Outcome.POLL_ERROR:
+            raise error_from_json(error.to_json() if error else {}, prefix=verdict.reason)
         return verdict.outcome is Outcome.WAIT
 
     def _publish(

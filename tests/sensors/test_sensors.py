@@ -628,6 +628,10 @@ class TestResuming:
             dts().execute_complete(context, event("poll_error", error=error.to_json(), progress=None))
         assert (raised.value.http_status, raised.value.code) == (503, "Busy")
 
+    def test_takes_polls_that_ended_without_an_error_for_no_success(self, context: Context) -> None:
+        with pytest.raises(MigrationError, match="because"):
+            dts().execute_complete(context, event("poll_error"))
+
     def test_applies_never_fail_to_such_an_error_too(self, context: Context) -> None:
         error = MigrationServiceError("away").to_json()
         with pytest.raises(AirflowSkipException):
