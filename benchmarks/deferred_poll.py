@@ -74,21 +74,21 @@ async def ours() -> float:
             hook="airflow_provider_migration.hooks.dts:DtsHook",
             hook_arguments={},
             ids={"migration_job_id": f"dts{number}"},
-            watch={},
+            watch=watch.to_json(),
             task_key={},
         )
-        triggers.append((trigger, watch))
+        triggers.append(trigger)
     async with (
         shared_hook("airflow_provider_migration.hooks.dts:DtsHook", {}) as shared,
         shared.hook.keep_session(),
     ):
-        for trigger, watch in triggers:  # the first poll writes what the others need not write again
-            await trigger._poll(shared, watch)
+        for trigger in triggers:  # the first poll writes what the others need not write again
+            await trigger._poll(shared, trigger.watch)
         turns = itertools.cycle(triggers)
 
         async def poll() -> None:
-            trigger, watch = next(turns)
-            await trigger._poll(shared, watch)
+            trigger = next(turns)
+            await trigger._poll(shared, trigger.watch)
 
         return await _cpu(poll)
 
