@@ -21,7 +21,7 @@ from weakref import ref
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from asgiref.sync import sync_to_async
 
-from airflow_provider_migration import transport
+from airflow_provider_migration import compat, transport
 from airflow_provider_migration.conversation import Conversation, Renewable, Signer
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
@@ -271,6 +271,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     world: transport.Surroundings = transport.WORLD
     """Clock, sleep and randomness; replaced in tests."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        compat.offer_connection_form(cls)
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()

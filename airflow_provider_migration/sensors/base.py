@@ -215,8 +215,8 @@ class MigrationSensor(BaseSensorOperator):
                 progress,
                 error_from_json(event["error"]) if event["error"] else None,
             )
-        except MigrationError as error:
-            # On resuming a task Airflow applies never_fail to its own exceptions only.
+        except (MigrationError, AirflowSensorTimeout) as error:
+            # On resuming a task Airflow applies never_fail to its own exceptions only, before 3.1 to none.
             if self.never_fail:
                 raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
             raise
@@ -254,6 +254,7 @@ class MigrationSensor(BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Start to watch, or go on where a rescheduled poll left off."""
+        from airflow_provider_migration.compat import first_reschedule_date
         from airflow_provider_migration.publication import points_of
         from airflow_provider_migration.verdict import Watch, Wishes
 
@@ -261,7 +262,7 @@ class MigrationSensor(BaseSensorOperator):
         # The store outlives retries and clearing, where the wait begins anew.
         if memory and memory.get("try_number") != context["ti"].try_number:
             memory = None
-        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        first = first_reschedule_date(context) if self.reschedule else None
         started_at = first.timestamp() if first else self._started_at or time.time()
         # Airflow counts from the end of the first poll, which in an outage is a minute late.
         if memory and isinstance(memory.get("started_at"), float):

@@ -15,6 +15,7 @@ class TaskInstance:
     """As much of a task instance as a sensor uses."""
 
     dag_id, task_id, run_id, map_index = "dag", "wait", "run+1", -1
+    max_tries = 0
 
     def __init__(self, try_number: int = 1) -> None:
         self.try_number = try_number

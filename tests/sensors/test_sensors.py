@@ -545,6 +545,7 @@ class TestDeferring:
             "map_index": -1,
         }
 
+    @pytest.mark.usefixtures("airflow_database")  # Airflow 2.11 looks there for earlier polls
     @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
     @pytest.mark.parametrize(
         ("script", "soft", "end"),
@@ -710,20 +711,23 @@ class TestLineage:
 def test_a_dag_file_that_imports_the_sensors_loads_none_of_what_they_run_with() -> None:
     program = """
 import sys
+from airflow.providers.common.compat.sdk import BaseSensorOperator
+BaseSensorOperator(task_id="other")
+before = set(sys.modules)  # Airflow 2.11 loads requests itself
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.sensors.oms import OmsProjectSensor
 DtsMigrationJobSensor(task_id="wait", migration_job_id="dts1", deferrable=True)
-print(*sorted(sys.modules))
+print(*sorted(set(sys.modules) - before))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
     loaded = done.stdout.splitlines()[-1].split()
-    ours = [name for name in loaded if name.startswith("airflow_provider_migration.")]
-    assert ours == [
-        "airflow_provider_migration.get_provider_info",  # Airflow itself reads it
+    read_by_airflow = "airflow_provider_migration.get_provider_info"  # from 3.2 on
+    ours = {name for name in loaded if name.startswith("airflow_provider_migration.")} - {read_by_airflow}
+    assert sorted(ours) == [
         "airflow_provider_migration.keys",
         "airflow_provider_migration.links",
         "airflow_provider_migration.sensors",

@@ -13,7 +13,7 @@ import gc
 import sys
 import time
 
-from airflow.sdk import BaseHook  # noqa: F401 - a triggerer has loaded Airflow long before
+from airflow.providers.common.compat.sdk import BaseHook  # noqa: F401 - a triggerer has loaded Airflow long before
 
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from airflow_provider_migration.verdict import Watch, Wishes

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from airflow.sdk.serde import deserialize, serialize
+from airflow.models.trigger import Trigger
 
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.progress import MigrationProgress
@@ -76,10 +76,9 @@ def trigger(*, timeout: float = 60, job: str = "dts1", **wishes: Any) -> Migrati
 
 async def event_of(trigger: MigrationTrigger) -> dict[str, Any]:
     """Run a trigger as Airflow does, from what it is stored as, and give its event."""
-    path, arguments = trigger.serialize()
-    assert path == f"{MigrationTrigger.__module__}.MigrationTrigger"
-    restored = MigrationTrigger(**deserialize(serialize(arguments)))
-    event = await anext(restored.run())
+    stored = Trigger.from_object(trigger)
+    assert stored.classpath == f"{MigrationTrigger.__module__}.MigrationTrigger"
+    event = await anext(MigrationTrigger(**stored.kwargs).run())
     payload: dict[str, Any] = event.payload
     assert json.loads(json.dumps(payload)) == payload
     return payload

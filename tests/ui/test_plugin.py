@@ -38,13 +38,14 @@ class Answer:
 
 def ask(path: str, *, method: str = "GET", root_path: str = "", **headers: str) -> Answer:
     """Ask as a server would pass it on: with no path tidied up on the way."""
-    app = FastAPI(root_path=root_path)
+    app = FastAPI()
     (mounted,) = MigrationUiPlugin().fastapi_apps
     app.mount(mounted["url_prefix"], mounted["app"])
     scope = {
         "type": "http",
         "method": method,
         "path": path,
+        "root_path": root_path,
         "query_string": b"",
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }
