@@ -16,8 +16,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from airflow.providers.common.compat.sdk import DAG, BaseHook, task
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, BaseHook, task
 
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 

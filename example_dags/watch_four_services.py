@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import DAG, TaskGroup
+from airflow.providers.common.compat.sdk import DAG, TaskGroup
 
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from airflow.sdk import DAG, Asset, BaseSensorOperator
+from airflow.providers.common.compat.sdk import DAG, Asset, BaseSensorOperator
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
@@ -78,31 +80,40 @@ with DAG("every_mode", start_date=datetime(2026, 1, 1), schedule=None) as dag:
             )
 
 
+def events_of(run_id: str, task_id: str, session: Any) -> list[Any]:
+    """Return what the asset events of a task carry."""
+    from sqlalchemy import select
+
+    if AIRFLOW_V_3_0_PLUS:
+        from airflow.models.asset import AssetEvent
+    else:
+        from airflow.models.dataset import DatasetEvent as AssetEvent
+    is_of_task = (AssetEvent.source_run_id == run_id, AssetEvent.source_task_id == task_id)
+    return list(session.scalars(select(AssetEvent.extra).where(*is_of_task)))
+
+
 def main() -> None:
     """Run the DAG and print what its tasks came to."""
     run = dag.test()
-    from airflow.models.asset import AssetEvent
-    from airflow.models.xcom import XComModel
+    from airflow.models import xcom as models
     from airflow.utils.session import create_session
     from sqlalchemy import select
+
+    stored: Any = models.XComModel if AIRFLOW_V_3_0_PLUS else models.XCom
+    read = stored.deserialize_value if AIRFLOW_V_3_0_PLUS else attrgetter("value")
 
     results = {}
     with create_session() as session:
         for ti in run.get_task_instances(session=session):
             rows = session.scalars(
-                select(XComModel).where(XComModel.run_id == run.run_id, XComModel.task_id == ti.task_id)
+                select(stored).where(stored.run_id == run.run_id, stored.task_id == ti.task_id)
             )
-            xcom = {row.key: XComModel.deserialize_value(row) for row in rows}
-            events = session.scalars(
-                select(AssetEvent.extra).where(
-                    AssetEvent.source_run_id == run.run_id, AssetEvent.source_task_id == ti.task_id
-                )
-            )
+            xcom = {row.key: read(row) for row in rows}
             results[ti.task_id] = {
                 "state": str(ti.state),
                 "tries": ti.try_number,
                 "xcom": xcom,
-                "events": list(events),
+                "events": events_of(run.run_id, ti.task_id, session),
             }
     sys.stdout.write(f"\n{json.dumps(results)}\n")
 
