@@ -1,12 +1,17 @@
 # Everything here needs Python 3.11 or newer and nothing else; the first use makes .venv.
 
 AIRFLOW_VERSION := 3.3.2
+# The older releases, each with a day up to which the versions of what Airflow needs are taken: later ones break it.
+OLDER_AIRFLOWS := 2.11.2/2026-03-20 3.0.6/2025-09-10 3.1.8/2026-03-20 3.2.2/2026-06-10
+# But the oldest that has all we need of it.
+OLDEST_COMPAT := apache-airflow-providers-common-compat=2026-03-20
 CONSTRAINTS := constraints/airflow-$(AIRFLOW_VERSION).txt
 VENV := .venv
 BENCH_VENV := .venv-bench
 BENCH_PEERS := benchmarks/requirements
 BIN := $(VENV)/bin
 GROUPS := --group test --group lint --group docs
+PIN = $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 # The first Python that works and is new enough.
@@ -16,10 +21,10 @@ PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python;
 # Without bytecode each process that imports Airflow takes seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo ui test soak lint docs bench constraints clean
+.PHONY: help demo ui test test-matrix soak lint docs bench constraints clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
 	$(BIN)/python scripts/local_airflow.py demo
@@ -30,6 +35,10 @@ ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:808
 test: $(VENV)/.developed ## Run the tests
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+test-matrix: $(VENV)/.tools ## Run the tests with each Airflow and Python; or with some: PAIRS="2.11 3.1/3.12"
+	$(PIP) --group matrix
+	$(BIN)/python scripts/test_matrix.py $(PAIRS)
 
 soak: $(VENV)/.soaked ## Take everything away once, and let 200 sensors wait (needs PostgreSQL; half an hour)
 	$(BIN)/python -m pytest tests/soak --log-cli-level=INFO
@@ -48,13 +57,20 @@ bench: $(BENCH_VENV)/.installed ## Measure what a poll costs, beside the peers; 
 
 constraints: $(VENV)/.tools ## Pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
-	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --constraints - pyproject.toml $(GROUPS) --group soak --output-file $(CONSTRAINTS)
-	echo 'apache-airflow==$(AIRFLOW_VERSION)' | $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --constraints - pyproject.toml $(BENCH_PEERS).in --output-file $(BENCH_PEERS).txt
+	mkdir -p build
+	echo 'apache-airflow==$(AIRFLOW_VERSION)' | \
+		$(PIN) --constraints - pyproject.toml $(GROUPS) --group soak --group matrix --output-file $(CONSTRAINTS)
+	for older in $(OLDER_AIRFLOWS); do \
+		echo "apache-airflow==$${older%/*}" | \
+			$(PIN) --exclude-newer "$${older#*/}" --exclude-newer-package $(OLDEST_COMPAT) - --output-file build/older.txt && \
+		$(PIN) --constraints build/older.txt pyproject.toml --extra simulator --group test \
+			--output-file "constraints/airflow-$${older%/*}.txt" || exit; \
+	done
+	echo 'apache-airflow==$(AIRFLOW_VERSION)' | \
+		$(PIN) --constraints - pyproject.toml $(BENCH_PEERS).in --output-file $(BENCH_PEERS).txt
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) $(BENCH_VENV) .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(BENCH_VENV) .matrix .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
 $(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }

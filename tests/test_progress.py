@@ -246,7 +246,7 @@ def test_a_long_text_is_cut_and_says_so(length: int, kept: int) -> None:
 
 
 @given(st.text(st.characters()), st.integers(1, 50))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_comes_out_clean_and_stays_so(text: str, limit: int) -> None:
     clean = clean_text(text, limit)
     assert clean is None or (0 < len(clean) <= limit and clean == clean.strip())
@@ -325,7 +325,7 @@ long_texts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=long_texts,
     other=long_texts,

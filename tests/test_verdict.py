@@ -618,7 +618,7 @@ wishes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wishes, polls)
 def test_nothing_is_done_unless_the_target_is_reached_at_that_poll(wanted: Any, polled: Any) -> None:
     waiting = watch(**wanted)
@@ -629,7 +629,7 @@ def test_nothing_is_done_unless_the_target_is_reached_at_that_poll(wanted: Any, 
             assert any(target_reached(what, target) for target in wanted["targets"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wishes, polls, records | errors, st.floats(1000, 1e9))
 def test_every_wait_ends_by_the_deadline(wanted: Any, polled: Any, last: Any, now: float) -> None:
     waiting = watch(**wanted)
@@ -639,7 +639,7 @@ def test_every_wait_ends_by_the_deadline(wanted: Any, polled: Any, last: Any, no
     assert decide(waiting, last, now).outcome is not Outcome.WAIT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wishes, polls)
 def test_a_watch_that_was_written_down_decides_and_tells_the_same(wanted: Any, polled: Any) -> None:
     kept, written = watch(**wanted), watch(**wanted)
@@ -654,7 +654,7 @@ def test_a_watch_that_was_written_down_decides_and_tells_the_same(wanted: Any, p
         assert kept.to_json() == written.to_json()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(wishes, polls)
 def test_every_end_gives_a_reason_unless_the_error_is_the_reason(wanted: Any, polled: Any) -> None:
     waiting = watch(**wanted)

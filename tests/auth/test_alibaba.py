@@ -105,7 +105,7 @@ values = st.text(max_size=20)
 secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     query=st.dictionaries(names, values, max_size=5),
     form=st.dictionaries(names, values, max_size=5),

@@ -173,7 +173,7 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_any_value_in_any_field_gives_a_record_or_an_error_of_the_service(
     name: str, data: st.DataObject, talk: Any, sample: Any

@@ -1,0 +1,176 @@
+"""
+Run the tests with each Airflow and each Python that the package is for, every pair in an environment of its own.
+
+Arguments such as ``3.1/3.12`` name single pairs, ``3.1`` the newest Python that is there for that Airflow. Without
+arguments all are run, and ``docs/compatibility.md`` gets the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WORK: Final = ROOT / ".matrix"
+PAGE: Final = ROOT / "docs" / "compatibility.md"
+RESULT: Final = re.compile(r"(?<=<!-- matrix -->\n).*(?=<!-- end of matrix -->)", re.DOTALL)
+UV: Final = (sys.executable, "-m", "uv")
+
+PYTHONS: Final = ("3.11", "3.12", "3.13")
+LAST_PYTHON: Final[Mapping[str, str]] = {"2.11": "3.12", "3.0": "3.12"}
+"""Where Airflow itself allows no newer one."""
+
+RELEASES: Final = {
+    ".".join(version.split(".")[:2]): version
+    for path in sorted((ROOT / "constraints").glob("airflow-*.txt"))
+    for version in [path.stem.removeprefix("airflow-")]
+}
+"""The version of each release that the constraints pin."""
+
+NEED_MORE: Final = (
+    "tests/ui/test_pages.py",
+    "tests/system/test_ui.py",
+    "tests/system/test_bad_day.py",
+    "tests/system/test_demo.py",
+)
+"""Tests that need a browser, or an Airflow with a scheduler, as the newest release is tested by ``make test``."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A release of Airflow and a version of Python."""
+
+    airflow: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"{self.airflow}/{self.python}"
+
+
+def main() -> int:
+    """Run the pairs that are asked for and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pairs", nargs="*", metavar="AIRFLOW[/PYTHON]", help=f"of {', '.join(RELEASES)}")
+    asked = parser.parse_args().pairs
+    everything = [Pair(airflow, python) for airflow in RELEASES for python in pythons_for(airflow)]
+    pairs = [pair_of(name) for name in asked] or everything
+    if unknown := [str(pair) for pair in pairs if pair not in everything]:
+        parser.error(f"{unknown[0]} is none of {', '.join(map(str, everything))}")
+    WORK.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = dict(zip(pairs, pool.map(run, pairs), strict=True))
+    table = table_of(results)
+    print(f"\n{table}")
+    if not asked:
+        PAGE.write_text(RESULT.sub(f"\n{table}\n", PAGE.read_text()))
+    return 0 if all(result.endswith("passed") for result in results.values()) else 1
+
+
+def pythons_for(airflow: str) -> tuple[str, ...]:
+    """Return the versions of Python that a release of Airflow is tested with."""
+    last = LAST_PYTHON.get(airflow, PYTHONS[-1])
+    return PYTHONS[: PYTHONS.index(last) + 1]
+
+
+def pair_of(name: str) -> Pair:
+    """Return the pair that an argument names."""
+    airflow, _, python = name.partition("/")
+    there = [version for version in pythons_for(airflow) if interpreter(version)]
+    return Pair(airflow, python or there[-1])
+
+
+def run(pair: Pair) -> str:
+    """Make an environment, run the tests in it and return what came of them in a few words."""
+    python = interpreter(pair.python)
+    if python is None:
+        return "not run: no such Python here"
+    name = f"airflow-{pair.airflow}-python-{pair.python}"
+    environment, log, report = WORK / name, WORK / f"{name}.log", WORK / f"{name}.xml"
+    binary = environment / "bin" / "python"
+    constraints = ROOT / "constraints" / f"airflow-{RELEASES[pair.airflow]}.txt"
+    steps: list[list[str | Path]] = [
+        [*UV, "venv", "--quiet", "--clear", "--python", python, environment],
+        [*UV, "pip", "install", "--quiet", "--python", binary, "--constraint", constraints]
+        + ["--group", "test", "--editable", ".[simulator]"],
+        # What an older Airflow says of itself and of its dependencies is not for us to mend.
+        [binary, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "--disable-warnings"]
+        + [f"--junitxml={report}", *(f"--ignore={path}" for path in NEED_MORE)],
+    ]
+    report.unlink(missing_ok=True)
+    print(f"{pair}: running", flush=True)
+    with log.open("w") as output:
+        is_well = all(
+            subprocess.run(step, cwd=ROOT, stdout=output, stderr=output, check=False).returncode == 0
+            for step in steps
+        )
+    result = summary_of(report, is_well=is_well)
+    print(f"{pair}: {result}", flush=True)
+    if not is_well:
+        print("".join(log.read_text().splitlines(keepends=True)[-60:]), flush=True)
+    return result
+
+
+def summary_of(report: Path, *, is_well: bool) -> str:
+    """Return in a few words what pytest reports."""
+    if not report.exists():
+        return "no tests run"
+    (suite,) = ElementTree.parse(report).getroot()
+    total, skipped = int(suite.attrib["tests"]), int(suite.attrib["skipped"])
+    broken = int(suite.attrib["failures"]) + int(suite.attrib["errors"])
+    if broken or not is_well:
+        return f"{broken} of {total} failed"
+    return (f"{skipped} skipped, " if skipped else "") + f"{total - skipped} passed"
+
+
+def table_of(results: Mapping[Pair, str]) -> str:
+    """Return the results as a table, with what they were run on."""
+    pythons = sorted({pair.python for pair in results})
+    lines = [f"| Airflow | {' | '.join(f'Python {python}' for python in pythons)} |"]
+    lines.append("|---" * (len(pythons) + 1) + "|")
+    for airflow in dict.fromkeys(pair.airflow for pair in results):
+        cells = [results.get(Pair(airflow, python), "–") for python in pythons]
+        lines.append(f"| {RELEASES[airflow]} | {' | '.join(cells)} |")
+    versions = [
+        match[0] for python in pythons if (match := re.search(rf"{python}[.]\d+", str(interpreter(python))))
+    ]
+    lines.append(
+        f"\nRun on {datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
+        f"CPython {', '.join(versions or pythons)}."
+    )
+    return "\n".join(lines)
+
+
+@cache
+def interpreter(version: str) -> str | None:
+    """Return where a version of Python is, or None where it is not installed."""
+    environment = dict(os.environ)
+    if pyenv := shutil.which("pyenv"):  # which hides all but the chosen versions
+        installed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=True)
+        environment["PYENV_VERSION"] = ":".join(installed.stdout.split())
+    found = subprocess.run(
+        [*UV, "python", "find", "--no-project", "--system", version],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
