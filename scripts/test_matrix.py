@@ -1,8 +1,9 @@
 """
-Run the tests with each Airflow and each Python that the package is for, every pair in an environment of its own.
+Run the tests with each Airflow and each Python that the package is for, every pair in an environment of its
+own.
 
-Arguments such as ``3.1/3.12`` name single pairs, ``3.1`` the newest Python that is there for that Airflow. Without
-arguments all are run, and ``docs/compatibility.md`` gets the result.
+Arguments such as ``3.1/3.12`` name single pairs, ``3.1`` the newest Python that is there for that Airflow.
+Without arguments all are run, and ``docs/compatibility.md`` gets the result.
 """
 
 from __future__ import annotations
@@ -41,12 +42,14 @@ RELEASES: Final = {
 """The version of each release that the constraints pin."""
 
 NEED_MORE: Final = (
+    "tests/docs",
     "tests/ui/test_pages.py",
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
+    "tests/system/test_events.py",
 )
-"""Tests that need a browser, or an Airflow with a scheduler, as the newest release is tested by ``make test``."""
+"""What needs a browser, or an Airflow with a scheduler: ``make test`` runs it, with the newest release."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,15 @@ def run(pair: Pair) -> str:
     constraints = ROOT / "constraints" / f"airflow-{RELEASES[pair.airflow]}.txt"
     steps: list[list[str | Path]] = [
         [*UV, "venv", "--quiet", "--clear", "--python", python, environment],
-        [*UV, "pip", "install", "--quiet", "--python", binary, "--constraint", constraints]
-        + ["--group", "test", "--editable", ".[simulator]"],
+        [
+            *(*UV, "pip", "install", "--quiet", "--python", binary, "--constraint", constraints),
+            *("--group", "test", "--editable", ".[simulator]"),
+        ],
         # What an older Airflow says of itself and of its dependencies is not for us to mend.
-        [binary, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "--disable-warnings"]
-        + [f"--junitxml={report}", *(f"--ignore={path}" for path in NEED_MORE)],
+        [
+            *(binary, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "--disable-warnings"),
+            *(f"--junitxml={report}", *(f"--ignore={path}" for path in NEED_MORE)),
+        ],
     ]
     report.unlink(missing_ok=True)
     print(f"{pair}: running", flush=True)
