@@ -22,8 +22,8 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     TaskDeferred,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow.providers.openlineage.extractors.base import DefaultExtractor
-from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_migration import links
 from airflow_provider_migration.exceptions import (
@@ -653,6 +653,10 @@ class TestOutlets:
 
     @pytest.fixture
     def context(self, context: Context) -> Context:
+        if AIRFLOW_V_3_0_PLUS:
+            from airflow.sdk.execution_time.context import OutletEventAccessors
+        else:
+            from airflow.utils.context import OutletEventAccessors
         return {**context, "outlet_events": OutletEventAccessors()}
 
     def test_the_event_of_each_asset_carries_the_final_figures(self, play: Play, context: Context) -> None:

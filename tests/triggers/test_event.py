@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset, AssetWatcher
-from airflow.sdk.serde import deserialize, serialize
-from airflow.serialization.decoders import smart_decode_trigger_kwargs
-from airflow.serialization.encoders import encode_trigger
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationServiceError
 from airflow_provider_migration.hooks.base import MigrationHook
@@ -74,9 +71,8 @@ class Watching:
     """A trigger that runs as Airflow would run it, from what it is stored as."""
 
     def __init__(self, trigger: MigrationEventTrigger, store: Any = None) -> None:
-        stored = serialize(encode_trigger(trigger)["kwargs"])
-        arguments = {name: smart_decode_trigger_kwargs(value) for name, value in deserialize(stored).items()}
-        self.trigger = MigrationEventTrigger(**arguments)
+        _, stored = trigger.serialize()
+        self.trigger = MigrationEventTrigger(**json.loads(json.dumps(stored)))
         self.trigger.asset_state_store = store
         self.payloads: list[dict[str, Any]] = []
         self.task = asyncio.create_task(self._run())
