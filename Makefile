@@ -10,7 +10,7 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 BENCH_PEERS := benchmarks/requirements
 BIN := $(VENV)/bin
-GROUPS := --group test --group lint --group docs
+GROUPS := --group test --group lint --group docs --group matrix
 PIN = $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
@@ -32,12 +32,12 @@ demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
 ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 (or PORT=…) to click through
 	$(BIN)/python scripts/local_airflow.py ui $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.developed ## Run the tests
+test: $(VENV)/.developed ## Run the tests, with the oldest Airflow and one between too
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python scripts/test_matrix.py 2.11 3.1
 
-test-matrix: $(VENV)/.tools ## Run the tests with each Airflow and Python; or with some: PAIRS="2.11 3.1/3.12"
-	$(PIP) --group matrix
+test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python; or with some: PAIRS="2.11 3.1/3.12"
 	$(BIN)/python scripts/test_matrix.py $(PAIRS)
 
 soak: $(VENV)/.soaked ## Take everything away once, and let 200 sensors wait (needs PostgreSQL; half an hour)
@@ -59,7 +59,7 @@ constraints: $(VENV)/.tools ## Pin the dependencies anew
 	$(BIN)/python -m pip install --quiet uv
 	mkdir -p build
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | \
-		$(PIN) --constraints - pyproject.toml $(GROUPS) --group soak --group matrix --output-file $(CONSTRAINTS)
+		$(PIN) --constraints - pyproject.toml $(GROUPS) --group soak --output-file $(CONSTRAINTS)
 	for older in $(OLDER_AIRFLOWS); do \
 		echo "apache-airflow==$${older%/*}" | \
 			$(PIN) --exclude-newer "$${older#*/}" --exclude-newer-package $(OLDEST_COMPAT) - --output-file build/older.txt && \

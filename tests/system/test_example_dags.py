@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_migration.simulator import Simulator
-from tests.conftest import ROOT
-from tests.system.run_examples import LEFT_OUT
+from tests.examples import EXAMPLES
+
+# One asks a person; test_events.py answers it.
+RUN = [path for path in EXAMPLES if path.stem != "cut_over_when_caught_up"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def examples(airflow_database: None) -> dict[str, dict[str, str]]:
         }
         program = Path(__file__).with_name("run_examples.py")
         done = subprocess.run(
-            [sys.executable, program],
+            [sys.executable, program, *RUN],
             env=environment,
             capture_output=True,
             text=True,
@@ -48,7 +50,7 @@ def examples(airflow_database: None) -> dict[str, dict[str, str]]:
 
 
 def test_every_task_of_every_example_succeeds(examples: dict[str, dict[str, str]]) -> None:
-    assert {*examples, *LEFT_OUT} == {path.stem for path in (ROOT / "example_dags").glob("*.py")}
+    assert set(examples) == {path.stem for path in RUN}
     for states in examples.values():
         assert set(states.values()) == {"success"}
 

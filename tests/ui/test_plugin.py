@@ -21,6 +21,7 @@ from airflow_provider_migration.progress import MILESTONES, MigrationState
 from airflow_provider_migration.ui.app import STATIC
 from airflow_provider_migration.ui.plugin import MigrationUiPlugin
 from tests.conftest import ROOT
+from tests.examples import EXAMPLES
 
 FILES = sorted(path.name for path in STATIC.iterdir())
 PAGES = [name for name in FILES if name.endswith(".html")]
@@ -101,7 +102,7 @@ def test_a_task_process_pays_next_to_nothing_for_the_plugin() -> None:
     assert servers == []
 
 
-@pytest.mark.parametrize("dag", sorted((ROOT / "example_dags").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("dag", EXAMPLES, ids=lambda path: path.stem)
 def test_a_dag_file_loads_nothing_of_the_pages(dag: Path) -> None:
     heavy = (SERVERS[0], "airflow_provider_migration.ui")
     loaded = in_a_new_process(
