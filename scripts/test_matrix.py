@@ -29,6 +29,7 @@ WORK: Final = ROOT / ".matrix"
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 RESULT: Final = re.compile(r"(?<=<!-- matrix -->\n).*(?=<!-- end of matrix -->)", re.DOTALL)
 UV: Final = (sys.executable, "-m", "uv")
+PIP: Final = (sys.executable, "-m", "pip")  # it knows the index and the certificates of whoever runs this
 
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 LAST_PYTHON: Final[Mapping[str, str]] = {"2.11": "3.12", "3.0": "3.12"}
@@ -109,8 +110,8 @@ def run(pair: Pair) -> str:
     steps: list[list[str | Path]] = [
         [*UV, "venv", "--quiet", "--clear", "--python", python, environment],
         [
-            *(*UV, "pip", "install", "--quiet", "--python", binary, "--constraint", constraints),
-            *("--group", "test", "--editable", ".[simulator]"),
+            *(*PIP, "--python", binary, "install", "--quiet", "--disable-pip-version-check"),
+            *("--constraint", constraints, "--group", "test", "--editable", ".[simulator]"),
         ],
         # What an older Airflow says of itself and of its dependencies is not for us to mend.
         [
