@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+try:
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
+except ImportError:  # Airflow 2, in which no asset is watched
+    from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment] # noqa: F401
+
 if TYPE_CHECKING:
     from datetime import datetime
 

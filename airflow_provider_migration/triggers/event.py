@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow.triggers.base import TriggerEvent
 
-try:
-    from airflow.triggers.base import BaseEventTrigger
-except ImportError:  # Airflow 2, in which no asset is watched
-    from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment]
+from airflow_provider_migration.compat import BaseEventTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_migration.sensors.base import MigrationSensor
