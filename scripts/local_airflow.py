@@ -9,6 +9,7 @@ what is in that Airflow is there again the next time.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -84,6 +85,13 @@ def main() -> int:
         return 2
     home = ROOT / ".demo" / arguments.command
     is_demo = arguments.command == "demo"
+    home.parent.mkdir(exist_ok=True)
+    lock = home.with_suffix(".lock").open("w")  # until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"make {arguments.command} is running here already: end that one with Ctrl-C.", file=sys.stderr)
+        return 2
     try:
         airflow = LocalAirflow(home, ROOT / "example_dags", port) if is_demo else _ui_airflow(home, port)
         scenario = None if is_demo else _scenario_with_trouble(home / "scenario.json")

@@ -9,8 +9,8 @@ import logging
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -29,6 +29,7 @@ from airflow_provider_migration.exceptions import (
     MigrationConnectionNotFoundError,
     MigrationError,
     MigrationNotFoundError,
+    MigrationPermissionError,
     MigrationRequestError,
 )
 from airflow_provider_migration.quota import InFlight, Quota
@@ -300,6 +301,19 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     def _run(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on a worker."""
+        with self._naming_the_connection():
+            return self._ask(call)
+
+    @contextmanager
+    def _naming_the_connection(self) -> Iterator[None]:
+        """Say of a refusal which connection was used: there may be several to one service."""
+        try:
+            yield
+        except (MigrationAuthenticationError, MigrationPermissionError) as error:
+            error.args = (f"{error} The connection is {self._conn_id!r}.",)
+            raise
+
+    def _ask(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         if self._looked_up_at <= self.world.monotonic() - CONNECTION_SECONDS:
             self._look_up()
         try:
@@ -318,6 +332,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     async def _arun(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         """Carry a conversation on the event loop."""
+        with self._naming_the_connection():
+            return await self._aask(call)
+
+    async def _aask(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
         await self._alook_up(self.world.monotonic() - CONNECTION_SECONDS)
         api = self._api
         try:
@@ -403,7 +421,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         :returns: whether it works, and what was reached or what to do.
         """
         try:
-            self._run(self._probe)
+            self._ask(self._probe)  # under a name that nobody has given it
         except (MigrationNotFoundError, MigrationRequestError) as error:
             # A refusal without a code of the service's own comes from something else.
             if error.code is None and error.http_status not in range(200, 300):

@@ -248,7 +248,7 @@ def test_a_process_has_one_client_for_each_connection(
 
 async def test_many_polls_share_one_look_at_the_credentials_and_never_block_the_loop(from_uri: Any) -> None:
     def slow(asked: Asked) -> Reply:
-        time.sleep(0.5)
+        time.sleep(2)
         return giver(**key(minutes=10))(asked)
 
     conn_id, server = from_uri(slow)
@@ -268,7 +268,7 @@ async def test_many_polls_share_one_look_at_the_credentials_and_never_block_the_
     await watching
 
     assert len(server.asked) == 1
-    assert longest < 0.25
+    assert longest < 1
 
 
 async def test_a_connection_may_change_while_credentials_are_had(from_uri: Any) -> None:

@@ -48,9 +48,13 @@ def test_progress_moves_in_xcom_while_the_task_waits(
 def test_an_interrupt_leaves_no_process_behind() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
+        said = []
         for line in process.stdout:
+            said.append(line)
             if "poke.dts" in line:
                 break
+        else:
+            pytest.fail(f"It has ended by itself: {''.join(said)}")
         process.send_signal(signal.SIGINT)
         assert any(line.startswith("Stopping Airflow") for line in process.stdout)
         process.send_signal(signal.SIGINT)  # as one does who thinks that nothing happens
