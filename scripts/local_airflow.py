@@ -112,7 +112,8 @@ def _stop_once(*_: object) -> None:
     """Begin to stop, and let nothing interrupt that: half stopped, Airflow leaves processes behind."""
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
-    print("\nStopping Airflow and the simulator …", flush=True)
+    # Not with print, which may be what is interrupted, and which does not bear that.
+    os.write(sys.stdout.fileno(), "\nStopping Airflow and the simulator …\n".encode())
     raise KeyboardInterrupt
 
 

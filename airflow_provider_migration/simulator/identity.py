@@ -40,8 +40,7 @@ def connections(url: str) -> dict[str, dict[str, Any]]:
     """
 
     def connection(conn_type: str, login: str, password: str, **extra: str) -> dict[str, Any]:
-        fields = {"conn_type": conn_type, "login": login, "password": password, "host": url}
-        return {**fields, "extra": extra} if extra else fields  # Airflow would warn of an empty one
+        return {"conn_type": conn_type, "login": login, "password": password, "host": url, "extra": extra}
 
     return {
         "dataworks_default": connection("alibaba_dataworks", ACCESS_KEY, SECRET_KEY, region=ALIBABA_REGION),

@@ -169,7 +169,7 @@ def cut_over(scene: Scene) -> Scene:
     wait_for(lambda: scene.states(run)["approve"] in ("awaiting_input", "deferred"))
     answer = f"/dags/{ASK}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
     assert "the lag was last 0.0 s" in scene.api.get(answer)["body"]
-    time.sleep(5)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
+    time.sleep(15)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
     scene.api.patch(answer, {"chosen_options": ["Approve"], "params_input": {}})
     wait_for(lambda: scene.runs(ASK)[0]["state"] in ("success", "failed"))
     return scene

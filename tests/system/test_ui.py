@@ -499,8 +499,18 @@ def test_who_is_not_logged_in_is_told_to_log_in(
 FORMS = {
     "Alibaba Cloud DataWorks": ("Endpoint", "AccessKey ID", "AccessKey secret", "dataworks.cn-shanghai"),
     "Alibaba Cloud DTS": ("Endpoint", "AccessKey ID", "AccessKey secret", "dts.cn-hangzhou"),
-    "OceanBase Migration Service": ("Console address", "Console user", "Console password", "http://oms"),
-    "Huawei Cloud DRS": ("Endpoint", "AK, or IAM user name", "SK, or IAM password", "drs.cn-north-4"),
+    "OceanBase Migration Service": (
+        "Console address, or endpoint",
+        "Console user, or AccessKey ID",
+        "Console password, or AccessKey secret",
+        "http://oms",
+    ),
+    "Huawei Cloud DRS": (
+        "Endpoint",
+        "AK, or IAM user name",
+        "SK, IAM password, or token",
+        "drs.cn-north-4",
+    ),
 }
 EXTRA = {
     "Alibaba Cloud DataWorks": ["Region", "Security token"],
