@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-try:
-    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
-except ImportError:  # Airflow 2, in which no asset is watched
-    from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment] # noqa: F401
+from airflow.triggers import base
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
 
     from airflow_provider_migration.hooks.base import MigrationHook
+else:
+    # In Airflow 2 no asset is watched, but what the provider info names must be there.
+    BaseEventTrigger = getattr(base, "BaseEventTrigger", base.BaseTrigger)
 
 
 def first_reschedule_date(context: Context) -> datetime | None:

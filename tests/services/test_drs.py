@@ -640,7 +640,8 @@ def bytes_held_by_a_poll_of(total: int) -> int:
 
 def test_a_poll_keeps_no_more_of_a_long_list_than_of_a_short_one() -> None:
     bytes_held_by_a_poll_of(1000)  # what is made once and kept
-    assert bytes_held_by_a_poll_of(60_000) < 1.1 * bytes_held_by_a_poll_of(4000)
+    # Half as much again, for garbage is collected at any time; were the list kept, it would be fifteen times.
+    assert bytes_held_by_a_poll_of(60_000) < 1.5 * bytes_held_by_a_poll_of(4000)
 
 
 @pytest.mark.parametrize("shift", [1, 400, 999])

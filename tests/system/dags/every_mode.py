@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Asset, BaseSensorOperator
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
@@ -25,6 +25,9 @@ MODES: dict[str, dict[str, Any]] = {
     "reschedule": {"mode": "reschedule"},
     "deferrable": {"deferrable": True},
 }
+if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS:
+    # There a dag.test() gives a sensor the time of its first poll as a text, which Airflow itself fails at.
+    del MODES["reschedule"]
 
 CASES: dict[str, tuple[type[BaseSensorOperator], str, dict[str, Any]]] = {
     "good": (DtsMigrationJobSensor, "migration_job_id", {"outlets": [Asset("good")]}),
