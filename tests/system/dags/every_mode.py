@@ -29,9 +29,18 @@ if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS:
     # There a dag.test() gives a sensor the time of its first poll as a text, which Airflow itself fails at.
     del MODES["reschedule"]
 
+# A dag.test() of Airflow 2 makes no events, and that of 3.0 fails each task that has outlets.
+MAKES_EVENTS = AIRFLOW_V_3_1_PLUS
+
+
+def outlets(name: str) -> dict[str, Any]:
+    """Give a task an asset to tell of."""
+    return {"outlets": [Asset(name)]} if MAKES_EVENTS else {}
+
+
 CASES: dict[str, tuple[type[BaseSensorOperator], str, dict[str, Any]]] = {
-    "good": (DtsMigrationJobSensor, "migration_job_id", {"outlets": [Asset("good")]}),
-    "failing": (DtsMigrationJobSensor, "migration_job_id", {"retries": 2, "outlets": [Asset("failing")]}),
+    "good": (DtsMigrationJobSensor, "migration_job_id", outlets("good")),
+    "failing": (DtsMigrationJobSensor, "migration_job_id", {"retries": 2, **outlets("failing")}),
     "paused": (DrsProgressSensor, "job_id", {"on_paused": "fail"}),
     "flaky": (OmsProjectSensor, "project_id", {}),
     "never_ending": (DtsMigrationJobSensor, "migration_job_id", {"timeout": 4}),
