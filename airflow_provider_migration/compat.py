@@ -43,6 +43,7 @@ def offer_connection_form(hook: type[MigrationHook[Any]]) -> None:
 
     The methods have to be the class's own: those that it inherits are not asked.
     """
+    # The types are ignored because mypy knows no methods that are put into a class.
     hook.get_connection_form_widgets = classmethod(_form_widgets)  # type: ignore[assignment,method-assign]
     hook.get_ui_field_behaviour = classmethod(_field_behaviour)  # type: ignore[assignment,method-assign]
 

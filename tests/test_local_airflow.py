@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.local_airflow import LocalAirflow
+from scripts.local_airflow import LocalAirflow, free_port
+from tests.conftest import ROOT
 
 
 class Prepared(LocalAirflow):
@@ -91,3 +96,15 @@ def test_what_cannot_be_set_up_is_an_error_and_is_not_kept(home: Path, keep: boo
         Prepared(home, keep=keep, failures=failures).prepare(CONNECTIONS)
 
     assert not (home / "made-by").exists()
+
+
+def test_a_second_one_of_the_same_clone_is_refused() -> None:
+    lock = ROOT / ".demo" / "ui.lock"
+    lock.parent.mkdir(exist_ok=True)
+    command = [sys.executable, ROOT / "scripts" / "local_airflow.py", "ui", "--port", str(free_port())]
+    with lock.open("w") as held:
+        with suppress(BlockingIOError):  # there is one already
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert "is running here already" in second.stderr

@@ -240,7 +240,7 @@ def test_a_process_has_one_client_for_each_connection(
             hook = DtsHook("some_conn")
             hook.get_progress("dtsdemo0001")
             hook.close()
-            assert hook._api.signer._client is first._api.signer._client  # type: ignore[attr-defined]
+            assert hook._api.signer._client is first._api.signer._client  # type: ignore[attr-defined] # of this kind
 
         assert threading.active_count() == threads
         assert len(server.asked) == asked
