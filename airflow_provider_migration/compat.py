@@ -6,6 +6,7 @@ Nothing else in the package asks which Airflow it runs on; ``docs/compatibility.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers import base
@@ -13,7 +14,7 @@ from airflow.triggers import base
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, Stats
     from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
 
     from airflow_provider_migration.hooks.base import MigrationHook
@@ -35,6 +36,16 @@ def first_reschedule_date(context: Context) -> datetime | None:
         first_try = (ti.max_tries or 0) - (ti.task.retries or 0) + 1
         date = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
     return date
+
+
+def statistics() -> type[Stats]:
+    """Return Airflow's statistics, which know where to go."""
+    with suppress(ImportError):
+        # Airflow 3.2 tells them as this is loaded, which a triggerer without a deferred task has not done.
+        import airflow.sdk.serde  # noqa: F401
+    from airflow.providers.common.compat.sdk import Stats
+
+    return Stats
 
 
 def offer_connection_form(hook: type[MigrationHook[Any]]) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pkgutil import resolve_name
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Stats
-
+from airflow_provider_migration.compat import statistics
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.progress import MigrationProgress
+
+_stats = statistics()
 
 
 def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | MigrationError) -> None:
@@ -24,11 +25,11 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
     """
     kind = resolve_name(hook)
     tags = {"service": kind.service, "migration": str(ids[kind.migration_argument])}
-    Stats.incr("migration.polls", tags=tags)
+    _stats.incr("migration.polls", tags=tags)
     if isinstance(answer, MigrationError):
-        Stats.incr("migration.poll_errors", tags=tags)
+        _stats.incr("migration.poll_errors", tags=tags)
         return
     if answer.percent is not None:
-        Stats.gauge("migration.percent", answer.percent, tags=tags)
+        _stats.gauge("migration.percent", answer.percent, tags=tags)
     if answer.lag_seconds is not None:
-        Stats.gauge("migration.lag_seconds", answer.lag_seconds, tags=tags)
+        _stats.gauge("migration.lag_seconds", answer.lag_seconds, tags=tags)

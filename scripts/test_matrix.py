@@ -48,7 +48,6 @@ NEED_MORE: Final = (
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
-    "tests/system/test_events.py",
 )
 """What needs a browser, or an Airflow with a scheduler: ``make test`` runs it, with the newest release."""
 

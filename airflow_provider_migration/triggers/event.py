@@ -42,8 +42,9 @@ class MigrationEventTrigger(BaseEventTrigger):
     after 15 minutes, and both are lines in the triggerer's log. The trigger holds no secret.
 
     :param hook: where the hook is, as ``module:Class``.
-    :param hook_arguments: what to make it with.
-    :param ids: which migration, as arguments of the hook's ``aget_progress``.
+    :param hook_arguments: what to make it with, as JSON text: before 3.3 Airflow hands an object over in a
+        wrapping of its own.
+    :param ids: which migration, as arguments of the hook's ``aget_progress``; also as JSON text.
     :param targets: what to tell of; one is enough.
     :param max_lag: up to how many seconds of lag count as caught up.
     :param hold_for: for how many seconds a target must hold without a break before it counts.
@@ -54,8 +55,8 @@ class MigrationEventTrigger(BaseEventTrigger):
         self,
         *,
         hook: str,
-        hook_arguments: dict[str, Any],
-        ids: dict[str, Any],
+        hook_arguments: str,
+        ids: str,
         targets: list[str],
         max_lag: float,
         hold_for: float,
@@ -63,8 +64,8 @@ class MigrationEventTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's is not annotated
         self.hook = hook
-        self.hook_arguments = hook_arguments
-        self.ids = ids
+        self.hook_arguments: dict[str, Any] = json.loads(hook_arguments)
+        self.ids: dict[str, Any] = json.loads(ids)
         self.targets = targets
         self.max_lag = max_lag
         self.hold_for = hold_for
@@ -131,9 +132,8 @@ class MigrationEventTrigger(BaseEventTrigger):
         possible = hook_class(**hook_arguments).targets(**ids)
         return cls(
             hook=sensor.hook_class,
-            hook_arguments=hook_arguments,
-            # A trigger holds plain JSON.
-            ids={name: list(value) if isinstance(value, tuple) else value for name, value in ids.items()},
+            hook_arguments=json.dumps(hook_arguments),
+            ids=json.dumps(ids),
             # In the same order at each parse: Airflow would take it for another trigger.
             targets=sorted(chosen_targets(whose, given, possible)),
             max_lag=max_lag,
@@ -147,8 +147,8 @@ class MigrationEventTrigger(BaseEventTrigger):
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
                 "hook": self.hook,
-                "hook_arguments": self.hook_arguments,
-                "ids": self.ids,
+                "hook_arguments": json.dumps(self.hook_arguments),
+                "ids": json.dumps(self.ids),
                 "targets": self.targets,
                 "max_lag": self.max_lag,
                 "hold_for": self.hold_for,

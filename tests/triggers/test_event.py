@@ -141,6 +141,12 @@ class TestArguments:
         given = {"dts_conn_id": "other", "region": "cn-beijing"}
         assert trigger.hook_arguments == {**given, "api": "DescribeMigrationJobStatus"}
 
+    def test_it_is_stored_without_objects_which_airflow_before_3_3_does_not_hand_over_as_they_are(
+        self,
+    ) -> None:
+        _, stored = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
+        assert [name for name, value in stored.items() if isinstance(value, dict)] == []
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
