@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -22,7 +23,12 @@ Conversation = Generator["Request", Any, _T]
 
 def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
     """Return a query string (or form body) sorted and encoded by RFC 3986: as it is signed, so it is sent."""
-    return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(parameters))
+    return "&".join(f"{_encode(name)}={_encode(value)}" for name, value in sorted(parameters))
+
+
+@lru_cache(maxsize=1024)
+def _encode(text: str) -> str:
+    return quote(text, safe="")
 
 
 @dataclass(frozen=True, slots=True)

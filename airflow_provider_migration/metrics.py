@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pkgutil import resolve_name
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.progress import MigrationProgress
 
 _stats = statistics()
+_class_at = cache(resolve_name)
 
 
 def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | MigrationError) -> None:
@@ -23,7 +25,7 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
     :param ids: which migration, as arguments of the hook's ``get_progress``.
     :param answer: what the poll brought.
     """
-    kind = resolve_name(hook)
+    kind = _class_at(hook)
     tags = {"service": kind.service, "migration": str(ids[kind.migration_argument])}
     _stats.incr("migration.polls", tags=tags)
     if isinstance(answer, MigrationError):

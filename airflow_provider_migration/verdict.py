@@ -339,7 +339,7 @@ class Watch:
         if headline == self._headline:
             return None
         self._headline = headline
-        told = _digest(headline)
+        told = _digest(json.dumps(headline))
         if told == self.history.last_told:  # by the process that watched before
             return None
         self.history = replace(self.history, last_told=told)
@@ -430,10 +430,10 @@ def _content(progress: MigrationProgress) -> dict[str, Any]:
     return {**vars(progress), "observed_at": None, "request_id": None, "words_reached": None}
 
 
-def _movement(progress: MigrationProgress) -> dict[str, Any]:
+def _movement(progress: MigrationProgress) -> str:
     # The lag of a stuck migration grows by itself: its position tells whether it moves.
-    return progress.model_dump(
-        mode="json", exclude={"observed_at", "request_id", "lag_seconds", "console_url", "name"}
+    return progress.model_dump_json(
+        exclude={"observed_at", "request_id", "lag_seconds", "console_url", "name"}
     )
 
 
@@ -448,5 +448,5 @@ def _headline(progress: MigrationProgress) -> list[Any]:
     ]
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha1(json.dumps(value).encode(), usedforsecurity=False).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

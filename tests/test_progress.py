@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -293,6 +294,22 @@ def test_the_largest_answer_fits_whatever_its_alphabet(character: str) -> None:
     assert len(progress.phases) > 1
 
 
+@pytest.mark.parametrize("character", ["x", MOON, "\x7f"])
+def test_a_size_that_is_told_at_a_glance_is_none_too_small(character: str) -> None:
+    widest = phase(character, "partially_succeeded", percent=99.9, done=2**53, total=2**53)
+    for texts, phases in itertools.product(range(0, 256, 5), range(0, 80, 5)):
+        progress = record(
+            state="partially_succeeded",
+            percent=99.9,
+            name=character * texts,
+            phases=[widest] * phases,
+            lag_seconds=1.2345678901234567e-300,
+            checkpoint=NOW.replace(microsecond=123456),
+        )
+        assert size(progress) <= progress._size()
+        assert len(progress.phases) == phases or size(progress) > MAX_RECORD_BYTES / 2
+
+
 def test_the_limits_are_the_promised_ones() -> None:
     assert (MAX_RECORD_BYTES, MAX_MESSAGE_CHARACTERS) == (16_384, 2_000)
 
@@ -332,18 +349,22 @@ long_texts = st.one_of(
     count=st.integers(),
     phases=st.integers(0, 200),
     slowest=st.integers(0, 50),
+    has_error=st.booleans(),
+    has_objects=st.booleans(),
 )
 def test_no_answer_is_too_large_for_a_record(
-    text: str, other: str, count: int, phases: int, slowest: int
+    text: str, other: str, count: int, phases: int, slowest: int, has_error: bool, has_objects: bool
 ) -> None:
     progress = record(
         name=text,
         service_status=other,
         phases=[phase(text, "running", service_status=other, error=text, done=count)] * phases,
-        error=MigrationErrorInfo(code=text, message=other, remedy=text),
+        error=MigrationErrorInfo(code=text, message=other, remedy=text) if has_error else None,
         objects=ObjectSummary(
             total=1, completed=0, slowest=(ObjectProgress(source=text, destination=other),) * slowest
-        ),
+        )
+        if has_objects
+        else None,
     )
     assert size(progress) < MAX_RECORD_BYTES
     assert MigrationProgress.model_validate(progress.model_dump(mode="json")) == progress

@@ -72,7 +72,8 @@ class AlibabaSigner:
 
     def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with date, nonce, content hash and ``authorization``."""
-        url = urlsplit(request.url)
+        address, _, query = request.url.partition("?")
+        url = urlsplit(address)  # which it remembers, unlike one with a query of its own
         content_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else NOTHING_SHA256
         headers = {
             **request.headers,
@@ -88,7 +89,7 @@ class AlibabaSigner:
             self.access_key_secret,
             method=request.method,
             path=url.path or "/",
-            query=url.query,
+            query=query,
             headers=headers,
             signed_names=names,
             content_sha256=content_sha256,

@@ -23,6 +23,7 @@ from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationState,
     Phase,
+    known_phase,
 )
 from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
 from airflow_provider_migration.services.wire import StatusTable, WireModel, at_or_before, require
@@ -288,7 +289,7 @@ def _phase(step: MigrationTask) -> Phase:
     known = {MigrationState.SUCCEEDED: 100.0, MigrationState.PENDING: 0.0}
     # A step that happens to be called as a phase of bulk work is must not count as one.
     name = f"step {step.task_name}" if step.task_name in BULK_PHASES else step.task_name
-    return Phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
+    return known_phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
 
 
 def _percent(phases: tuple[Phase, ...]) -> float | None:

@@ -40,6 +40,7 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
+    known_phase,
 )
 from airflow_provider_migration.services import alibaba
 from airflow_provider_migration.services.alibaba import AlibabaApi
@@ -570,7 +571,7 @@ def _phases(
             phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
         own = [each for each in steps if each.rank >= 0 and names[each.rank] == name]
         copied = [each.step_info.processed_records for each in own if name == "full" and each.step_info]
-        yield Phase(
+        yield known_phase(
             name=name,
             state=phase_state,
             service_status=step if here else None,
