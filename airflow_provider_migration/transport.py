@@ -392,8 +392,13 @@ def proxy_of(url: str) -> str | None:
 
     Looking costs as much as the request, so each server is looked up once in the life of a process.
     """
-    parts = urlsplit(url)
-    return _proxy(parts.scheme, parts.netloc)
+    return _proxy(*_server(url))
+
+
+def _server(url: str) -> tuple[str, str]:
+    """Return scheme and host of an address."""
+    parts = urlsplit(url.partition("?")[0])  # which it remembers, unlike one with a query of its own
+    return parts.scheme, parts.netloc
 
 
 @lru_cache(maxsize=1024)
@@ -471,14 +476,22 @@ def new_session(settings: Settings) -> requests.Session:
     import urllib3
     from requests.adapters import HTTPAdapter
 
+    pools: dict[tuple[str, str], Any] = {}
+
     class Adapter(HTTPAdapter):
         def cert_verify(self, *args: Any, **kwargs: Any) -> None:
             """Leave TLS to :func:`tls_context`; requests would load the authorities for each connection."""
 
-        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-            pool.ConnectionCls = partial(_new_connection, type(pool).ConnectionCls, settings)
-            return pool
+        def get_connection_with_tls_context(
+            self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+        ) -> Any:
+            """Find out once for each server what requests would anew for each request."""
+            server = _server(str(request.url))
+            if server not in pools:
+                pool: Any = super().get_connection_with_tls_context(request, *args, **kwargs)
+                pool.ConnectionCls = partial(_new_connection, type(pool).ConnectionCls, settings)
+                pools[server] = pool
+            return pools[server]
 
     if settings.verify is False:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # or it is said at each poll
@@ -531,7 +544,7 @@ def _call(request: Request, session: requests.Session, settings: Settings, world
     return Retrying(**_retrying(world, started), sleep=world.sleep)(attempt)
 
 
-def _prepared(attempt: _Attempt) -> requests.PreparedRequest:
+def _prepared(attempt: _Attempt, session: requests.Session) -> requests.PreparedRequest:
     """Make a request out of one that is signed, to which requests itself would add things at great cost."""
     from requests import PreparedRequest
     from requests.structures import CaseInsensitiveDict
@@ -541,7 +554,8 @@ def _prepared(attempt: _Attempt) -> requests.PreparedRequest:
     prepared.headers = CaseInsensitiveDict(attempt.headers)
     prepared.body = attempt.request.body or None
     prepared.prepare_content_length(prepared.body)
-    prepared.prepare_cookies({})
+    # Which has none; requests looks into them where it is redirected.
+    prepared._cookies = session.cookies  # type: ignore[attr-defined] # a private one
     return prepared
 
 
@@ -554,7 +568,7 @@ def _send(request: Request, session: requests.Session, settings: Settings, world
     problem: MigrationError
     try:
         with session.send(
-            _prepared(attempt),
+            _prepared(attempt, session),
             proxies={"all": proxy} if (proxy := proxy_of(request.url)) else {},
             timeout=(settings.connect_timeout, settings.read_timeout),
             allow_redirects=False,
