@@ -11,20 +11,31 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from side_by_side import AUTHORITY, Table, connect, dts_answer, measure, serve
+from side_by_side import AUTHORITY, Table, connect, dts_answer, dts_list, measure, serve
 
 import aiohttp
 from airflow.providers.databricks.hooks.databricks import DatabricksHook
 from airflow.providers.http.hooks.http import HttpAsyncHook
 
-from airflow_provider_migration.hooks.dts import DtsHook  # noqa: F401 - loaded before it is measured
+from airflow_provider_migration.hooks.dts import DtsHook
+from airflow_provider_migration.transport import Surroundings
 from airflow_provider_migration.triggers import migration
-from airflow_provider_migration.triggers.sharing import shared_hook
+from airflow_provider_migration.triggers.sharing import FRESH_SECONDS, shared_hook
 from airflow_provider_migration.verdict import Watch, Wishes
 
 logging.disable(logging.ERROR)
 
 POLLS: Final = 600
+TOGETHER: Final = 30
+HOOK: Final = "airflow_provider_migration.hooks.dts:DtsHook"
+
+
+async def _at_once(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+# What is asked for together would otherwise be waited for: two seconds at each round.
+DtsHook.world = Surroundings(asleep=_at_once)
 
 DATABRICKS: Final = {
     "job_id": 1,
@@ -61,27 +72,33 @@ async def bare(url: str) -> float:
         return await _cpu(poll)
 
 
-async def ours() -> float:
-    """Poll as the trigger does, with triggers for as many migrations as there are polls."""
-
+def _triggers(count: int, hook_arguments: dict[str, Any]) -> list[migration.MigrationTrigger]:
     async def no_write(**kwargs: Any) -> None: ...
 
     migration.sync_to_async = lambda write: no_write  # XCom needs a database
-    triggers = []
-    for number in range(POLLS):
-        watch = Watch(Wishes(targets=("caught_up",), started_at=time.time(), deadline=time.time() + 1e6))
-        trigger = migration.MigrationTrigger(
-            hook="airflow_provider_migration.hooks.dts:DtsHook",
-            hook_arguments={},
-            ids={"migration_job_id": f"dts{number}"},
+    now = time.time()
+    watch = Watch(Wishes(targets=("caught_up",), started_at=now, deadline=now + 1e6))
+    return [
+        migration.MigrationTrigger(
+            hook=HOOK,
+            hook_arguments=hook_arguments,
+            ids={"migration_job_id": dts_id},
             watch=watch.to_json(),
             task_key={},
         )
-        triggers.append(trigger)
-    async with (
-        shared_hook("airflow_provider_migration.hooks.dts:DtsHook", {}) as shared,
-        shared.hook.keep_session(),
-    ):
+        for dts_id in ids_of(count)
+    ]
+
+
+def ids_of(count: int) -> list[str]:
+    """Return the ids of so many migrations."""
+    return [f"dts{number}" for number in range(count)]
+
+
+async def ours() -> float:
+    """Poll as the trigger does, with triggers for as many migrations as there are polls."""
+    triggers = _triggers(POLLS, {})
+    async with shared_hook(HOOK, {}) as shared, shared.hook.keep_session():
         for trigger in triggers:  # the first poll writes what the others need not write again
             await trigger._poll(shared, trigger.watch)
         turns = itertools.cycle(triggers)
@@ -91,6 +108,25 @@ async def ours() -> float:
             await trigger._poll(shared, trigger.watch)
 
         return await _cpu(poll)
+
+
+async def listed() -> float:
+    """Poll as triggers do that are asked for together, as those are whose moments are close to each other."""
+    arguments = {"dts_conn_id": "dts_list", "api": "DescribeDtsJobs"}
+    triggers = _triggers(TOGETHER, arguments)
+    async with shared_hook(HOOK, arguments) as shared, shared.hook.keep_session():
+
+        async def polls() -> None:
+            await asyncio.gather(*(trigger._poll(shared, trigger.watch) for trigger in triggers))
+            await asyncio.sleep(FRESH_SECONDS * 1.2)  # so that no answer serves twice
+
+        await polls()
+        assert all(trigger.watch.progress for trigger in triggers)
+        started = time.process_time()
+        rounds = POLLS // TOGETHER
+        for _ in range(rounds):
+            await polls()
+        return (time.process_time() - started) / rounds / TOGETHER
 
 
 async def databricks() -> float:
@@ -121,13 +157,16 @@ def main() -> None:
         "Deferred poll",
         f"CPU of one of {POLLS} polls on a kept connection, answers of "
         f"{len(json.dumps(dts_answer()))} and {len(json.dumps(DATABRICKS))} bytes. "
+        f"Those at once are asked for in one list, with api=DescribeDtsJobs and {TOGETHER} times the answer. "
         "Without log lines; databricks' trigger writes one at each poll.",
     )
     for tls in (False, True):
         url = serve(dts_answer(), tls=tls)
         other = serve(DATABRICKS, tls=tls)
         scheme, host, port = other.replace("//", "").split(":")
-        connect("dts_default", conn_type="alibaba_dts", host=url, login="key", password="secret-of-key")
+        listing = serve(dts_list(ids_of(TOGETHER)), tls=tls)
+        for conn_id, host in (("dts_default", url), ("dts_list", listing)):
+            connect(conn_id, conn_type="alibaba_dts", host=host, login="key", password="secret-of-key")
         connect(
             "databricks_default",
             conn_type="databricks",
@@ -141,6 +180,7 @@ def main() -> None:
         costs = measure(
             {
                 f"this trigger, {how}": lambda: asyncio.run(ours()),
+                f"this trigger, {TOGETHER} at once, {how}": lambda: asyncio.run(listed()),
                 f"bare aiohttp, {how}": lambda url=url: asyncio.run(bare(url)),
                 f"databricks' trigger, {how}": lambda: asyncio.run(databricks()),
                 f"http's async hook, {how}": lambda: asyncio.run(http()),
@@ -149,6 +189,8 @@ def main() -> None:
         table.row(costs, f"this trigger, {how}", f"bare aiohttp, {how}", 2)
         table.row(costs, f"this trigger, {how}", f"databricks' trigger, {how}", 0.8)
         table.row(costs, f"this trigger, {how}", f"http's async hook, {how}")
+        table.row(costs, f"this trigger, {TOGETHER} at once, {how}", f"bare aiohttp, {how}", 2)
+        table.row(costs, f"this trigger, {TOGETHER} at once, {how}", f"databricks' trigger, {how}", 0.8)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,6 +95,47 @@ def dts_answer(**changes: Any) -> dict[str, Any]:
         "SourceEndpoint": {"InstanceID": "rm-bp1i99e8l7913****", **endpoint},
         "DestinationEndpoint": {"InstanceID": "rm-bp162kg6xx1fy****", **endpoint},
         **changes,
+    }
+
+
+def dts_list(ids: Iterable[str]) -> dict[str, Any]:
+    """Return an answer of DescribeDtsJobs that tells as much of each job as the other call does."""
+    job = dts_answer()
+    precheck = {
+        **job["PrecheckStatus"],
+        "Detail": [
+            {"CheckItem": f"CHECK_{name}", "CheckResult": "Success", "FailedReason": "", "RepairMethod": ""}
+            for name in CHECKS
+        ],
+    }
+    alike = {
+        name: job[name]
+        for name in (
+            *("MigrationMode", "StructureInitializationStatus", "DataInitializationStatus"),
+            *("DataSynchronizationStatus", "SourceEndpoint", "DestinationEndpoint", "PayType"),
+        )
+    }
+    jobs = [
+        {
+            "DtsInstanceID": dts_id,
+            "DtsJobId": job["TaskId"],
+            "DtsJobName": job["MigrationJobName"],
+            "DtsJobClass": job["MigrationJobClass"],
+            "Status": job["MigrationJobStatus"],
+            "Delay": 0,
+            "Checkpoint": "1600000000",
+            "PrecheckStatus": precheck,
+            **alike,
+        }
+        for dts_id in ids
+    ]
+    return {
+        "Success": True,
+        "RequestId": job["RequestId"],
+        "HttpStatusCode": "200",
+        "PageNumber": 1,
+        "TotalRecordCount": len(jobs),
+        "DtsJobList": jobs,
     }
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.conversation import Conversation, Request, Response
 from airflow_provider_migration.exceptions import (
@@ -27,6 +29,7 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
+    known_phase,
 )
 from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
 from airflow_provider_migration.services.wire import (
@@ -305,15 +308,38 @@ class DtsJobs(WireModel):
     """The answer of ``DescribeDtsJobs``; instances that it does not know are not in its list."""
 
     request_id: str | None = None
-    dts_job_list: list[DtsJob] | None = None
+    dts_job_list: tuple[DtsJob, ...] | None = None
+
+
+_Unread = Annotated[None, BeforeValidator(lambda value: None)]
+"""The items of a precheck are most of an answer, and needed only where one of them may have failed."""
 
 
 class _PrecheckSummary(PrecheckStatus):
-    detail: Any = None
+    detail: _Unread = None
 
 
 class _MigrationJobSummary(MigrationJob):
     precheck_status: _PrecheckSummary | None = None
+
+
+class _DtsPrecheckSummary(DtsPrecheckStatus):
+    detail: _Unread = None
+
+
+class _DtsJobSummary(DtsJob):
+    precheck_status: _DtsPrecheckSummary | None = None
+
+
+class _DtsJobsSummary(DtsJobs):
+    dts_job_list: tuple[_DtsJobSummary, ...] | None = None
+
+
+def _may_have_failed_items(job: MigrationJob) -> bool:
+    states = {STATUSES.state_of(job.migration_job_status)}
+    if job.precheck_status:
+        states.add(PHASE_STATUSES.state_of(job.precheck_status.status))
+    return MigrationState.FAILED in states
 
 
 def _read(request: Request, response: Response) -> MigrationJob:
@@ -321,13 +347,9 @@ def _read(request: Request, response: Response) -> MigrationJob:
 
 
 def _read_summary(request: Request, response: Response) -> MigrationJob:
-    """Leave the items of the precheck, most of the answer, unread while none can have failed."""
     data = rpc_object(request, response, payload="MigrationJobStatus")
     job = _MigrationJobSummary.read(data)
-    states = {STATUSES.state_of(job.migration_job_status)}
-    if job.precheck_status:
-        states.add(PHASE_STATUSES.state_of(job.precheck_status.status))
-    return MigrationJob.read(data) if MigrationState.FAILED in states else job
+    return MigrationJob.read(data) if _may_have_failed_items(job) else job
 
 
 def _read_jobs(request: Request, response: Response) -> DtsJobs:
@@ -335,7 +357,12 @@ def _read_jobs(request: Request, response: Response) -> DtsJobs:
 
 
 def _read_known_jobs(request: Request, response: Response) -> Mapping[str, MigrationJob]:
-    answer = _read_jobs(request, response)
+    data = rpc_object(request, response, payload="DtsJobList")
+    jobs = _known_jobs(_DtsJobsSummary.read(data))
+    return _known_jobs(DtsJobs.read(data)) if any(map(_may_have_failed_items, jobs.values())) else jobs
+
+
+def _known_jobs(answer: DtsJobs) -> dict[str, MigrationJob]:
     return {
         job.dts_instance_id: job.as_migration_job(answer.request_id)
         for job in answer.dts_job_list or ()
@@ -547,7 +574,7 @@ def _phase(
         percent = 100
     elif state is MigrationState.PENDING and percent is None:
         percent = 0
-    return Phase(
+    return known_phase(
         name=name,
         state=state,
         service_status=section.status,
