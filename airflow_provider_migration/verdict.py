@@ -87,6 +87,8 @@ class Wishes:
     """
     What the user wants, in plain JSON values; the sensors' docstrings give the meanings.
 
+    :ivar service: whose migration it is, for those who see no record.
+    :ivar migration_id: its id, likewise.
     :ivar deadline: epoch seconds at which waiting ends.
     :ivar started_at: epoch seconds at which it began, for messages and for the pace.
     """
@@ -94,6 +96,8 @@ class Wishes:
     targets: tuple[str, ...]
     started_at: float
     deadline: float
+    service: str | None = None
+    migration_id: str | None = None
     max_lag: float = 60
     on_paused: str = "wait"
     on_unknown: str = "wait"
@@ -276,7 +280,8 @@ class Watch:
 
     def wait_to_json(self, verdict: Verdict, error: MigrationError | None = None) -> dict[str, Any]:
         """
-        Return what XCom tells of the wait: what it is for, how its polls go, how it ended.
+        Return what XCom tells of the wait: for what and for which migration it is, how its polls go, how it
+        ended.
 
         Plain JSON of less than 4 KB: longer texts are cut. Times are epoch seconds.
 
@@ -287,6 +292,8 @@ class Watch:
         has_ended = verdict.outcome is not Outcome.WAIT
         reason = f"{verdict.reason}{error}" if verdict.outcome is Outcome.POLL_ERROR else verdict.reason
         wait: dict[str, Any] = {
+            "service": wishes.service,
+            "migration_id": clean_text(wishes.migration_id, 256),
             "targets": list(wishes.targets),
             "max_lag": wishes.max_lag,
             "hold_for": wishes.hold_for,

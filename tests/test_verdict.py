@@ -353,8 +353,11 @@ def wait_of(watch: Watch, what: Any, now: float) -> dict[str, Any]:
 
 
 def test_a_wait_tells_what_it_is_for_and_until_when() -> None:
-    waiting = watch("caught_up", "succeeded", max_lag=10, hold_for=600, stall_timeout=900, poke_interval=30)
-    assert wait_of(waiting, "running", 5) == {
+    which = {"service": "dts", "migration_id": "dts1"}
+    wishes = {"max_lag": 10, "hold_for": 600, "stall_timeout": 900, "poke_interval": 30}
+    assert wait_of(watch("caught_up", "succeeded", **which, **wishes), "running", 5) == {
+        "service": "dts",
+        "migration_id": "dts1",
         "targets": ["caught_up", "succeeded"],
         "max_lag": 10,
         "hold_for": 600,
@@ -414,7 +417,8 @@ def test_a_wait_tells_how_it_ended_and_why(wishes: Any, what: Any, outcome: str,
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "错" * 100_000, "🙂" * 100_000])
 def test_a_wait_stays_small_whatever_is_answered(text: str) -> None:
-    waiting = watch(*[f"word {number}" for number in range(5000)], max_poll_errors=0)
+    words = [f"word {number}" for number in range(5000)]
+    waiting = watch(*words, migration_id=text, max_poll_errors=0)
     told = wait_of(waiting, MigrationServiceError(text), 5)
     assert len(json.dumps(told)) < 4096
     assert told["outcome"] == "poll_error"
