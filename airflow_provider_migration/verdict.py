@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -154,11 +155,15 @@ def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tupl
     targets = tuple(str(word).strip() for word in words)
     impossible = [target for target in targets if target.lower() not in possible]
     if impossible or not targets:
-        raise MigrationConfigurationError(
-            f"{whose}: target_status "
-            + (f"{impossible[0]!r} is never reached by this service" if impossible else "is empty")
-            + f"; it has: {', '.join(sorted(possible))}."
-        )
+        # What is the same for every service comes first, the milestones in their order.
+        known = [word for word in dict.fromkeys((*MILESTONES, *MigrationState)) if word in possible]
+        words = [*known, *sorted(set(possible).difference(known))]
+        wrong = "is empty."
+        if impossible:
+            near = get_close_matches(impossible[0].lower(), words, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "."
+            wrong = f"{impossible[0]!r} is never reached by this service{hint}"
+        raise MigrationConfigurationError(f"{whose}: target_status {wrong} It has: {', '.join(words)}.")
     return targets
 
 
