@@ -163,13 +163,12 @@ Airflow is ready on {api.url} (no login). These have been started:
   {DAG_ID}   four migrations that go well, in about four minutes
   {TROUBLE_DAG_ID}    one that fails, and one that is paused
 These wait for you:
-  start_when_caught_up     is paused: unpause it, and it starts by itself
-  cut_over_when_caught_up  trigger it; it needs the connections source_database and destination_database
+  start_when_caught_up     is paused; unpaused, it starts by itself
+  cut_over_when_caught_up  once triggered, needs the connections source_database and destination_database
 Look at
   all migrations        {api.url}/plugin/migrations
   one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab
-DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears within half a minute
-There your sensors can watch
+DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears in half a minute. They can watch
   {known}
 Your files, all runs and your connections are kept. The four …_default connections lead to the simulator at
 each start; give those to your own services another id. Ctrl-C ends Airflow and the simulator.""",
