@@ -50,6 +50,7 @@ lint: $(VENV)/.developed ## Check format, lint and types
 docs: $(VENV)/.developed ## Make a site of the documentation, in build/site
 	$(BIN)/python scripts/record_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'The site is in build/site: open build/site/index.html.'
 
 bench: $(BENCH_VENV)/.installed ## Measure what a poll costs, beside the peers; takes minutes
 	$(BENCH_VENV)/bin/python benchmarks/run.py
@@ -73,6 +74,7 @@ clean: ## Remove what the other commands made
 
 $(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@echo 'Installing Airflow and the rest into $(VENV): once, for about a minute …'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
 	@touch $@

@@ -82,6 +82,7 @@ class Request:
     :param url: the whole URL, encoded exactly as it goes out and as it is signed.
     :param headers: headers of the call itself, by lower-case name.
     :param read: makes the answer out of a response, or raises a ``MigrationApiError``.
+    :param asked_for: the id that it asks for, for the message where there is none such.
     :param item: what it asks about, where its answer serves all who ask for the same; else empty.
     :param batch: makes one request that asks about several items; its answer maps those that it tells of to
         what asking about each would have brought. None where the service has no such call.
@@ -98,6 +99,7 @@ class Request:
     signer: Signer = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    asked_for: str = ""
     item: str = ""
     batch: Callable[[Sequence[str]], Request] | None = field(default=None, repr=False)
     batch_limit: int = 1

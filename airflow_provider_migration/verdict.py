@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -87,6 +88,8 @@ class Wishes:
     """
     What the user wants, in plain JSON values; the sensors' docstrings give the meanings.
 
+    :ivar service: whose migration it is, for those who see no record.
+    :ivar migration_id: its id, likewise.
     :ivar deadline: epoch seconds at which waiting ends.
     :ivar started_at: epoch seconds at which it began, for messages and for the pace.
     """
@@ -94,6 +97,8 @@ class Wishes:
     targets: tuple[str, ...]
     started_at: float
     deadline: float
+    service: str | None = None
+    migration_id: str | None = None
     max_lag: float = 60
     on_paused: str = "wait"
     on_unknown: str = "wait"
@@ -150,11 +155,15 @@ def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tupl
     targets = tuple(str(word).strip() for word in words)
     impossible = [target for target in targets if target.lower() not in possible]
     if impossible or not targets:
-        raise MigrationConfigurationError(
-            f"{whose}: target_status "
-            + (f"{impossible[0]!r} is never reached by this service" if impossible else "is empty")
-            + f"; it has: {', '.join(sorted(possible))}."
-        )
+        # What is the same for every service comes first, the milestones in their order.
+        known = [word for word in dict.fromkeys((*MILESTONES, *MigrationState)) if word in possible]
+        words = [*known, *sorted(set(possible).difference(known))]
+        wrong = "is empty."
+        if impossible:
+            near = get_close_matches(impossible[0].lower(), words, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "."
+            wrong = f"{impossible[0]!r} is never reached by this service{hint}"
+        raise MigrationConfigurationError(f"{whose}: target_status {wrong} It has: {', '.join(words)}.")
     return targets
 
 
@@ -276,7 +285,8 @@ class Watch:
 
     def wait_to_json(self, verdict: Verdict, error: MigrationError | None = None) -> dict[str, Any]:
         """
-        Return what XCom tells of the wait: what it is for, how its polls go, how it ended.
+        Return what XCom tells of the wait: for what and for which migration it is, how its polls go, how it
+        ended.
 
         Plain JSON of less than 4 KB: longer texts are cut. Times are epoch seconds.
 
@@ -287,6 +297,8 @@ class Watch:
         has_ended = verdict.outcome is not Outcome.WAIT
         reason = f"{verdict.reason}{error}" if verdict.outcome is Outcome.POLL_ERROR else verdict.reason
         wait: dict[str, Any] = {
+            "service": wishes.service,
+            "migration_id": clean_text(wishes.migration_id, 256),
             "targets": list(wishes.targets),
             "max_lag": wishes.max_lag,
             "hold_for": wishes.hold_for,

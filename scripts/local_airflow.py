@@ -45,6 +45,7 @@ TROUBLE: Final = (
     },
     {"service": "oms", "project_id": "p_demo0002", "script": "paused", "duration": 10},
 )
+UI_SCENARIO: Final = {**BUILT_IN, "migrations": [*BUILT_IN["migrations"], *TROUBLE]}
 OWN_DAGS: Final = ROOT / "dags"
 """Where whoever tries it out puts DAG files of their own; nothing of ours ever removes it."""
 
@@ -94,7 +95,7 @@ def main() -> int:
         return 2
     try:
         airflow = LocalAirflow(home, ROOT / "example_dags", port) if is_demo else _ui_airflow(home, port)
-        scenario = None if is_demo else _scenario_with_trouble(home / "scenario.json")
+        scenario = None if is_demo else _write(UI_SCENARIO, home / "scenario.json")
         with _simulator(home / "simulator.log", SPEED[arguments.command], scenario) as simulator_url:
             print("Starting Airflow: its database, scheduler, triggerer and API server …", flush=True)
             airflow.prepare(connections(simulator_url))
@@ -113,7 +114,7 @@ def _stop_once(*_: object) -> None:
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     # Not with print, which may be what is interrupted, and which does not bear that.
-    os.write(sys.stdout.fileno(), "\nStopping Airflow and the simulator …\n".encode())
+    os.write(sys.stdout.fileno(), "\nStopping Airflow and the simulator, for up to 20 s …\n".encode())
     raise KeyboardInterrupt
 
 
@@ -155,17 +156,22 @@ def _ui(api: Api) -> int:
             api.patch(path, {"state": "failed"})  # one that is running cannot be removed
             api.delete(path)
         api.post(f"/dags/{dag}/dagRuns", {"logical_date": None})
+    known = "\n  ".join(sensor_arguments(UI_SCENARIO))
     print(
         f"""
 Airflow is ready on {api.url} (no login). These have been started:
   {DAG_ID}   four migrations that go well, in about four minutes
   {TROUBLE_DAG_ID}    one that fails, and one that is paused
+These wait for you:
+  start_when_caught_up     is paused; unpaused, it starts by itself
+  cut_over_when_caught_up  once triggered, needs the connections source_database and destination_database
 Look at
   all migrations        {api.url}/plugin/migrations
   one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab
-DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears within half a minute
-They, their runs and your connections are kept. The four …_default connections lead to the simulator at each
-start; give those to your own services another id. Ctrl-C ends Airflow and the simulator.""",
+DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears in half a minute. They can watch
+  {known}
+Your files, all runs and your connections are kept. The four …_default connections lead to the simulator at
+each start; give those to your own services another id. Ctrl-C ends Airflow and the simulator.""",
         flush=True,
     )
     while True:
@@ -187,9 +193,19 @@ def _ui_airflow(home: Path, port: int) -> LocalAirflow:
     return LocalAirflow(home, folders["examples"], port, settings, keep=True)
 
 
-def _scenario_with_trouble(path: Path) -> Path:
-    path.write_text(json.dumps({**BUILT_IN, "migrations": [*BUILT_IN["migrations"], *TROUBLE]}))
+def _write(scenario: dict[str, Any], path: Path) -> Path:
+    path.write_text(json.dumps(scenario))
     return path
+
+
+def sensor_arguments(scenario: dict[str, Any]) -> list[str]:
+    """Return the migrations of a scenario, each as a service and what its sensor is given."""
+    ids = ("project_id", "migration_id", "migration_job_id", "job_id")
+    return [
+        f"{migration['service']:<11}"
+        + ", ".join(f"{name}={migration[name]!r}" for name in ids if name in migration)
+        for migration in scenario["migrations"]
+    ]
 
 
 def _wait_for_dag(api: Api, dag: str) -> None:
@@ -415,7 +431,7 @@ class LocalAirflow:
     def _prepare(self, connections: dict[str, dict[str, Any]]) -> None:
         importable = {
             # Port 0 is none, as the form saves it; its Test button takes a missing one for another address.
-            conn_id: {**connection, "port": 0, "extra": json.dumps(connection["extra"])}
+            conn_id: {**connection, "port": 0}
             for conn_id, connection in connections.items()
         }
         (self.home / "connections.json").write_text(json.dumps(importable))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scripts.local_airflow import LocalAirflow, free_port
+from scripts.local_airflow import UI_SCENARIO, LocalAirflow, free_port, sensor_arguments
 from tests.conftest import ROOT
 
 
@@ -30,7 +30,7 @@ class Prepared(LocalAirflow):
             raise RuntimeError("the database is malformed")
 
 
-CONNECTIONS: dict[str, dict[str, Any]] = {"dts_default": {"conn_type": "alibaba_dts", "extra": {}}}
+CONNECTIONS: dict[str, dict[str, Any]] = {"dts_default": {"conn_type": "alibaba_dts"}}
 
 
 @pytest.fixture
@@ -96,6 +96,17 @@ def test_what_cannot_be_set_up_is_an_error_and_is_not_kept(home: Path, keep: boo
         Prepared(home, keep=keep, failures=failures).prepare(CONNECTIONS)
 
     assert not (home / "made-by").exists()
+
+
+def test_a_scenario_is_told_as_what_the_sensors_are_given() -> None:
+    assert sensor_arguments(UI_SCENARIO) == [
+        "dataworks  project_id=123456, migration_id=1234",
+        "dts        migration_job_id='dtsdemo0001'",
+        "oms        project_id='p_demo0001'",
+        "drs        job_id='163b98e8-6088-46c3-8b86-c18fea6jb502'",
+        "dts        migration_job_id='dtsdemo0002'",
+        "oms        project_id='p_demo0002'",
+    ]
 
 
 def test_a_second_one_of_the_same_clone_is_refused() -> None:

@@ -30,7 +30,16 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
 )
-from airflow_provider_migration.verdict import Outcome, Verdict, Watch, Wishes, describe, target_reached
+from airflow_provider_migration.services.wire import StatusTable
+from airflow_provider_migration.verdict import (
+    Outcome,
+    Verdict,
+    Watch,
+    Wishes,
+    chosen_targets,
+    describe,
+    target_reached,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FULL_DONE = Phase(name="full", state=MigrationState.SUCCEEDED)
@@ -105,6 +114,29 @@ def test_a_target_is_a_milestone_a_state_or_a_word_and_is_reached_at_it_or_past_
     target: str, progress: MigrationProgress, is_reached: bool
 ) -> None:
     assert target_reached(progress, target) is is_reached
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("Finnished", "'Finnished' is never reached by this service; did you mean 'finished'? It has: "),
+        ("cuaght_up", "'cuaght_up' is never reached by this service; did you mean 'caught_up'? It has: "),
+        (
+            ["full_done", "failled"],
+            "'failled' is never reached by this service; did you mean 'failed'? It has: ",
+        ),
+        ("xyzzy", "'xyzzy' is never reached by this service. It has: "),
+        ([], "target_status is empty. It has: "),
+    ],
+)
+def test_a_target_that_is_never_reached_is_answered_with_the_nearest_and_the_milestones_first(
+    given: Any, said: str
+) -> None:
+    table = StatusTable({MigrationState.SUCCEEDED: ("Finished",), MigrationState.FAILED: ("Broken",)})
+    with pytest.raises(MigrationConfigurationError) as caught:
+        chosen_targets("x", given, table.targets())
+    words = "structure_done, full_done, caught_up, succeeded, failed, unknown, broken, finished."
+    assert str(caught.value).endswith(f"{said}{words}")
 
 
 def test_any_one_of_several_targets_is_enough() -> None:
@@ -353,8 +385,11 @@ def wait_of(watch: Watch, what: Any, now: float) -> dict[str, Any]:
 
 
 def test_a_wait_tells_what_it_is_for_and_until_when() -> None:
-    waiting = watch("caught_up", "succeeded", max_lag=10, hold_for=600, stall_timeout=900, poke_interval=30)
-    assert wait_of(waiting, "running", 5) == {
+    which = {"service": "dts", "migration_id": "dts1"}
+    wishes = {"max_lag": 10, "hold_for": 600, "stall_timeout": 900, "poke_interval": 30}
+    assert wait_of(watch("caught_up", "succeeded", **which, **wishes), "running", 5) == {
+        "service": "dts",
+        "migration_id": "dts1",
         "targets": ["caught_up", "succeeded"],
         "max_lag": 10,
         "hold_for": 600,
@@ -414,7 +449,8 @@ def test_a_wait_tells_how_it_ended_and_why(wishes: Any, what: Any, outcome: str,
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "错" * 100_000, "🙂" * 100_000])
 def test_a_wait_stays_small_whatever_is_answered(text: str) -> None:
-    waiting = watch(*[f"word {number}" for number in range(5000)], max_poll_errors=0)
+    words = [f"word {number}" for number in range(5000)]
+    waiting = watch(*words, migration_id=text, max_poll_errors=0)
     told = wait_of(waiting, MigrationServiceError(text), 5)
     assert len(json.dumps(told)) < 4096
     assert told["outcome"] == "poll_error"

@@ -144,8 +144,12 @@ def _with_port(reader: ConnectionReader, uri: str) -> str:
         raise problem from None
     if not parts.hostname:
         raise problem
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return parts._replace(netloc=f"{host}:{port}").geturl()
+    if ":" in parts.hostname:  # the library leaves out its brackets
+        raise reader.error(
+            "credentials_uri in extra has an IPv6 address, which alibabacloud_credentials cannot ask: "
+            "write a host name"
+        )
+    return parts._replace(netloc=f"{parts.hostname}:{port}").geturl()
 
 
 _making = Lock()

@@ -271,6 +271,8 @@ class MigrationSensor(BaseSensorOperator):
             targets=self._targets(),
             started_at=started_at,
             deadline=started_at + self.timeout,
+            service=self.hook.service,
+            migration_id=str(getattr(self, self.hook.migration_argument)),
             max_lag=self.max_lag,
             on_paused=self.on_paused,
             on_unknown=self.on_unknown,

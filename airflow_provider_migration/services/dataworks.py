@@ -267,7 +267,8 @@ class DataWorksApi(AlibabaApi):
         **further: str,
     ) -> Request:
         form = {"ProjectId": _number("project_id", project_id), **further}
-        return self._request(SERVICE, VERSION, action, read, form=form)
+        asked_for = further.get("MigrationId", "")
+        return self._request(SERVICE, VERSION, action, read, form=form, asked_for=asked_for)
 
 
 def endpoint_of(region: str) -> str:

@@ -430,12 +430,13 @@ class DrsApi:
         if language is not None and str(language).lower() not in LANGUAGES:
             raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
         query = encode_query([("limit", str(listing.limit)), ("offset", str(listing.offset))])
-        job = quote(require("job_id", job_id), safe="")
+        project, job = quote(self.project_id, safe=""), require("job_id", job_id)
         request = self._request(
             "ShowProgressData",
             "GET",
-            f"/v5/{quote(self.project_id, safe='')}/jobs/{job}/progress-data/{object_type}?{query}",
+            f"/v5/{project}/jobs/{quote(job, safe='')}/progress-data/{object_type}?{query}",
             read,
+            asked_for=job,
             language=language,
         )
         if listing.pages >= MAX_PAGES:
@@ -485,6 +486,7 @@ class DrsApi:
             "POST",
             f"/v3/{quote(self.project_id, safe='')}/jobs/batch-progress",
             read,
+            asked_for=", ".join(jobs),
             body=json.dumps({"jobs": list(jobs)}).encode(),
         )
 
@@ -580,6 +582,7 @@ class DrsApi:
         path: str,
         read: Callable[[Request, Response], Any],
         *,
+        asked_for: str,
         body: bytes = b"",
         language: str | None = None,
     ) -> Request:
@@ -595,6 +598,7 @@ class DrsApi:
             body=body,
             read=read,
             signer=self.signer,
+            asked_for=asked_for,
         )
 
 

@@ -405,17 +405,19 @@ class DtsApi(AlibabaApi):
         account_id: str | None = None,
         region_id: str | None = None,
     ) -> Request:
+        job_id = require("migration_job_id", migration_job_id)
         return self._request(
             SERVICE,
             VERSION,
             LEGACY_API,
             read,
             query={
-                "MigrationJobId": require("migration_job_id", migration_job_id),
+                "MigrationJobId": job_id,
                 "RegionId": region_id or self.region,
                 "ClientToken": client_token,
                 "AccountId": account_id,
             },
+            asked_for=job_id,
         )
 
     def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Conversation[DtsJobs]:
@@ -441,6 +443,7 @@ class DtsApi(AlibabaApi):
                 "Region": self.region,
                 "WithoutDbList": "true",  # the objects of a job may be megabytes
             },
+            asked_for=", ".join(ids),
         )
 
     def _listed_job(self, migration_job_id: str) -> Conversation[MigrationJob]:
@@ -450,7 +453,7 @@ class DtsApi(AlibabaApi):
         def read(request: Request, response: Response) -> MigrationJob:
             known = _read_known_jobs(request, response)
             if job_id not in known:
-                raise api_error(MigrationNotFoundError, request, response, f"{job_id} is not in the list")
+                raise api_error(MigrationNotFoundError, request, response, "not in the list")
             return known[job_id]
 
         job: MigrationJob = yield replace(
@@ -479,7 +482,9 @@ class DtsApi(AlibabaApi):
             except MigrationApiError as error:
                 if error.passing:
                     raise
-                unknown.args = (f"{unknown} Asked too: {error}",)
+                is_unlisted = isinstance(error, MigrationNotFoundError)
+                also = f"{LISTING_API} does not list it either." if is_unlisted else f"Asked too: {error}"
+                unknown.args = (f"{unknown} {also}",)
                 raise unknown from None
             self._listed_only.add(migration_job_id)
         return job

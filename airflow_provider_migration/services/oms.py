@@ -448,15 +448,16 @@ class OmsApi(_Projects):
 
     def get_migration_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
         """Ask for the progress of a project, up to OMS 4.1.0."""
-        project = quote(require("project_id", project_id), safe="")
+        project = require("project_id", project_id)
         result: ProjectProgressResult = yield Request(
             service=SERVICE,
             action=PROGRESS_API,
             method="GET",
-            url=f"{self.endpoint}/api/omsp/v2/migrations/{project}/progress",
+            url=f"{self.endpoint}/api/omsp/v2/migrations/{quote(project, safe='')}/progress",
             headers={"accept": "application/json"},
             read=_read,
             signer=self.signer,
+            asked_for=project,
         )
         return result
 
@@ -471,15 +472,17 @@ class OmsApi(_Projects):
         return self.get_migration_progress(project_id)
 
     def _ask_action(self, action: str, project_id: str, read: Callable[[Request, Response], Any]) -> Request:
+        project = require("project_id", project_id)
         return Request(
             service=SERVICE,
             action=action,
             method="POST",
             url=f"{self.endpoint}/api/v2?Action={action}",
             headers={"accept": "application/json", "content-type": "application/json"},
-            body=json.dumps({"id": require("project_id", project_id)}).encode(),
+            body=json.dumps({"id": project}).encode(),
             read=read,
             signer=self.signer,
+            asked_for=project,
         )
 
 
@@ -497,7 +500,8 @@ class HostedOmsApi(_Projects, AlibabaApi):
         return self.describe_project_progress(project_id)
 
     def _ask_action(self, action: str, project_id: str, read: Callable[[Request, Response], Any]) -> Request:
-        return self._request(SERVICE, VERSION, action, read, form={"Id": require("project_id", project_id)})
+        project = require("project_id", project_id)
+        return self._request(SERVICE, VERSION, action, read, form={"Id": project}, asked_for=project)
 
 
 def hosted_endpoint_of(region: str) -> str:

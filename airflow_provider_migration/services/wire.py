@@ -256,8 +256,14 @@ def api_error(
         came_back.append(str(clean_text(text, 500)).rstrip(". "))
     if request_id:
         came_back.append(f"request id {clean_text(request_id, 128)}")
+    remedy = _REMEDIES[error]
+    # Some services name the id themselves.
+    if error is MigrationNotFoundError and request.asked_for not in re.findall(
+        r"[\w-]+", f"{clean_text(text, 500)}"
+    ):
+        remedy = remedy.replace("the id", f"the id {request.asked_for}".rstrip(), 1)
     return error(
-        f"{request.action} at {urlsplit(request.url).netloc}: {', '.join(came_back)}. {_REMEDIES[error]}",
+        f"{request.action} at {urlsplit(request.url).netloc}: {', '.join(came_back)}. {remedy}",
         service=request.service,
         action=request.action,
         http_status=response.status if response else None,

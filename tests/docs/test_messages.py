@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_migration.conversation import Request
 from airflow_provider_migration.exceptions import MigrationError, MigrationPermissionError
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
+from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.progress import MigrationProgress
@@ -129,6 +130,7 @@ def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, author
         ask(OmsHook, "get_progress", "p_demo0001", password="another-secret"),
         # The simulator knows one account, which may do everything.
         str(api_error(MigrationPermissionError, request, None, "no permission", code="Forbidden.RAM")),
+        ask(DrsHook, "get_progress", "unknown-job"),
         ask(DtsHook, "get_progress", "dtsunknown"),
         ask(DtsHook, "get_progress", " "),
         ask(DataWorksHook, "get_progress", "my_workspace", 1234),

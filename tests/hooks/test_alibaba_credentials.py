@@ -309,6 +309,8 @@ NEEDS = [
         "credentials_uri in extra is no address",
     ),
     ("credentials_uri", {"credentials_uri": "http:///key"}, "credentials_uri in extra is no address"),
+    ("credentials_uri", {"credentials_uri": "http://[::1/key"}, "credentials_uri in extra is no address"),
+    ("credentials_uri", {"credentials_uri": "http://[::1]:8080/key"}, "in extra has an IPv6 address"),
     ("access_key", {}, "login (AccessKey ID) is empty"),
     ("", {}, "login (AccessKey ID) is empty"),
     ("rsa_key_pair", {}, "credential_type is 'rsa_key_pair': write access_key, "),

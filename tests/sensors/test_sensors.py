@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -349,6 +350,23 @@ class TestWhatIsTold:
         told = context["ti"].xcom["migration_wait"]
         assert (told["targets"], told["hold_for"], told["outcome"]) == (["caught_up"], 30, None)
 
+    @pytest.mark.parametrize(("sensor", "ids", "service", "_id"), SENSORS)
+    def test_names_the_migration_also_where_the_service_does_not_know_it(
+        self,
+        play: Play,
+        context: Context,
+        sensor: type[MigrationSensor],
+        ids: dict[str, Any],
+        service: str,
+        _id: tuple[str, ...],
+    ) -> None:
+        play()
+        with pytest.raises(MigrationNotFoundError) as failure:
+            sensor(task_id="wait", **ids).poke(context)
+        told = context["ti"].xcom["migration_wait"]
+        assert (told["service"], told["migration_id"]) == (service, _id[-1])
+        assert len(re.findall(rf"\b{_id[-1]}\b", str(failure.value))) == 1
+
     @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])
     @pytest.mark.usefixtures("airflow_database")  # Airflow 2.11 looks there for earlier polls
     @pytest.mark.parametrize(
@@ -527,6 +545,8 @@ class TestDeferring:
         wishes = arguments["watch"]["wishes"]
         assert wishes.pop("deadline") - wishes.pop("started_at") == pytest.approx(14)
         assert wishes == {
+            "service": "dts",
+            "migration_id": "dts1",
             "targets": ["full_done", "succeeded"],
             "max_lag": 7,
             "on_paused": "skip",

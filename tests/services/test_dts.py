@@ -615,7 +615,7 @@ def test_a_failed_job_of_the_list_tells_its_reason_and_what_to_do(talk: Any) -> 
     ],
 )
 def test_a_job_that_is_not_in_the_list_is_not_found(talk: Any, answer: Any) -> None:
-    with pytest.raises(MigrationNotFoundError, match=f"{ID} is not in the list"):
+    with pytest.raises(MigrationNotFoundError, match=f"not in the list. Check the id {ID},"):
         talk(LISTING.progress(ID, max_lag=60), answer)
 
 
@@ -652,16 +652,21 @@ def test_a_job_that_only_the_list_knows_is_asked_for_there_from_then_on(talk: An
 
 
 @pytest.mark.parametrize(
-    ("status", "answer"), [(200, jobs()), (403, {"Code": "Forbidden.RAM", "Message": "no right"})]
+    ("status", "answer", "said"),
+    [
+        (200, jobs(), "DescribeDtsJobs does not list it either."),
+        (403, {"Code": "Forbidden.RAM", "Message": "no right"}, "Asked too: DescribeDtsJobs at "),
+    ],
 )
 def test_a_job_that_neither_call_knows_is_not_found_and_both_are_named(
-    talk: Any, response: Any, status: int, answer: Any
+    talk: Any, response: Any, status: int, answer: Any, said: str
 ) -> None:
     with pytest.raises(MigrationNotFoundError) as caught:
         talk(replace(API).progress(ID, max_lag=60), response(UNKNOWN, 400), response(answer, status))
     assert caught.value.code == "InvalidJobId"
     assert str(caught.value).startswith("DescribeMigrationJobStatus at ")
-    assert "Asked too: DescribeDtsJobs at " in str(caught.value)
+    assert said in str(caught.value)
+    assert str(caught.value).count(ID) == 1
 
 
 def test_a_list_that_is_out_of_order_leaves_open_whether_it_knows_the_job(talk: Any, response: Any) -> None:

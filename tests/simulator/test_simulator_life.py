@@ -160,6 +160,7 @@ def test_env_prints_a_connection_per_service(capsys: pytest.CaptureFixture[str])
         for conn_id, connection in connections("http://127.0.0.1:8123").items()
     }
     assert found["AIRFLOW_CONN_DRS_DEFAULT"]["extra"]["region"] == "cn-north-4"
+    assert all(value for connection in found.values() for value in connection.values())
     assert run("--port", "8123", "env").stdout == output
 
 

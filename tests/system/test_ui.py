@@ -345,12 +345,15 @@ def test_a_skipped_task_says_why(scene: Scene, as_user: Callable[..., Page]) -> 
     keep(page, "tab-skipped")
 
 
-def test_a_task_that_never_got_an_answer_says_why(scene: Scene, as_user: Callable[..., Page]) -> None:
+def test_a_task_that_never_got_an_answer_says_which_migration_and_why(
+    scene: Scene, as_user: Callable[..., Page]
+) -> None:
     scene.wait_for_task("unknown_id", "failed")
     page = as_user()
     page.goto(scene.task("unknown_id"))
 
     wait_for(lambda: "does not exist" in text(pane(page), "#error"))
+    assert text(pane(page), "h1") == "nowhere"
     assert text(pane(page), "#state") == "Task failed"
     keep(page, "tab-unknown-id")
 

@@ -479,6 +479,18 @@ def test_before_the_first_answer_the_tab_shows_the_wait_alone(page: Page, airflo
     assert not page.locator("#friendly").is_visible()
 
 
+@pytest.mark.parametrize("state", ["deferred", "failed"])
+def test_without_a_record_the_tab_names_the_migration_as_its_wait_does(
+    page: Page, airflow: StandIn, state: str
+) -> None:
+    own = instance(state, operator="MyOwnSensor")
+    put(airflow, None, own, wait=failing(service="oms", migration_id="p_1"))
+    open_tab(page, airflow)
+
+    assert page.locator("h1").text_content() == "p_1"
+    assert page.locator("#identity").text_content() == "OceanBase OMS"
+
+
 @pytest.mark.parametrize(
     ("state", "outcome", "head"),
     [
@@ -840,7 +852,7 @@ def test_the_page_lists_what_is_watched_first_and_what_wants_an_eye_first_of_all
     assert names(page) == [
         "paused one", "t", "lagging one", "running one", "subclass one", "done one", "failed one", "t",
     ]  # fmt: skip
-    assert page.locator("#summary").text_content() == "5 watched now · 3 ended in the last day · 2 failed"
+    assert page.locator("#summary").text_content() == "5 watched now · 3 ended in the last day (2 failed)"
 
 
 def test_rows_whose_polls_fail_say_so_and_want_an_eye(page: Page, airflow: StandIn) -> None:
@@ -852,7 +864,33 @@ def test_rows_whose_polls_fail_say_so_and_want_an_eye(page: Page, airflow: Stand
     assert words == [
         "", "The last 3 polls failed", "The last poll failed", "", "", "task succeeded", "task failed", "",
     ]  # fmt: skip
-    assert "2 with failing polls" in (page.locator("#summary").text_content() or "")
+    assert (page.locator("#summary").text_content() or "").startswith(
+        "5 watched now (2 with failing polls) · "
+    )
+
+
+def test_rows_without_a_record_name_the_migration_as_their_waits_do(page: Page, airflow: StandIn) -> None:
+    which = [{"service": "oms", "migration_id": "p_1"}, {"service": "drs", "migration_id": "job-1"}, {}]
+    states = ["failed", "deferred", "failed"]
+    rows = [(instance(state, operator="MyOwnSensor"), None) for state in states]
+    put_all(airflow, rows, {number: failing(**told) for number, told in enumerate(which)})
+    open_list(page, airflow)
+
+    assert names(page) == ["job-1", "p_1", "t"]
+    identities = page.locator("#rows th .small").all_text_contents()
+    assert identities == ["Huawei Cloud DRS", "OceanBase OMS", "MyOwnSensor"]
+    page.fill("#search", "p_1")
+    assert names(page) == ["p_1"]
+
+
+def test_migrations_that_failed_are_counted_among_those_they_belong_to(page: Page, airflow: StandIn) -> None:
+    graceful = (instance("deferred"), record(state="failed"))
+    put_all(airflow, [graceful, *ROWS], {1: failing()})
+    open_list(page, airflow)
+
+    assert page.locator("#summary").text_content() == (
+        "6 watched now (1 failed, 1 with failing polls) · 3 ended in the last day (2 failed)"
+    )
 
 
 def test_a_wait_that_is_older_than_the_record_is_not_asked_for(page: Page, airflow: StandIn) -> None:

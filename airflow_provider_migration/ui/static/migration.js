@@ -4,7 +4,7 @@ import { ApiError, get, keepReading, ofTask, stored, xcom } from "./api.js";
 import { estimate, merge, readPoints } from "./estimate.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
-import { failedPolls, failedText, isWait, patience, purpose } from "./wait.js";
+import { failedPolls, failedText, isWait, patience, purpose, whichOf } from "./wait.js";
 
 const SECONDS = 5;
 const FEWEST_POINTS = 3; // to draw a line through
@@ -117,9 +117,10 @@ function showMigration(isOver) {
   const record = entry?.value ?? {};
   const stateName = entry ? record.state : instance?.state === "failed" ? "task_failed" : "none";
   const state = format.stateOf(stateName);
-  const known = record.service ?? format.SENSOR_SERVICES[instance?.operator];
+  const awaited = whichOf(wait?.value);
+  const known = record.service ?? awaited.service ?? format.SENSOR_SERVICES[instance?.operator];
   const service = entry || known ? format.serviceName(known) : format.text(instance?.operator);
-  const id = format.text(record.migration_id);
+  const id = format.text(record.migration_id) ?? awaited.id;
   const name = format.text(record.name) ?? id ?? (entry ? "Migration" : task.task);
   const percent = format.percentage(record.percent);
   parts.say(at("name"), name);

@@ -3,7 +3,7 @@
 import { ApiError, get, keepReading, ofTask, stored, xcom } from "./api.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
-import { failedPolls, failedText } from "./wait.js";
+import { failedPolls, failedText, whichOf } from "./wait.js";
 
 const SECONDS = 15;
 const SECONDS_OFF_SCREEN = 60;
@@ -128,11 +128,14 @@ function isRecordDue(migration) {
   return migration.askedAt === 0 && migration.instance.start_date !== null;
 }
 
-/** A wait is read for the polls that fail: of these, one that is older than the record tells nothing. */
+/**
+ * A wait is read for the polls that fail: of these, one that is older than the record tells nothing. Where there
+ * is no record, it is read for which migration it is.
+ */
 function isWaitDue(migration) {
   const { writtenAt, waitWrittenAt, waitReadAt } = migration;
-  const isOvertaken = writtenAt !== null && format.time(writtenAt) > format.time(waitWrittenAt);
-  return waitWrittenAt !== waitReadAt && !isOvertaken && !hasEnded(migration);
+  const isNeeded = writtenAt === null || (format.time(writtenAt) <= format.time(waitWrittenAt) && !hasEnded(migration));
+  return waitWrittenAt !== waitReadAt && isNeeded;
 }
 
 const failing = (migration) => (hasEnded(migration) ? 0 : failedPolls(migration.wait, migration.writtenAt));
@@ -157,6 +160,7 @@ async function readOne(migration) {
     if (hasNewWait) {
       migration.wait = await xcom(task, WAIT);
       migration.waitReadAt = waitWrittenAt;
+      migration.haystack = null;
     }
   } catch (error) {
     // One that may not be read must not keep the others from being shown.
@@ -182,8 +186,9 @@ const isListed = ({ instance, record, writtenAt }) =>
   instance !== null && (record !== null || writtenAt !== null || !["success", "skipped"].includes(instance.state));
 
 const stateName = ({ record, instance }) => record?.state ?? (instance.state === "failed" ? "task_failed" : "none");
-const serviceOf = ({ record, instance }) => record?.service ?? format.SENSOR_SERVICES[instance.operator];
-const nameOf = (migration) => format.text(migration.record?.name) ?? format.text(migration.record?.migration_id) ?? migration.task.task;
+const serviceOf = ({ record, wait, instance }) => record?.service ?? whichOf(wait?.value).service ?? format.SENSOR_SERVICES[instance.operator];
+const idOf = ({ record, wait }) => format.text(record?.migration_id) ?? whichOf(wait?.value).id;
+const nameOf = (migration) => format.text(migration.record?.name) ?? idOf(migration) ?? migration.task.task;
 const rankOf = (migration) =>
   Math.min(format.stateOf(stateName(migration)).rank, failing(migration) ? format.stateOf("unknown").rank : Infinity) -
   (migration.instance?.state === "failed" ? 1 : 0);
@@ -236,7 +241,7 @@ function inOrder() {
 
 function haystack(migration) {
   const { record, task, instance } = migration;
-  migration.haystack ??= [record?.name, record?.migration_id, task.dag, instance?.dag_display_name, task.task, task.run, instance?.rendered_map_index]
+  migration.haystack ??= [record?.name, idOf(migration), task.dag, instance?.dag_display_name, task.task, task.run, instance?.rendered_map_index]
     .filter(Boolean)
     .join("\n")
     .toLowerCase();
@@ -266,16 +271,14 @@ function show() {
 }
 
 function sayWhatThereIs(listed, rows) {
-  const watched = listed.filter((migration) => !hasEnded(migration)).length;
-  const failed = listed.filter((migration) => stateName(migration) === "failed" || migration.instance.state === "failed").length;
-  const unanswered = listed.filter(failing).length;
+  const watched = listed.filter((migration) => !hasEnded(migration));
+  const ended = listed.filter(hasEnded);
+  const hasFailed = (migration) => stateName(migration) === "failed" || migration.instance.state === "failed";
   const summary = [
-    `${watched} watched now`,
-    unanswered ? `${unanswered} with failing polls` : null,
-    `${listed.length - watched} ended in the last day`,
-    failed ? `${failed} failed` : null,
+    tally(watched, "watched now", { failed: hasFailed, "with failing polls": failing }),
+    tally(ended, "ended in the last day", { failed: hasFailed }),
   ];
-  parts.say(at("summary"), summary.filter(Boolean).join(" · "));
+  parts.say(at("summary"), summary.join(" · "));
   const cut = isCut ? ` Only the latest ${format.countText(PAGE * MOST_PAGES)} were read.` : "";
   parts.say(at("count"), `${format.countText(Math.min(rows.length, shown))} of ${format.countText(rows.length)} shown.${cut}`);
   const isEmpty = listed.length === 0;
@@ -286,6 +289,13 @@ function sayWhatThereIs(listed, rows) {
     : ["Nothing fits", "No migration has what you are looking for."];
   parts.say(at("friendly").firstElementChild, headline);
   parts.say(at("friendly").lastElementChild, line);
+}
+
+/** Say how many there are, and in parentheses how many of them are such as want an eye. */
+function tally(some, what, asides) {
+  const counts = Object.entries(asides).map(([said, is]) => [some.filter(is).length, said]);
+  const among = counts.filter(([number]) => number).map(([number, said]) => `${number} ${said}`);
+  return `${some.length} ${what}${among.length ? ` (${among.join(", ")})` : ""}`;
 }
 
 function count(listed, of) {
@@ -325,7 +335,7 @@ function fillRow(migration) {
   const { task, instance, record } = migration;
   // Filled in anew only where something has changed.
   const failed = failing(migration);
-  const version = `${migration.readAt} ${instance.state} ${instance.try_number} ${failed}`;
+  const version = `${migration.readAt} ${migration.waitReadAt} ${instance.state} ${instance.try_number} ${failed}`;
   if (migration.version === version) return;
   migration.version = version;
   migration.row ??= makeRow();
@@ -339,7 +349,7 @@ function fillRow(migration) {
   state.lastElementChild.classList.toggle("warn", failed > 0);
   parts.say(name.firstElementChild, nameOf(migration));
   name.firstElementChild.href = parts.addressOf.tab(task);
-  const id = format.text(record?.migration_id);
+  const id = idOf(migration);
   const service = serviceOf(migration);
   const identity = [service ? format.serviceName(service) : instance.operator, id === nameOf(migration) ? null : id];
   parts.say(name.lastElementChild, identity.filter(Boolean).join(" · "));

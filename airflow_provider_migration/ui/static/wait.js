@@ -19,6 +19,9 @@ const TARGETS = {
 /** Whether something tells of a wait, whichever version of the package wrote it. */
 export const isWait = (value) => isObject(value) && Array.isArray(value.targets);
 
+/** Which migration a wait is for: its service and its id, each null where it is not told. */
+export const whichOf = (value) => ({ service: text(value?.service), id: text(value?.migration_id) });
+
 /** Say what a task waits for, until when, and how often it asks. */
 export function purpose(wait, now) {
   return [goal(wait, now), end(wait, now), pace(wait)].filter(Boolean).join(" ");
