@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -106,13 +107,17 @@ class MigrationTrigger(BaseTrigger):
     async def _poll_to_the_end(
         self, shared: SharedHook, watch: Watch
     ) -> tuple[Verdict, MigrationError | None]:
-        least = 0.0
+        half = watch.wishes.poke_interval / 2
+        seen_at = watch.progress.observed_at.timestamp() if watch.progress else -math.inf
+        # Not at once after the sensor's own poll: Airflow's scheduler may take a deferred task that comes
+        # back within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
+        least = half if time.time() - seen_at < half else 0
         while True:
             await asyncio.sleep(self._pause(watch, least, time.time()))
             verdict, error = await self._poll(shared, watch)
             if verdict.outcome is not Outcome.WAIT:
                 return verdict, error
-            least = watch.wishes.poke_interval / 2
+            least = half
 
     def _pause(self, watch: Watch, least: float, now: float) -> float:
         """Return how many seconds to wait until the next poll, at least so many if there is the time."""

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -93,6 +94,22 @@ async def test_a_migration_is_watched_to_its_target(
     states = [record["state"] for record in records(shown)]
     assert states == sorted(states, key=["pending", "running", "caught_up"].index)
     assert records(shown)[-1] == event["progress"]
+
+
+@pytest.mark.parametrize(("age", "is_soon"), [(0, False), (3600, True)], ids=["just now", "an hour ago"])
+async def test_what_the_sensor_has_seen_just_now_is_not_asked_for_again_at_once(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], age: float, is_soon: bool
+) -> None:
+    play().jump("dts", "dts1", 150)
+    waiting = trigger(poke_interval=1)
+    seen = (await event_of(trigger()))["progress"]
+    # Until the migration's own moment in each second is a fifth of one away.
+    await asyncio.sleep((moment_in(waiting.ids, 1, time.time()) + 0.8) % 1)
+    seen["observed_at"] = datetime.fromtimestamp(time.time() - age, UTC)
+    waiting.watch.progress = MigrationProgress.model_validate(seen)
+    started = time.monotonic()
+    await event_of(waiting)
+    assert (time.monotonic() - started < 0.8) is is_soon
 
 
 @pytest.mark.parametrize(
