@@ -32,9 +32,10 @@ demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
 ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 (or PORT=…) to click through
 	$(BIN)/python scripts/local_airflow.py ui $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.developed ## Run the tests
+test: $(VENV)/.developed ## Run the tests; most of them also with the oldest Airflow, and with one between
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python scripts/test_matrix.py 2.11 3.1
 
 test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python; or with some: PAIRS="2.11 3.1/3.12"
 	$(BIN)/python scripts/test_matrix.py $(PAIRS)

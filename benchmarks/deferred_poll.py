@@ -165,8 +165,8 @@ def main() -> None:
         other = serve(DATABRICKS, tls=tls)
         scheme, host, port = other.replace("//", "").split(":")
         listing = serve(dts_list(ids_of(TOGETHER)), tls=tls)
-        for conn_id, host in (("dts_default", url), ("dts_list", listing)):
-            connect(conn_id, conn_type="alibaba_dts", host=host, login="key", password="secret-of-key")
+        for conn_id, where in (("dts_default", url), ("dts_list", listing)):
+            connect(conn_id, conn_type="alibaba_dts", host=where, login="key", password="secret-of-key")
         connect(
             "databricks_default",
             conn_type="databricks",
