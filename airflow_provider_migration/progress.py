@@ -91,7 +91,7 @@ def percent_or_none(value: float | None) -> float | None:
 def _shown_percent(value: float | None) -> float | None:
     percent = percent_or_none(value)
     # 99.99 is not rounded to 100: that would read as done.
-    return percent if percent in (None, 100) else min(round(percent, 1), 99.9)
+    return percent if percent in (None, 100) else min(round(percent, 1), 99.9) + 0.0  # and -0.0 is 0
 
 
 Percent = Annotated[float | None, AfterValidator(_shown_percent)]
@@ -151,11 +151,19 @@ class Phase(_Record):
     error: Text = None
 
 
-known_phase = lru_cache(maxsize=1024)(Phase)
-"""
-Makes a phase, or gives one that is the same again: most look as they did at the last poll, and in thousands
-of waits alike. Making them anew would be a tenth of a poll.
-"""
+_known_phase = lru_cache(maxsize=1024)(Phase)
+
+
+def known_phase(**fields: Any) -> Phase:
+    """
+    Make a phase, or give the one that was made of the same: most look as they did at the last poll.
+
+    Making each anew would be a tenth of a poll. Long texts seldom come again, and are not kept.
+
+    :param fields: those of a :class:`Phase`.
+    """
+    texts = (fields.get("name"), fields.get("service_status"), fields.get("error"))
+    return (_known_phase if sum(map(len, filter(None, texts))) <= 256 else Phase)(**fields)
 
 
 class ObjectProgress(_Record):

@@ -476,9 +476,15 @@ def new_session(settings: Settings) -> requests.Session:
     import urllib3
     from requests.adapters import HTTPAdapter
 
-    pools: dict[tuple[str, str], Any] = {}
-
     class Adapter(HTTPAdapter):
+        def __init__(self) -> None:
+            super().__init__()
+            self._pools: dict[tuple[str, str], Any] = {}
+
+        def close(self) -> None:
+            self._pools.clear()  # urllib3 closes the connections of a pool that nobody holds
+            super().close()
+
         def cert_verify(self, *args: Any, **kwargs: Any) -> None:
             """Leave TLS to :func:`tls_context`; requests would load the authorities for each connection."""
 
@@ -487,11 +493,11 @@ def new_session(settings: Settings) -> requests.Session:
         ) -> Any:
             """Find out once for each server what requests would anew for each request."""
             server = _server(str(request.url))
-            if server not in pools:
+            if server not in self._pools:
                 pool: Any = super().get_connection_with_tls_context(request, *args, **kwargs)
                 pool.ConnectionCls = partial(_new_connection, type(pool).ConnectionCls, settings)
-                pools[server] = pool
-            return pools[server]
+                self._pools[server] = pool
+            return self._pools[server]
 
     if settings.verify is False:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # or it is said at each poll

@@ -51,7 +51,7 @@ NEED_MORE: Final = (
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
 )
-"""What needs a browser, or an Airflow with a scheduler: ``make test`` runs it, with the newest release."""
+"""What needs a browser, or takes minutes: ``make test`` runs it, with the newest release."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from airflow_provider_migration.progress import (
     Phase,
     bulk_percent,
     clean_text,
+    known_phase,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -38,6 +39,21 @@ def record(**fields: Any) -> MigrationProgress:
 
 def phase(name: str, state: str, **fields: Any) -> Phase:
     return Phase(name=name, state=MigrationState(state), **fields)
+
+
+def test_a_phase_that_looks_as_before_is_the_same_one_unless_its_texts_are_long() -> None:
+    def make(error: str) -> Phase:
+        return known_phase(name="full", state=MigrationState.FAILED, percent=3, error=error)
+
+    assert make("a reason") is make("a reason")
+    assert make("a reason") == phase("full", "failed", percent=3, error="a reason")
+    long = MOON * 300
+    assert make(long) == make(long) == phase("full", "failed", percent=3, error=long)
+    assert make(long) is not make(long)
+
+
+def test_a_percentage_of_minus_nothing_is_nothing() -> None:
+    assert str(record(percent=-0.0).percent) == "0.0"
 
 
 # --- the form -------------------------------------------------------------------------------------------

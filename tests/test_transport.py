@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 import requests
 
@@ -939,6 +940,29 @@ def test_a_session_keeps_its_connection(serve: Callable[..., Server]) -> None:
             transport.run(ask_oms(server.url), session, STEADY)
 
     assert (len(server.asked), server.accepted) == (3, 1)
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "dropped"])
+def test_a_session_leaves_no_connection_behind(serve: Callable[..., Server], is_closed: bool) -> None:
+    server = serve(FINE)
+
+    def open_connections() -> int:
+        connections = psutil.Process().net_connections()
+        return sum(bool(item.raddr) and item.raddr.port == server.port for item in connections)
+
+    gc.collect()
+    gc.disable()  # which would close them at some time
+    try:
+        session = transport.new_session(STEADY)
+        transport.run(ask_oms(server.url), session, STEADY)
+        assert open_connections() == 1
+        if is_closed:
+            session.close()
+        else:
+            del session
+        assert open_connections() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_connection_that_the_server_has_closed_meanwhile_is_opened_again(

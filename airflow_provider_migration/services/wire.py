@@ -177,14 +177,17 @@ class StatusTable:
         )
 
 
-@lru_cache(maxsize=256)
 def at_or_before(order: tuple[str, ...], word: str | None) -> frozenset[str]:
     """
     Return the words of an order up to and including one of them, in lower case.
 
-    A word that is not in the order is returned alone.
+    A word that is not in the order is returned alone, cut where it is longer than any word.
     """
-    reached = (word or "").strip().lower()
+    return _at_or_before(order, (word or "").strip().lower()[:256])
+
+
+@lru_cache(maxsize=256)
+def _at_or_before(order: tuple[str, ...], reached: str) -> frozenset[str]:
     words = [item.lower() for item in order]
     if reached in words:
         return frozenset(words[: words.index(reached) + 1])

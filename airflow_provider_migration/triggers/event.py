@@ -64,8 +64,12 @@ class MigrationEventTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's is not annotated
         self.hook = hook
-        self.hook_arguments: dict[str, Any] = json.loads(hook_arguments)
-        self.ids: dict[str, Any] = json.loads(ids)
+        try:
+            self.hook_arguments: dict[str, Any] = json.loads(hook_arguments)
+            self.ids: dict[str, Any] = json.loads(ids)
+        except ValueError as problem:
+            # Airflow takes this error for one of this trigger; any other ends the triggerer, with all others.
+            raise TypeError(f"The arguments of the trigger cannot be read: {problem}") from problem
         self.targets = targets
         self.max_lag = max_lag
         self.hold_for = hold_for
@@ -133,7 +137,7 @@ class MigrationEventTrigger(BaseEventTrigger):
         return cls(
             hook=sensor.hook_class,
             hook_arguments=json.dumps(hook_arguments),
-            ids=json.dumps(ids),
+            ids=json.dumps(ids, default=sorted),  # some may be a set
             # In the same order at each parse: Airflow would take it for another trigger.
             targets=sorted(chosen_targets(whose, given, possible)),
             max_lag=max_lag,

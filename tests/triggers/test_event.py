@@ -141,6 +141,18 @@ class TestArguments:
         given = {"dts_conn_id": "other", "region": "cn-beijing"}
         assert trigger.hook_arguments == {**given, "api": "DescribeMigrationJobStatus"}
 
+    @pytest.mark.parametrize("damaged", [{"ids": "{"}, {"hook_arguments": ""}])
+    def test_one_that_cannot_be_read_is_an_error_that_airflow_takes_for_this_trigger_alone(
+        self, damaged: dict[str, str]
+    ) -> None:
+        _, stored = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
+        with pytest.raises(TypeError, match=r"arguments of the trigger cannot be read: \S"):
+            MigrationEventTrigger(**{**stored, **damaged})
+
+    def test_a_set_of_object_types_is_stored_alike_at_each_parse(self) -> None:
+        trigger = MigrationEventTrigger.of(DrsProgressSensor, job_id="1", object_types={"view", "table"})
+        assert trigger.ids["object_types"] == ["table", "view"]
+
     def test_it_is_stored_without_objects_which_airflow_before_3_3_does_not_hand_over_as_they_are(
         self,
     ) -> None:
