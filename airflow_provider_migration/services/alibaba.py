@@ -116,7 +116,7 @@ class AlibabaApi:
         *,
         query: Mapping[str, str | None] | None = None,
         form: Mapping[str, str] | None = None,
-        asked_for: str = "",
+        **more: Any,
     ) -> Request:
         given = [(name, str(value)) for name, value in (query or {}).items() if value is not None]
         headers = {"accept": "application/json", "x-acs-action": action, "x-acs-version": version}
@@ -131,5 +131,5 @@ class AlibabaApi:
             body=encode_query(form.items()).encode() if form else b"",
             read=read,
             signer=self.signer,
-            asked_for=asked_for,
+            **more,
         )

@@ -10,7 +10,7 @@ have not begun, and gives the delay in seconds; it has not been maintained since
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
@@ -430,7 +430,9 @@ class DtsApi(AlibabaApi):
         jobs: DtsJobs = yield self._ask_for_list(ids, _read_jobs)
         return jobs
 
-    def _ask_for_list(self, ids: Sequence[str], read: Callable[[Request, Response], Any]) -> Request:
+    def _ask_for_list(
+        self, ids: Sequence[str], read: Callable[[Request, Response], Any], **more: Any
+    ) -> Request:
         return self._request(
             SERVICE,
             VERSION,
@@ -444,6 +446,7 @@ class DtsApi(AlibabaApi):
                 "WithoutDbList": "true",  # the objects of a job may be megabytes
             },
             asked_for=", ".join(ids),
+            **more,
         )
 
     def _listed_job(self, migration_job_id: str) -> Conversation[MigrationJob]:
@@ -456,8 +459,9 @@ class DtsApi(AlibabaApi):
                 raise api_error(MigrationNotFoundError, request, response, "not in the list")
             return known[job_id]
 
-        job: MigrationJob = yield replace(
-            self._ask_for_list([job_id], read),
+        job: MigrationJob = yield self._ask_for_list(
+            [job_id],
+            read,
             item=job_id,
             batch=lambda ids: self._ask_for_list(ids, _read_known_jobs),
             batch_limit=MAX_INSTANCES,

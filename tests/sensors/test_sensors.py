@@ -191,7 +191,7 @@ class TestArguments:
         self, play: Play, context: Context
     ) -> None:
         play()
-        with pytest.raises(MigrationConfigurationError, match="it has: full_done"):
+        with pytest.raises(MigrationConfigurationError, match="It has: full_done"):
             DrsProgressSensor(task_id="wait", job_id="j", job_status=False).poke(context)
 
     def test_an_object_type_that_drs_does_not_know_is_named(self, play: Play, context: Context) -> None:
