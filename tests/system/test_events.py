@@ -85,7 +85,7 @@ def database(path: Path, orders: int) -> dict[str, Any]:
         connection.execute("CREATE TABLE orders (id)")
         connection.executemany("INSERT INTO orders VALUES (?)", [(number,) for number in range(orders)])
     connection.close()
-    return {"conn_type": "sqlite", "host": str(path), "extra": {}}
+    return {"conn_type": "sqlite", "host": str(path)}
 
 
 @pytest.fixture(scope="module")
