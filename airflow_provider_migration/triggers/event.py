@@ -125,7 +125,8 @@ class MigrationEventTrigger(BaseEventTrigger):
         try:
             bound = asked.bind(None, **which)
         except TypeError as error:
-            known = ", ".join([*sensor.id_arguments, sensor.conn_argument])
+            own_arguments = (name for name in signature(cls.of).parameters if name not in ("sensor", "which"))
+            known = ", ".join([*sensor.id_arguments, *signature(hook_class).parameters, *own_arguments])
             raise MigrationConfigurationError(f"{whose}: {error}; it takes {known}.") from None
         bound.apply_defaults()
         ids = {name: bound.arguments[name] for name in sensor.id_arguments}

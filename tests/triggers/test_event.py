@@ -162,6 +162,11 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
+            (
+                {"max_lags": 3},
+                "it takes migration_job_id, dts_conn_id, region, api, target_status, max_lag, hold_for, "
+                "poke_interval",
+            ),
             ({}, "missing a required argument: 'migration_job_id'; it takes migration_job_id, dts_conn_id"),
             ({"migration_job_id": ""}, "migration_job_id is empty"),
             ({"migration_job_id": None}, "migration_job_id is empty"),
