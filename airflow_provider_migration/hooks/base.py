@@ -281,6 +281,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         super().__init__()
         self._conn_id = conn_id
         self._content: str | None = None
+        self._found_type: str | None = self.conn_type
         self._looked_up_at = -math.inf
         self._calls: _Calls | None = None
         self._settings = transport.Settings()
@@ -310,7 +311,8 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         try:
             yield
         except (MigrationAuthenticationError, MigrationPermissionError) as error:
-            error.args = (f"{error} The connection is {self._conn_id!r}.",)
+            of_another_type = f", of type {self._found_type!r}" if self._found_type != self.conn_type else ""
+            error.args = (f"{error} The connection is {self._conn_id!r}{of_another_type}.",)
             raise
 
     def _ask(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
@@ -395,7 +397,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         if is_new:
             reader = ConnectionReader(connection)
             self._api, self._settings = self._connect(reader), reader.settings()
-            self._content = content
+            self._content, self._found_type = content, connection.conn_type
             self.close()
         self._looked_up_at = self.world.monotonic()
         return is_new

@@ -86,6 +86,18 @@ def test_a_wrong_password_is_refused_and_asked_for_only_once(
     assert "wrong-secret" not in str(caught.value)
 
 
+def test_a_refusal_names_the_connection_and_its_type_where_it_is_of_another_service(
+    get_progress: Callable[..., Any], connections: Connections, connect: Connect
+) -> None:
+    wrong = {"host": connections["dts_default"]["host"], "login": "somebody", "password": "wrong-secret"}
+    connect("mine", conn_type="alibaba_dts", **wrong)
+    connect("another", conn_type="oceanbase_oms", **wrong)
+
+    for conn_id, said in (("mine", "is 'mine'[.]"), ("another", "is 'another', of type 'oceanbase_oms'[.]")):
+        with pytest.raises(MigrationAuthenticationError, match=f"The connection {said}$"):
+            get_progress(DtsHook(conn_id), migration_job_id="dts1")
+
+
 def test_dataworks_tells_steps_and_status(connections: Connections) -> None:
     hook = DataWorksHook()
 
