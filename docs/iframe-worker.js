@@ -9,6 +9,9 @@ if (location.protocol === "file:") {
       frame.hidden = true;
       document.body.append(frame);
       this.inside = frame.contentWindow;
+      this.inside.document.open(); // or some browsers replace the empty page once more
+      this.inside.document.write("<body>");
+      this.inside.document.close();
       this.inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
       const element = this.inside.document.createElement("script");
       element.src = script;

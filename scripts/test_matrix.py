@@ -83,8 +83,7 @@ def main() -> int:
     print(f"\n{table}")
     if not asked:
         PAGE.write_text(RESULT.sub(f"\n{table}\n", PAGE.read_text()))
-    ran = [result for result in results.values() if result != NO_PYTHON]
-    return 0 if ran and all(result.endswith("passed") for result in ran) else 1
+    return 0 if all(result == NO_PYTHON or result.endswith("passed") for result in results.values()) else 1
 
 
 def pythons_for(airflow: str) -> tuple[str, ...]:
@@ -169,6 +168,8 @@ def table_of(results: Mapping[Pair, str]) -> str:
 @cache
 def interpreter(version: str) -> str | None:
     """Return where a version of Python is, or None where it is not installed."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
     environment = dict(os.environ)
     if pyenv := shutil.which("pyenv"):  # which hides all but the chosen versions
         installed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=True)

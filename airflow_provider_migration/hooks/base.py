@@ -281,7 +281,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         super().__init__()
         self._conn_id = conn_id
         self._content: str | None = None
-        self._found_type: str | None = self.conn_type
+        self._found_type = self.conn_type
         self._looked_up_at = -math.inf
         self._calls: _Calls | None = None
         self._settings = transport.Settings()
@@ -312,7 +312,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             yield
         except (MigrationAuthenticationError, MigrationPermissionError) as error:
             of_another_type = f", of type {self._found_type!r}" if self._found_type != self.conn_type else ""
-            error.args = (f"{error} The connection is {self._conn_id!r}{of_another_type}.",)
+            which = f" The connection is {self._conn_id!r}{of_another_type}."
+            if not str(error).endswith(which):  # those who asked together are given one and the same error
+                error.args = (f"{error}{which}",)
             raise
 
     def _ask(self, call: Callable[[_Api], Conversation[_T]]) -> _T:
@@ -397,8 +399,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         if is_new:
             reader = ConnectionReader(connection)
             self._api, self._settings = self._connect(reader), reader.settings()
-            self._content, self._found_type = content, connection.conn_type
+            self._content = content
             self.close()
+        self._found_type = connection.conn_type or self.conn_type
         self._looked_up_at = self.world.monotonic()
         return is_new
 

@@ -156,7 +156,10 @@ class MigrationSensor(BaseSensorOperator):
     def _ids(self) -> dict[str, Any]:
         ids = {name: getattr(self, name) for name in self.id_arguments}
         # A trigger holds plain JSON.
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in ids.items()}
+        return {
+            name: list(value) if isinstance(value, (tuple, set, frozenset)) else value
+            for name, value in ids.items()
+        }
 
     def execute(self, context: Context) -> Any:
         """Wait as the mode says, and return the record with which the target was reached."""
@@ -267,12 +270,13 @@ class MigrationSensor(BaseSensorOperator):
         # Airflow counts from the end of the first poll, which in an outage is a minute late.
         if memory and isinstance(memory.get("started_at"), float):
             started_at = min(started_at, memory["started_at"])
+        which = self._ids().get(self.hook.migration_argument)
         wishes = Wishes(
             targets=self._targets(),
             started_at=started_at,
             deadline=started_at + self.timeout,
             service=self.hook.service,
-            migration_id=str(getattr(self, self.hook.migration_argument)),
+            migration_id=None if which is None else str(which).strip(),
             max_lag=self.max_lag,
             on_paused=self.on_paused,
             on_unknown=self.on_unknown,

@@ -486,7 +486,7 @@ class DtsApi(AlibabaApi):
             except MigrationApiError as error:
                 if error.passing:
                     raise
-                is_unlisted = isinstance(error, MigrationNotFoundError)
+                is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
                 also = f"{LISTING_API} does not list it either." if is_unlisted else f"Asked too: {error}"
                 unknown.args = (f"{unknown} {also}",)
                 raise unknown from None

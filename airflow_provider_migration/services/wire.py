@@ -261,10 +261,9 @@ def api_error(
         came_back.append(f"request id {clean_text(request_id, 128)}")
     remedy = _REMEDIES[error]
     # Some services name the id themselves.
-    if error is MigrationNotFoundError and request.asked_for not in re.findall(
-        r"[\w-]+", f"{clean_text(text, 500)}"
-    ):
-        remedy = remedy.replace("the id", f"the id {request.asked_for}".rstrip(), 1)
+    asked_for = clean_text(request.asked_for, 256) or ""
+    if error is MigrationNotFoundError and asked_for not in re.findall(r"[\w-]+", f"{clean_text(text, 500)}"):
+        remedy = remedy.replace("the id", f"the id {asked_for}".rstrip(), 1)
     return error(
         f"{request.action} at {urlsplit(request.url).netloc}: {', '.join(came_back)}. {remedy}",
         service=request.service,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -108,10 +107,11 @@ class MigrationTrigger(BaseTrigger):
         self, shared: SharedHook, watch: Watch
     ) -> tuple[Verdict, MigrationError | None]:
         half = watch.wishes.poke_interval / 2
-        seen_at = watch.progress.observed_at.timestamp() if watch.progress else -math.inf
+        answered_at = watch.progress.observed_at.timestamp() if watch.progress else 0
+        asked_at = max(answered_at, watch.history.errors_since or 0)
         # Not at once after the sensor's own poll: Airflow's scheduler may take a deferred task that comes
         # back within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
-        least = half if time.time() - seen_at < half else 0
+        least = min(max(asked_at + half - time.time(), 0), half)
         while True:
             await asyncio.sleep(self._pause(watch, least, time.time()))
             verdict, error = await self._poll(shared, watch)

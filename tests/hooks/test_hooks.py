@@ -98,6 +98,19 @@ def test_a_refusal_names_the_connection_and_its_type_where_it_is_of_another_serv
             get_progress(DtsHook(conn_id), migration_job_id="dts1")
 
 
+async def test_those_who_are_refused_together_are_each_told_of_the_connection_once(
+    connections: Connections, connect: Connect
+) -> None:
+    connect("mine", **{**connections["dts_default"], "password": "wrong-secret"})
+    hook = DtsHook("mine", api="DescribeDtsJobs")
+
+    errors = await asyncio.gather(
+        *(hook.aget_progress(f"dts{number}") for number in range(3)), return_exceptions=True
+    )
+
+    assert [str(error).count("The connection is 'mine'.") for error in errors] == [1, 1, 1]
+
+
 def test_dataworks_tells_steps_and_status(connections: Connections) -> None:
     hook = DataWorksHook()
 

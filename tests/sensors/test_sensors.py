@@ -520,6 +520,17 @@ class TestDeferring:
         trigger = self.deferral(dts(deferrable=True), context).trigger
         assert trigger.watch.progress.model_dump(mode="json") == context["ti"].xcom["migration_progress"]
 
+    @pytest.mark.parametrize("kind", [tuple, set, frozenset])
+    def test_takes_object_types_along_as_plain_json(
+        self, play: Play, context: Context, kind: Callable[[list[str]], Any]
+    ) -> None:
+        play({"service": "drs", "job_id": "job-1"}).jump("drs", "job-1", 1)
+        sensor = DrsProgressSensor(
+            task_id="wait", job_id="job-1", object_types=kind(["table"]), deferrable=True
+        )
+        trigger = self.deferral(sensor, context).trigger
+        assert json.loads(json.dumps(trigger.ids))["object_types"] == ["table"]
+
     def test_takes_every_argument_along_and_no_secret(self, play: Play, context: Context) -> None:
         play(DTS)
         sensor = dts(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import time
@@ -98,21 +97,27 @@ async def test_a_migration_is_watched_to_its_target(
 
 
 @pytest.mark.parametrize(("age", "is_soon"), [(0, False), (3600, True)], ids=["just now", "an hour ago"])
-async def test_what_the_sensor_has_seen_just_now_is_not_asked_for_again_at_once(
-    play: Callable[..., Simulator], shown: list[dict[str, Any]], age: float, is_soon: bool
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "failed"])
+async def test_what_the_sensor_has_asked_for_just_now_is_not_asked_for_again_at_once(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], age: float, is_soon: bool, is_answered: bool
 ) -> None:
     def own_moment(job: str) -> float:
         return moment_in({"migration_job_id": job}, 3, time.time())
 
-    job = next(job for job in map("dts{}".format, itertools.count()) if 0.8 < own_moment(job) < 1)
-    play(migrations=[{**DTS, "migration_job_id": job}]).jump("dts", job, 150)
+    jobs = [f"dts{number}" for number in range(300)]
+    simulator = play(migrations=[{**DTS, "migration_job_id": job} for job in jobs])
+    job = next(job for job in jobs if 0.8 < own_moment(job) < 1)
+    simulator.jump("dts", job, 150)
     waiting = trigger(poke_interval=3, job=job)
-    waiting.watch.progress = MigrationProgress(
-        service="dts",
-        migration_id=job,
-        state=MigrationState.RUNNING,
-        observed_at=datetime.fromtimestamp(time.time() - age, UTC),
-    )
+    if is_answered:
+        waiting.watch.progress = MigrationProgress(
+            service="dts",
+            migration_id=job,
+            state=MigrationState.RUNNING,
+            observed_at=datetime.fromtimestamp(time.time() - age, UTC),
+        )
+    else:
+        waiting.watch.history = History(polls=1, poll_errors=1, errors_since=time.time() - age)
     _, unfinished = await asyncio.wait([asking := asyncio.create_task(event_of(waiting))], timeout=2.2)
     asking.cancel()
     assert (not unfinished) is is_soon
