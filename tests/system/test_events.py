@@ -33,11 +33,12 @@ asks_a_person = pytest.mark.skipif(
 IMPATIENT = {
     "poke_interval=15": "poke_interval=2",
     "hold_for=600": "hold_for=5",
-    "hold_for=60,": "hold_for=5,",
+    "hold_for=60,": "hold_for=20,",
 }
 """
-What of the examples takes too long for a test. Not shorter: Airflow's scheduler may take a deferred task that
-comes back within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
+What of the examples takes too long for a test. The last is not shorter because Airflow's scheduler may take a
+task for a failed one that comes back before its process has ended, which takes seconds with OpenLineage
+(https://github.com/apache/airflow/issues/72716).
 """
 
 
