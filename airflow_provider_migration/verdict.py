@@ -453,7 +453,7 @@ def _headline(progress: MigrationProgress) -> list[Any]:
     return [
         progress.state,
         progress.service_status,
-        progress.percent and int(progress.percent),
+        None if progress.percent is None else int(progress.percent),
         [(phase.name, phase.state, phase.service_status) for phase in progress.phases],
         progress.error and progress.error.model_dump(mode="json"),
         progress.objects and progress.objects.completed,

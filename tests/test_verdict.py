@@ -562,6 +562,13 @@ def test_what_is_worth_a_line(first: Any, second: Any, is_news: bool) -> None:
     assert (line is not None) is is_news
 
 
+def test_half_a_percent_is_no_news_after_none_also_for_another_process() -> None:
+    before = watch()
+    assert news(before, record(percent=0.0)) == ["dts dts1: running 0 %"]
+    after = Watch.from_json(json.loads(json.dumps(before.to_json())))
+    assert news(after, record(percent=0.5)) == [None]
+
+
 def test_an_error_is_news_once_and_so_is_its_end() -> None:
     throttled = MigrationThrottledError("slow down", code="Throttling")
     lines = news(watch(), "running", throttled, throttled, MigrationServiceError("HTTP 503"), "running")
