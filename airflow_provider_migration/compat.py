@@ -42,7 +42,7 @@ def statistics() -> type[Stats]:
     """Return Airflow's statistics, which know where to go."""
     with suppress(ImportError):
         # Airflow 3.2 tells them as this is loaded, which a triggerer without a deferred task has not done.
-        import airflow.sdk.serde  # noqa: F401
+        import airflow.sdk.serde  # noqa: F401 - for what it does as it is loaded
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats
