@@ -1,9 +1,9 @@
-# Everything here needs Python 3.11 or newer and nothing else; the first use makes .venv.
+# Everything here needs Python 3.11 or newer and nothing else; the first use creates .venv.
 
 AIRFLOW_VERSION := 3.3.2
-# The older releases, each with a day up to which the versions of what Airflow needs are taken: later ones break it.
+# Older releases, each with a cut-off date for the versions of its dependencies: later versions break it.
 OLDER_AIRFLOWS := 2.11.2/2026-03-20 3.0.6/2025-09-10 3.1.8/2026-03-20 3.2.2/2026-06-10
-# But the oldest that has all we need of it.
+# Exception: the oldest version with everything that we need from it.
 OLDEST_COMPAT := apache-airflow-providers-common-compat=2026-03-20
 CONSTRAINTS := constraints/airflow-$(AIRFLOW_VERSION).txt
 VENV := .venv
@@ -14,7 +14,11 @@ GROUPS := --group test --group lint --group docs --group matrix
 PIN = $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --no-header --no-annotate
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
-# The first Python that works and is new enough.
+# Offline, pip ends with a misleading message about versions.
+OFFLINE = Most likely pip could not reach its package index: offline, it reports conflicting or missing \
+versions. Check network, proxy and pip configuration, then run make again.
+
+# Use the first Python that works and is new enough.
 PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
@@ -32,15 +36,17 @@ demo: $(VENV)/.installed ## Watch four simulated migrations in a real Airflow
 ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:8080 (or PORT=…) to click through
 	$(BIN)/python scripts/local_airflow.py ui $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.developed ## Run the tests; most of them also with the oldest Airflow, and with one between
+# Browser tests run separately: playwright's greenlets under coverage can hang Python 3.11 when two threads end at once.
+test: $(VENV)/.developed ## Run the tests, most of them also with Airflow 2.11 and 3.1
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term -m 'not browser'
+	$(BIN)/python -m pytest -m browser
 	$(BIN)/python scripts/test_matrix.py 2.11 3.1
 
-test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python; or with some: PAIRS="2.11 3.1/3.12"
+test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python, or with some: PAIRS="2.11 3.1/3.12"
 	$(BIN)/python scripts/test_matrix.py $(PAIRS)
 
-soak: $(VENV)/.soaked ## Take everything away once, and let 200 sensors wait (needs PostgreSQL; half an hour)
+soak: $(VENV)/.soaked ## Run the outage test and a soak test with 200 sensors (needs PostgreSQL; 45 minutes)
 	$(BIN)/python -m pytest tests/soak --log-cli-level=INFO
 
 lint: $(VENV)/.developed ## Check format, lint and types
@@ -48,15 +54,15 @@ lint: $(VENV)/.developed ## Check format, lint and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-docs: $(VENV)/.developed ## Make a site of the documentation, in build/site
+docs: $(VENV)/.developed ## Build the documentation site in build/site
 	$(BIN)/python scripts/record_reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'The site is in build/site: open build/site/index.html.'
 
-bench: $(BENCH_VENV)/.installed ## Measure what a poll costs, beside the peers; takes minutes
+bench: $(BENCH_VENV)/.installed ## Benchmark polls against other providers; takes minutes
 	$(BENCH_VENV)/bin/python benchmarks/run.py
 
-constraints: $(VENV)/.tools ## Pin the dependencies anew
+constraints: $(VENV)/.tools ## Update the pinned dependencies
 	$(BIN)/python -m pip install --quiet uv
 	mkdir -p build
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | \
@@ -70,26 +76,29 @@ constraints: $(VENV)/.tools ## Pin the dependencies anew
 	echo 'apache-airflow==$(AIRFLOW_VERSION)' | \
 		$(PIN) --constraints - pyproject.toml $(BENCH_PEERS).in --output-file $(BENCH_PEERS).txt
 
-clean: ## Remove what the other commands made
+clean: ## Remove everything created by the other commands
 	rm -rf $(VENV) $(BENCH_VENV) .matrix .demo .soak .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 
+# Remove an incomplete environment, but not one that existed before.
 $(VENV)/.tools: $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed. Name it: make PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "PYTHON=$(PYTHON) does not work or is older than 3.11. Name another: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo 'Installing Airflow and the rest into $(VENV): once, for about a minute …'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip
+	@was=$$(test ! -e $(VENV) || echo there); $(PYTHON) -m venv $(VENV) && $(PIP) --upgrade pip || { \
+		test -n "$$was" || rm -rf $(VENV); echo '$(VENV) could not be created. $(OFFLINE)' >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml
-	$(PIP) --editable .
+	@$(PIP) --editable . || { echo '$(OFFLINE)' >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	$(PIP) $(GROUPS)
+	@$(PIP) $(GROUPS) || { echo '$(OFFLINE)' >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.soaked: $(VENV)/.developed
-	$(PIP) --group soak
+	@$(PIP) --group soak || { echo '$(OFFLINE)' >&2; exit 1; }
 	@touch $@
 
 $(BENCH_VENV)/.installed: $(VENV)/.tools pyproject.toml $(BENCH_PEERS).txt

@@ -1,7 +1,8 @@
 """
 What differs between Airflow's releases, as far as ``airflow.providers.common.compat`` does not even it out.
 
-Nothing else in the package asks which Airflow it runs on; ``docs/compatibility.md`` says what each one lacks.
+Each entry names the oldest release with which it is no longer needed. Nothing else in the package asks which
+Airflow it runs on; ``docs/compatibility.md`` says what each one lacks.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context, Stats
     from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
-
-    from airflow_provider_migration.hooks.base import MigrationHook
 else:
-    # In Airflow 2 no asset is watched, but what the provider info names must be there.
+    # Until 3.0: in Airflow 2 no asset is watched, but what the provider info names must be there.
     BaseEventTrigger = getattr(base, "BaseEventTrigger", base.BaseTrigger)
 
 
 def first_reschedule_date(context: Context) -> datetime | None:
-    """Return when the wait of a rescheduled task began, or None at its first poll."""
+    """Return when the wait of a rescheduled task began, or None at its first poll. Until 3.0."""
     ti: Any = context["ti"]
     date: datetime | None
     if hasattr(ti, "get_first_reschedule_date"):
@@ -38,55 +37,60 @@ def first_reschedule_date(context: Context) -> datetime | None:
     return date
 
 
-def statistics() -> type[Stats]:
-    """Return Airflow's statistics, which know where to go."""
+def can_look_up_beside_others() -> bool:
+    """
+    Tell whether connections may be looked up in other threads than the one that XCom is written in.
+
+    Until 3.3.2. Airflow 2 reads its database. Airflow 3 asks the supervisor, over one socket: up to 3.3.1 its
+    client is not made for several threads (https://github.com/apache/airflow/issues/64620).
+    """
+    from airflow.providers.common.compat.sdk import Connection
+    from airflow.version import version
+
+    return version.startswith("2.") or hasattr(Connection, "aextra_dejson")
+
+
+def asset_kinds() -> tuple[Any, ...]:
+    """
+    Return the classes of a task's outlets whose events can carry figures.
+
+    Until 3.0: Airflow 2 has no references.
+    """
+    from airflow.providers.common.compat.sdk import Asset
+
     with suppress(ImportError):
-        # Airflow 3.2 tells them as this is loaded, which a triggerer without a deferred task has not done.
+        from airflow.sdk.definitions.asset import AssetRef
+
+        return (Asset, AssetRef)
+    return (Asset,)
+
+
+def statistics() -> type[Stats]:
+    """Return Airflow's statistics, configured. Until 3.3."""
+    with suppress(ImportError):
+        # Airflow 3.2 configures them as this is loaded; a triggerer without a deferred task has not done so.
         import airflow.sdk.serde  # noqa: F401 - for what it does as it is loaded
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats
 
 
-def offer_connection_form(hook: type[MigrationHook[Any]]) -> None:
+def task_state_store(context: Context) -> Any:
+    """Return the store that keeps a task's state between its processes, or None. Until 3.3."""
+    return context.get("task_state_store")
+
+
+def asset_state_store(trigger: BaseEventTrigger) -> Any:
+    """Return the store that keeps an asset's state between triggerers, or None. Until 3.3."""
+    return getattr(trigger, "asset_state_store", None)
+
+
+def reads_links_from_database(xcom: type) -> bool:
     """
-    Let a hook tell how the form of its connections looks, which from Airflow 3.2 on the provider info tells.
+    Tell whether Airflow reads the address of a link from its database, without the user's XCom backend.
 
-    The methods have to be the class's own: those that it inherits are not asked.
+    Until 3.0: the backend of Airflow 2 serves links as well.
+
+    :param xcom: Airflow's ``XCom``, or the user's backend.
     """
-    # The types are ignored because mypy knows no methods that are put into a class.
-    hook.get_connection_form_widgets = classmethod(_form_widgets)  # type: ignore[assignment,method-assign]
-    hook.get_ui_field_behaviour = classmethod(_field_behaviour)  # type: ignore[assignment,method-assign]
-
-
-def _form_widgets(hook: type[MigrationHook[Any]]) -> dict[str, Any]:
-    # A webserver has these, or puts something in their place; where it has neither, Airflow does without.
-    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-    from wtforms import PasswordField, StringField
-    from wtforms.validators import Optional, any_of
-
-    def widget(label: str, description: str, schema: dict[str, Any]) -> Any:
-        is_secret = schema.get("format") == "password"
-        return (PasswordField if is_secret else StringField)(
-            label,
-            validators=[Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])],
-            description=description,
-            default=str(schema["default"]) if "default" in schema else None,
-            widget=BS3PasswordFieldWidget() if is_secret else BS3TextFieldWidget(),
-        )
-
-    return {name: widget(**field) for name, field in _form_of(hook)["conn-fields"].items()}
-
-
-def _field_behaviour(hook: type[MigrationHook[Any]]) -> dict[str, Any]:
-    behaviour: dict[str, Any] = _form_of(hook)["ui-field-behaviour"]
-    return {name.replace("-", "_"): value for name, value in behaviour.items()}
-
-
-def _form_of(hook: type[MigrationHook[Any]]) -> dict[str, Any]:
-    from airflow_provider_migration.get_provider_info import get_provider_info
-
-    forms: dict[str, dict[str, Any]] = {
-        form["connection-type"]: form for form in get_provider_info()["connection-types"]
-    }
-    return forms[hook.conn_type]
+    return hasattr(xcom, "_set_xcom_in_db")

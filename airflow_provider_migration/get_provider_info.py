@@ -1,4 +1,4 @@
-"""What Airflow is told about this provider: a plain dict, because it is read by every command."""
+"""Provider metadata for Airflow: a plain dict, because every Airflow command reads it."""
 
 from __future__ import annotations
 
@@ -33,20 +33,18 @@ def _choice(label: str, description: str, values: list[str]) -> dict[str, Any]:
 
 _COMMON_FIELDS = {
     "verify": _text(
-        "Verify TLS", "true (the default), false, or the path of a file of certificate authorities."
+        "Verify TLS", "true (the default), false, or the path of a PEM file of certificate authorities."
     ),
-    "connect_timeout": _seconds("Connect timeout", "Seconds until a connection must stand.", 5),
-    "read_timeout": _seconds(
-        "Read timeout", "Seconds that an answer may pause; it may take twice as long in all.", 30
-    ),
+    "connect_timeout": _seconds("Connect timeout", "Connect timeout in seconds.", 5),
+    "read_timeout": _seconds("Read timeout", "Read timeout in seconds; the total limit is twice that.", 30),
 }
 
 _ALIBABA_FIELDS = {
-    "region": _text("Region", "Region id, such as cn-hangzhou. Needed where no host is given."),
-    "security_token": _text("Security token", "STS token, where the AccessKey is temporary.", secret=True),
+    "region": _text("Region", "Region ID, e.g. cn-hangzhou. Required if host is empty."),
+    "security_token": _text("Security token", "STS token of a temporary AccessKey.", secret=True),
     "credential_type": _choice(
         "Credentials",
-        "access_key is login and password; others need airflow-provider-migration[alibaba-credentials].",
+        "access_key uses login and password; the others need the package alibabacloud-credentials.",
         [
             "access_key",
             "ram_role_arn",
@@ -56,46 +54,47 @@ _ALIBABA_FIELDS = {
             "default",
         ],
     ),
-    "role_arn": _text("Role ARN", "The role to assume, with ram_role_arn and oidc_role_arn."),
-    "role_session_name": _text("Role session name", "How the role's log names this; airflow without it."),
-    "external_id": _text("External ID", "What the role's trust policy may want, with ram_role_arn."),
-    "sts_endpoint": _text("STS endpoint", "Host of STS, where it is not sts.aliyuncs.com."),
-    "role_name": _text("Role name", "The role of the ECS instance, with ecs_ram_role; without it, its own."),
-    "oidc_provider_arn": _text("OIDC provider ARN", "With oidc_role_arn."),
-    "oidc_token_file_path": _text("OIDC token file", "A file on workers and triggerer, with oidc_role_arn."),
-    "credentials_uri": _text("Credentials URI", "Who gives temporary credentials, with credentials_uri."),
+    "role_arn": _text("Role ARN", "Role to assume, for ram_role_arn and oidc_role_arn."),
+    "role_session_name": _text("Role session name", "Session name in the role's log; default: airflow."),
+    "external_id": _text("External ID", "For ram_role_arn, if the role's trust policy requires one."),
+    "sts_endpoint": _text("STS endpoint", "STS host; default: sts.aliyuncs.com."),
+    "role_name": _text("Role name", "Role of the ECS instance, for ecs_ram_role; default: its own."),
+    "oidc_provider_arn": _text("OIDC provider ARN", "ARN of the OIDC provider, for oidc_role_arn."),
+    "oidc_token_file_path": _text("OIDC token file", "File on workers and triggerer, for oidc_role_arn."),
+    "credentials_uri": _text(
+        "Credentials URI", "URI that issues temporary credentials, for credentials_uri."
+    ),
     **_COMMON_FIELDS,
 }
 
 _OMS_FIELDS = {
     "auth_type": _choice(
         "Authentication",
-        "basic asks a console; access_key asks the service that Alibaba Cloud hosts, and "
-        "takes the fields below.",
+        "basic: an OMS console; access_key: OMS hosted by Alibaba Cloud, which uses the fields below.",
         ["basic", "access_key"],
     ),
     **_ALIBABA_FIELDS,
 }
 
 _DRS_FIELDS = {
-    "region": _text("Region", "Region id, such as cn-north-4. Needed where no host is given."),
+    "region": _text("Region", "Region ID, e.g. cn-north-4. Required if host is empty."),
     "project_id": _text(
         "Project ID",
-        "Id of the project, from My Credentials. Without it IAM is asked for the one of the region's name.",
+        "Project ID, from My Credentials. Default: the project with the region's name, looked up in IAM.",
     ),
     "auth_type": _choice(
         "Authentication",
-        "aksk signs each request; agency assumes one with AK and SK; password asks IAM for a token; token "
-        "sends the one that is in the password.",
+        "aksk: sign each request; agency: assume an agency with AK and SK; password: get a token from IAM; "
+        "token: send the token in the password field.",
         ["aksk", "agency", "password", "token"],
     ),
-    "security_token": _text("Security token", "Where AK and SK are temporary.", secret=True),
+    "security_token": _text("Security token", "Security token of a temporary AK and SK.", secret=True),
     "domain_name": _text(
         "Account name",
-        "The account that the IAM user belongs to, with password; the one that delegates, with agency.",
+        "For password: the account of the IAM user; for agency: the delegating account.",
     ),
-    "agency_name": _text("Agency", "The agency to assume, with agency only."),
-    "iam_endpoint": _text("IAM endpoint", "Address of IAM, where it is not the region's own."),
+    "agency_name": _text("Agency", "Agency to assume, for agency."),
+    "iam_endpoint": _text("IAM endpoint", "Address of IAM; default: the region's own."),
     **_COMMON_FIELDS,
 }
 
@@ -122,7 +121,7 @@ def _connection_type(
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's description, as ``airflow/provider_info.schema.json`` has it."""
+    """Return the provider metadata in the format of ``airflow/provider_info.schema.json``."""
     access_key = {"login": "AccessKey ID", "password": "AccessKey secret", "host": "Endpoint"}
     return {
         "package-name": "airflow-provider-migration",

@@ -1,16 +1,16 @@
-"""Under which keys a sensor shows and remembers what it sees."""
+"""Keys of a sensor's XCom and task state store entries."""
 
 PROGRESS_KEY = "migration_progress"
 """XCom and task state store: the record."""
 
 HISTORY_KEY = "migration_history"
-"""XCom: how percent and lag went, as a list of points."""
+"""XCom: the history of percent and lag, as a list of points."""
 
 WAIT_KEY = "migration_wait"
-"""XCom: what the task waits for, how its polls go, and how the wait ended."""
+"""XCom: the target of the wait, the state of its polls, and its outcome."""
 
 CONSOLE_URL_KEY = "migration_console_url"
-"""XCom: where a person looks at the migration."""
+"""XCom: address of the migration in the service's console."""
 
-WATCH_KEY = "migration_watch"
-"""Task state store: what a rescheduled sensor remembers between its polls."""
+TRACKER_KEY = "migration_tracker"
+"""Task state store: the tracker of a rescheduled sensor between its polls."""

@@ -1,10 +1,10 @@
-"""The button that leads from a sensor to the service's own console."""
+"""Operator link from a sensor to the service's console."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow.providers.common.compat.sdk import BaseOperatorLink
 
 from airflow_provider_migration.keys import CONSOLE_URL_KEY
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MigrationConsoleLink(BaseOperatorLink):
-    """Opens the migration where a person looks at it; the sensor leaves the address in XCom."""
+    """Opens the migration in the service's console; the sensor writes the address to XCom."""
 
     name = "Migration console"
 
@@ -23,7 +23,11 @@ class MigrationConsoleLink(BaseOperatorLink):
         return CONSOLE_URL_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, or nothing before the first poll has succeeded."""
-        # Where the sensor has just run it knows; Airflow logs a value that is not there yet as an error.
+        """Return the address, or an empty string before the first successful poll."""
+        # A sensor that has just run knows its address; Airflow logs a missing XCom value as an error.
         url: str | None = getattr(operator, "console_url", None)
-        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or "" if url is None else url
+        if url is not None:
+            return url
+        from airflow_provider_migration.xcom import read_link
+
+        return read_link(self.xcom_key, ti_key)

@@ -1,15 +1,24 @@
-"""What is measured of polls, through Airflow's own statistics: nothing unless they are switched on."""
+"""Metrics of polls, sent through Airflow's own statistics if these are enabled."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_migration.compat import statistics
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.progress import MigrationProgress
+
+MAX_TAG_CHARACTERS: Final = 128
+"""Maximum length of a tag's value; Datadog truncates a tag, name included, at 200 characters."""
+
+_REFUSED: Final = re.compile(r"[^A-Za-z0-9_./-]")
+"""Characters not allowed in a value: Airflow's StatsD client drops a metric with such a character in its
+name, which contains the tags there, and Datadog replaces it."""
 
 _stats = statistics()
 _class_at = cache(resolve_name)
@@ -17,16 +26,16 @@ _class_at = cache(resolve_name)
 
 def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | MigrationError) -> None:
     """
-    Count a poll, and show how far and how far behind the migration is.
+    Count a poll, and report the migration's percent and lag as gauges.
 
     The metrics and their tags are described in ``docs/metrics.md``.
 
-    :param hook: where the hook is, as ``module:Class``.
-    :param ids: which migration, as arguments of the hook's ``get_progress``.
-    :param answer: what the poll brought.
+    :param hook: the hook class as ``module:Class``.
+    :param ids: the migration, as arguments of the hook's ``get_progress``.
+    :param answer: the result of the poll.
     """
     kind = _class_at(hook)
-    tags = {"service": kind.service, "migration": str(ids[kind.migration_argument])}
+    tags = {"service": kind.service, "migration": tag_value(ids.get(kind.migration_argument))}
     _stats.incr("migration.polls", tags=tags)
     if isinstance(answer, MigrationError):
         _stats.incr("migration.poll_errors", tags=tags)
@@ -35,3 +44,17 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
         _stats.gauge("migration.percent", answer.percent, tags=tags)
     if answer.lag_seconds is not None:
         _stats.gauge("migration.lag_seconds", answer.lag_seconds, tags=tags)
+
+
+def tag_value(value: object) -> str:
+    """
+    Return an id as the value of a tag: ASCII letters, digits and ``_ . / -``, at most 128 characters.
+
+    An id with other characters, or a longer one, gets a digest as suffix, so that ids do not collide.
+    """
+    text = str(value).strip()
+    cleaned = _REFUSED.sub("_", text)
+    if cleaned and cleaned == text and len(text) <= MAX_TAG_CHARACTERS:
+        return text
+    digest = hashlib.sha1(text.encode(errors="backslashreplace"), usedforsecurity=False).hexdigest()[:8]
+    return f"{cleaned[: MAX_TAG_CHARACTERS - len(digest) - 1]}-{digest}"

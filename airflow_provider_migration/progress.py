@@ -1,13 +1,14 @@
-"""What a migration looks like, whichever service runs it."""
+"""The normalised record of a migration, the same for every service."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache, lru_cache, partial
+from math import inf
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
@@ -23,12 +24,12 @@ from pydantic import (
 )
 
 MAX_RECORD_BYTES: Final = 16 * 1024
-"""Upper bound of a record as JSON, whatever the service answers."""
+"""Maximum size of a record as JSON, whatever the service responds."""
 
 MAX_MESSAGE_CHARACTERS: Final = 2_000
 
 MAX_COUNT: Final = 2**53
-"""Beyond this no JSON reader counts exactly, and no service counts in earnest."""
+"""Larger integers lose precision in JSON readers, and are not plausible as counts."""
 
 MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
 
@@ -37,7 +38,7 @@ BULK_PHASES: Final = ("structure", "full")
 
 
 class MigrationState(StrEnum):
-    """The state of a migration, in words that are the same for every service."""
+    """The normalised state of a migration."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -59,16 +60,16 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u
 
 def clean_text(value: object, limit: int = MAX_MESSAGE_CHARACTERS) -> str | None:
     """
-    Return a service's text made harmless for logs, XCom and pages, or None when there is none.
+    Sanitise a service's text for logs, XCom and pages; None for an empty text.
 
-    Control characters, escape sequences and text-direction marks become one space, the signature of an
-    address that lets its bearer in becomes ``***``, and what is longer than ``limit`` characters is cut.
+    Control characters, escape sequences and text-direction marks become one space, the signature of a
+    pre-signed URL becomes ``***``, and the text is truncated to ``limit`` characters.
     """
     if value is None:
         return None
-    # A megabyte need not be searched for the few characters that are kept.
+    # Do not search a megabyte for the few characters that are kept.
     text = str(value)[: limit * 4]
-    # Most texts are plain, and asking takes less time than searching.
+    # Most texts are printable, and this check is cheaper than the substitution.
     if not text.isprintable():
         text = _UNPRINTABLE.sub(" ", _ESCAPE_SEQUENCES.sub(" ", text))
     if "=" in text or "%3" in text:
@@ -84,13 +85,13 @@ Label = Annotated[str | None, BeforeValidator(partial(clean_text, limit=256))]
 
 
 def percent_or_none(value: float | None) -> float | None:
-    """Return a percentage, or None for what cannot be one."""
+    """Return a value from 0 to 100, else None."""
     return value if value is not None and 0 <= value <= 100 else None
 
 
 def _shown_percent(value: float | None) -> float | None:
     percent = percent_or_none(value)
-    # 99.99 is not rounded to 100: that would read as done.
+    # 99.99 must not be rounded to 100, which would read as done.
     return percent if percent in (None, 100) else min(round(percent, 1), 99.9) + 0.0  # and -0.0 is 0
 
 
@@ -104,7 +105,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     def model_post_init(self, context: Any, /) -> None:
-        """Take all fields as given: to remember which were is half of what a record takes of a triggerer."""
+        """Share the set of given fields per model: one set per record is half of a record's memory."""
         object.__setattr__(self, "__pydantic_fields_set__", _fields_of(type(self)))
 
 
@@ -113,14 +114,37 @@ def _fields_of(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields)
 
 
+@cache
+def _json_fields_of(model: type[BaseModel]) -> list[tuple[str, int]]:
+    """Return the fields in the JSON, each with the bytes of its key."""
+    names = (name for name, field in model.model_fields.items() if not field.exclude)
+    return [(name, len(name) + 6) for name in names]
+
+
+def _max_bytes(value: Any) -> float:
+    """Return an upper bound of a value's size as JSON in bytes; infinite for other types."""
+    if isinstance(value, str):
+        return 12 * len(value) + 2  # an escaped character takes at most 12 bytes
+    if value is None or isinstance(value, (float, datetime)):
+        return 40
+    if isinstance(value, int):
+        return 2 + value.bit_length()
+    if isinstance(value, tuple):
+        return 2 + sum(_max_bytes(item) + 2 for item in value)
+    if isinstance(value, _Record):
+        fields = _json_fields_of(type(value))
+        return 2 + sum(size + _max_bytes(getattr(value, name)) for name, size in fields)
+    return inf
+
+
 class MigrationErrorInfo(_Record):
     """
-    Why a migration failed.
+    The error of a migration.
 
     :ivar code: the service's code or status, or None.
     :ivar message: the reason in the service's words, at most 2,000 characters; for a failed precheck of DTS
         the failed items and their repair.
-    :ivar remedy: what a person can do.
+    :ivar remedy: advice for the user.
     """
 
     code: Label = None
@@ -134,12 +158,12 @@ class Phase(_Record):
 
     :ivar name: ``precheck``, ``structure``, ``full``, ``incremental``, ``reverse_incremental``, a DRS
         object type, or a DataWorks step's own name.
-    :ivar state: what state it is in.
-    :ivar service_status: the service's own word for it, or None where it has none.
+    :ivar state: the normalised state.
+    :ivar service_status: the service's own status of the phase, or None.
     :ivar percent: 0–100, or None when not known.
-    :ivar done: how many rows, objects or items are done, or None.
-    :ivar total: of how many, or None.
-    :ivar error: why it failed, or None.
+    :ivar done: number of completed rows, objects or items, or None.
+    :ivar total: total number of rows, objects or items, or None.
+    :ivar error: reason of the failure, or None.
     """
 
     name: Label
@@ -154,13 +178,13 @@ class Phase(_Record):
 _known_phase = lru_cache(maxsize=1024)(Phase)
 
 
-def known_phase(**fields: Any) -> Phase:
+def interned_phase(**fields: Any) -> Phase:
     """
-    Make a phase, or give the one that was made of the same: most look as they did at the last poll.
+    Create a phase, or return the cached equal one: most phases are unchanged since the last poll.
 
-    Making each anew would be a tenth of a poll. Long texts seldom come again, and are not kept.
+    Creating each phase costs a tenth of a poll. Long texts rarely recur and are not cached.
 
-    :param fields: those of a :class:`Phase`.
+    :param fields: the fields of a :class:`Phase`.
     """
     texts = (fields.get("name"), fields.get("service_status"), fields.get("error"))
     return (_known_phase if sum(map(len, filter(None, texts))) <= 256 else Phase)(**fields)
@@ -168,7 +192,7 @@ def known_phase(**fields: Any) -> Phase:
 
 class ObjectProgress(_Record):
     """
-    How far one DRS object is.
+    The progress of one DRS object.
 
     :ivar source: its name in the source, such as ``shop.orders``.
     :ivar destination: its name in the destination.
@@ -182,11 +206,11 @@ class ObjectProgress(_Record):
 
 class ObjectSummary(_Record):
     """
-    The objects of a DRS job, over the object types that were asked for.
+    The objects of a DRS job, over the requested object types.
 
-    :ivar total: how many the service says there are.
-    :ivar completed: how many of them were seen at 100 %.
-    :ivar slowest: at most 20 that are not done, the slowest first.
+    :ivar total: number of objects, as reported by the service.
+    :ivar completed: number of objects at 100 %.
+    :ivar slowest: at most 20 unfinished objects, the slowest first.
     """
 
     total: int
@@ -195,7 +219,7 @@ class ObjectSummary(_Record):
 
 
 class DatasetName(NamedTuple):
-    """What OpenLineage calls a source or a destination."""
+    """The OpenLineage name of a source or a destination."""
 
     namespace: str
     name: str
@@ -205,27 +229,29 @@ class MigrationProgress(_Record):
     """
     One observation of a migration.
 
-    ``model_dump(mode="json")`` is what XCom holds. It stays under 16 KB: where a service's texts and
-    lists are longer, they are cut until it does.
+    XCom holds ``model_dump(mode="json")``. It stays under 16 KB: longer texts and lists of a service are
+    truncated.
 
-    :ivar schema_version: version of this record; grows when a field changes its meaning.
+    :ivar schema_version: version of this record; incremented when a field changes its meaning.
     :ivar service: ``dataworks``, ``dts``, ``oms`` or ``drs``.
     :ivar migration_id: the service's id as text.
     :ivar name: the service's name for it, or None.
-    :ivar state: what state it is in.
-    :ivar service_status: the service's own word, as it came.
-    :ivar percent: 0–100, how much of the bulk work (schema and existing data) is done; None when not
-        known. Incremental work is measured by lag, never by percent.
+    :ivar state: the normalised state.
+    :ivar service_status: the service's own status, unchanged.
+    :ivar percent: 0–100, progress of the bulk work (schema and existing data); None when not known.
+        Incremental work is measured by lag, never by percent.
     :ivar phases: the phases that are enabled, in order.
-    :ivar lag_seconds: how far the incremental phase is behind, in seconds ≥ 0, or None.
-    :ivar checkpoint: up to which time of the source changes have been applied, in UTC, or None.
-    :ivar error: why it failed, or None.
-    :ivar objects: how far the objects of a DRS job are; None for other services, and while there is no list.
-    :ivar observed_at: UTC time of the answer.
-    :ivar request_id: the service's id of the answer.
-    :ivar console_url: where a person looks at the migration.
-    :ivar words_reached: every status or step of the service, in lower case, that the migration is at or
-        has passed. Not part of what XCom holds.
+    :ivar lag_seconds: lag of the incremental phase in seconds ≥ 0, or None.
+    :ivar checkpoint: source time up to which changes have been applied, in UTC, or None.
+    :ivar error: reason of the failure, or None.
+    :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
+    :ivar observed_at: UTC time of the response.
+    :ivar request_id: the service's request id.
+    :ivar console_url: address of the migration in the service's console.
+    :ivar statuses_reached: every status or step of the service, in lower case, that the migration has
+        reached or passed. Not in XCom.
+    :ivar warnings: warnings for the user: an unreadable detail and its remedy, a clock that differs. Logged
+        once per wait; held by XCom ``migration_wait``, not by the record.
     """
 
     schema_version: Literal[1] = 1
@@ -243,7 +269,8 @@ class MigrationProgress(_Record):
     observed_at: datetime
     request_id: Label = None
     console_url: str | None = None
-    words_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+    statuses_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+    warnings: tuple[Text, ...] = Field(default=(), exclude=True, repr=False)
 
     @field_validator("percent")
     @classmethod
@@ -261,34 +288,28 @@ class MigrationProgress(_Record):
         while record._size() >= MAX_RECORD_BYTES:
             limit //= 2
             shorter: dict[str, Any] = shorten(record.model_dump(), limit)
-            record = handler({**shorter, "words_reached": record.words_reached})
+            record = handler(
+                {**shorter, "statuses_reached": record.statuses_reached, "warnings": record.warnings}
+            )
         return record
 
-    def _size(self) -> int:
-        """Return how many bytes the JSON takes; where that is few at a glance, how many at most."""
-        if self.error is None and self.objects is None:
-            texts = [self.service, self.migration_id, self.name]
-            texts += [self.service_status, self.request_id, self.console_url]
-            for phase in self.phases:
-                texts += phase.name, phase.service_status, phase.error
-            # Spelt in ASCII a character takes at most 12 bytes.
-            at_most = 1024 + 256 * len(self.phases) + 12 * sum(map(len, filter(None, texts)))
-            if at_most < MAX_RECORD_BYTES:
-                return at_most
-        return len(json.dumps(self.model_dump(mode="json")))
+    def _size(self) -> float:
+        """Return the JSON's size in bytes, or a cheap upper bound if that is below the limit."""
+        at_most = _max_bytes(self)
+        return at_most if at_most < MAX_RECORD_BYTES else len(json.dumps(self.model_dump(mode="json")))
 
     def reached(self, milestone: str) -> bool:
         """
-        Tell whether a milestone (``structure_done``, ``full_done``, ``caught_up``, ``succeeded``), or
-        anything after it, is so.
+        Tell whether a milestone (``structure_done``, ``full_done``, ``caught_up``, ``succeeded``), or a later
+        one, is reached.
 
-        ``caught_up`` is reached by a migration that has an incremental phase when it is in sync, and by
-        one that has none when it has succeeded.
+        A migration with an incremental phase reaches ``caught_up`` when it is in sync, one without it when it
+        has succeeded.
 
-        :raises ValueError: for a word that is no milestone.
+        :raises ValueError: for an unknown milestone.
         """
         if milestone not in MILESTONES:
-            raise ValueError(f"{milestone!r} is no milestone; these are: {', '.join(MILESTONES)}")
+            raise ValueError(f"milestone must be one of {', '.join(MILESTONES)}, not {milestone!r}")
         if self.state is MigrationState.SUCCEEDED:
             return True
         if self.state is MigrationState.CAUGHT_UP:
@@ -299,11 +320,33 @@ class MigrationProgress(_Record):
         )
 
 
+SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
+    "schema_version": False,
+    "service": False,
+    "migration_id": False,
+    "name": False,
+    "state": True,
+    "service_status": True,
+    "percent": True,
+    "phases": True,
+    "lag_seconds": False,  # the lag of a stuck migration grows too: only its checkpoint shows activity
+    "checkpoint": False,
+    "error": True,
+    "objects": True,
+    "observed_at": False,
+    "request_id": False,
+    "console_url": False,
+    "statuses_reached": False,
+    "warnings": False,
+}
+"""Fields whose change counts as activity for ``stall_timeout``."""
+
+
 def bulk_percent(phases: Iterable[Phase]) -> float | None:
     """
-    Return how much of the bulk work is done: the mean of its phases, None when one of them is not known.
+    Return the progress of the bulk work: the mean of its phases, None if one of them is unknown.
 
-    :param phases: the enabled phases of bulk work (``structure``, ``full``).
+    :param phases: the enabled phases; only ``structure`` and ``full`` count.
     """
     percents = [phase.percent for phase in phases if phase.name in BULK_PHASES]
     known = [percent for percent in percents if percent is not None]
@@ -311,7 +354,7 @@ def bulk_percent(phases: Iterable[Phase]) -> float | None:
 
 
 def shorten(value: Any, limit: int) -> Any:
-    """Return plain data whose texts are cut at so many characters, and its lists likewise."""
+    """Truncate the texts in plain data to ``limit`` characters, and its lists to an eighth as many items."""
     if isinstance(value, Enum):
         return value
     if isinstance(value, str):

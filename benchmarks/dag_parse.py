@@ -1,4 +1,4 @@
-"""What a DAG file with the sensors costs at each parse, and their first import."""
+"""Cost of parsing a DAG file with the sensors, and of their first import."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def parse(file: Path) -> float:
     request = DagFileParseRequest(
         file=str(file), bundle_path=HOME, bundle_name="benchmark", callback_requests=[]
     )
-    _pre_import_airflow_modules(str(file), log)  # the DAG processor's own process, once in its life
+    _pre_import_airflow_modules(str(file), log)  # once, in the DAG processor's main process
     before = _spent_by_children()
     for _ in range(PARSES):
         child = os.fork()

@@ -18,10 +18,12 @@ from airflow.providers.databricks.hooks.databricks import DatabricksHook
 from airflow.providers.http.hooks.http import HttpAsyncHook
 
 from airflow_provider_migration.hooks.dts import DtsHook
-from airflow_provider_migration.transport import Surroundings
+from airflow_provider_migration.clock import Clock
+from airflow_provider_migration.polling import poll_once
 from airflow_provider_migration.triggers import migration
-from airflow_provider_migration.triggers.sharing import FRESH_SECONDS, shared_hook
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.triggers.sharing import REUSE_SECONDS, SharedHook, shared_hook
+from airflow_provider_migration.wait.tracker import WaitTracker
+from airflow_provider_migration.wait.policy import WaitPolicy
 
 logging.disable(logging.ERROR)
 
@@ -34,8 +36,8 @@ async def _at_once(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-# What is asked for together would otherwise be waited for: two seconds at each round.
-DtsHook.world = Surroundings(asleep=_at_once)
+# Skip the batch window, which would add two seconds to each round.
+DtsHook.clock = Clock(async_sleep=_at_once)
 
 DATABRICKS: Final = {
     "job_id": 1,
@@ -77,17 +79,24 @@ def _triggers(count: int, hook_arguments: dict[str, Any]) -> list[migration.Migr
 
     migration.sync_to_async = lambda write: no_write  # XCom needs a database
     now = time.time()
-    watch = Watch(Wishes(targets=("caught_up",), started_at=now, deadline=now + 1e6))
+    watch = WaitTracker(WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 1e6))
     return [
         migration.MigrationTrigger(
             hook=HOOK,
             hook_arguments=hook_arguments,
             ids={"migration_job_id": dts_id},
-            watch=watch.to_json(),
+            tracker=watch.to_json(),
             task_key={},
         )
         for dts_id in ids_of(count)
     ]
+
+
+async def _poll(shared: SharedHook, trigger: migration.MigrationTrigger) -> None:
+    """Poll once, as :meth:`MigrationTrigger.run` does."""
+    with poll_once(trigger.tracker, HOOK, trigger.ids, trigger.log.log) as poll:
+        poll.answer = await shared.poll(trigger.ids, trigger.tracker.policy.max_lag)
+    await trigger._publish(trigger.tracker, poll.verdict, poll.error)
 
 
 def ids_of(count: int) -> list[str]:
@@ -98,30 +107,30 @@ def ids_of(count: int) -> list[str]:
 async def ours() -> float:
     """Poll as the trigger does, with triggers for as many migrations as there are polls."""
     triggers = _triggers(POLLS, {})
-    async with shared_hook(HOOK, {}) as shared, shared.hook.keep_session():
+    async with shared_hook(HOOK, {}) as shared:
         for trigger in triggers:  # the first poll writes what the others need not write again
-            await trigger._poll(shared, trigger.watch)
+            await _poll(shared, trigger)
         turns = itertools.cycle(triggers)
 
         async def poll() -> None:
             trigger = next(turns)
-            await trigger._poll(shared, trigger.watch)
+            await _poll(shared, trigger)
 
         return await _cpu(poll)
 
 
 async def listed() -> float:
-    """Poll as triggers do that are asked for together, as those are whose moments are close to each other."""
+    """Poll in batches, like triggers whose polling slots are close to each other."""
     arguments = {"dts_conn_id": "dts_list", "api": "DescribeDtsJobs"}
     triggers = _triggers(TOGETHER, arguments)
-    async with shared_hook(HOOK, arguments) as shared, shared.hook.keep_session():
+    async with shared_hook(HOOK, arguments) as shared:
 
         async def polls() -> None:
-            await asyncio.gather(*(trigger._poll(shared, trigger.watch) for trigger in triggers))
-            await asyncio.sleep(FRESH_SECONDS * 1.2)  # so that no answer serves twice
+            await asyncio.gather(*(_poll(shared, trigger) for trigger in triggers))
+            await asyncio.sleep(REUSE_SECONDS * 1.2)  # so that no response is reused
 
         await polls()
-        assert all(trigger.watch.progress for trigger in triggers)
+        assert all(trigger.tracker.progress for trigger in triggers)
         started = time.process_time()
         rounds = POLLS // TOGETHER
         for _ in range(rounds):

@@ -1,9 +1,9 @@
 """
-Thousands of deferred sensors on one event loop: memory, CPU, the loop's gaps, connections and requests.
+Density: thousands of deferred sensors on one event loop, with memory, CPU, loop lag, connections, requests.
 
-Unlike the other benchmarks these are facts of one run, because each takes minutes: a sensor asks once in
-60 s. ``density.py KIND COUNT`` runs the triggers alone, in a process of its own, with connections from its
-input, and prints what it measured.
+Unlike the other benchmarks these are measurements of one run, because each takes minutes: a sensor polls
+every 60 s. ``density.py KIND COUNT`` runs only the triggers, in its own process, with connections from stdin,
+and prints the measurements.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.wait.tracker import WaitTracker
+from airflow_provider_migration.wait.policy import WaitPolicy
 
 INTERVAL: Final = 60
 FEW: Final = 100
@@ -40,10 +41,10 @@ SERVICES: Final = {
 
 
 class SleepingTrigger(BaseTrigger):
-    """What Airflow itself keeps of a trigger."""
+    """Baseline: a trigger that only sleeps."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what it is made of."""
+        """Return class path and arguments."""
         return "", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -53,31 +54,33 @@ class SleepingTrigger(BaseTrigger):
 
 
 def trigger(kind: str, number: int) -> BaseTrigger:
-    """Make a trigger as it comes out of the database."""
+    """Create a trigger as if loaded from the database."""
     if kind == "sleeping":
         return SleepingTrigger()
     hook, id_argument = SERVICES[kind]
     now = time.time()
-    watch = Watch(Wishes(targets=("succeeded",), started_at=now, deadline=now + 1e6, poke_interval=INTERVAL))
+    watch = WaitTracker(
+        WaitPolicy(targets=("succeeded",), started_at=now, deadline=now + 1e6, poke_interval=INTERVAL)
+    )
     kwargs = {
         "hook": hook,
         "hook_arguments": {f"{kind}_conn_id": f"{kind}_default"},
         "ids": {id_argument: f"{kind}{number}"},
-        "watch": watch.to_json(),
+        "tracker": watch.to_json(),
         "task_key": {"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": number},
     }
     return MigrationTrigger(**json.loads(json.dumps(kwargs)))
 
 
 async def wait(kind: str, count: int) -> dict[str, Any]:
-    """Let triggers wait for an interval, and measure CPU in the next and gaps in the third."""
+    """Run triggers for an interval, then measure CPU in the second and loop lag in the third."""
     process = psutil.Process()
 
     async def no_write(**arguments: Any) -> None: ...
 
     migration.sync_to_async = lambda write: no_write  # XCom needs a database
     first = asyncio.create_task(anext(trigger(kind, 0).run()))
-    await asyncio.sleep(INTERVAL if kind in SERVICES else 1)  # modules and the first connection
+    await asyncio.sleep(INTERVAL if kind in SERVICES else 1)  # imports and the first connection
     gc.collect()
     memory = process.memory_info().rss
     tasks = [asyncio.create_task(anext(trigger(kind, number).run())) for number in range(1, count)]
@@ -87,7 +90,7 @@ async def wait(kind: str, count: int) -> dict[str, Any]:
     await asyncio.sleep(INTERVAL if kind in SERVICES else 1)
     ended, cpu = time.time(), time.process_time() - cpu
     gaps: list[float] = []
-    probe = asyncio.create_task(_probe(gaps))  # which costs as much as a few polls
+    probe = asyncio.create_task(_probe(gaps))  # the probe costs as much as a few polls
     connections = 0
     for _ in range(INTERVAL if kind in SERVICES else 1):
         await asyncio.sleep(1)
@@ -117,7 +120,7 @@ async def _probe(gaps: list[float]) -> None:
 
 
 def run(kind: str, count: int) -> tuple[dict[str, Any], list[float]]:
-    """Run triggers on a simulated account; return what they measured, and when requests came meanwhile."""
+    """Run triggers against the simulator; return their measurements and the times of their requests."""
     migrations: list[dict[str, Any]] = [
         {"service": kind, SERVICES[kind][1]: f"{kind}{number}", "script": "never_ending", "duration": 1}
         for number in range(count if kind in SERVICES else 0)
@@ -136,7 +139,7 @@ def run(kind: str, count: int) -> tuple[dict[str, Any], list[float]]:
 
 
 def main() -> None:
-    """Print the facts."""
+    """Print the measurements."""
     table = Table(
         "Density",
         f"Deferred sensors on one event loop, each asking once in {INTERVAL} s, watched for {2 * INTERVAL} s "

@@ -1,4 +1,4 @@
-"""A DRS job with very many objects: time, memory and the event loop, and what one page of its list costs."""
+"""A DRS job with very many objects: time, memory, loop lag, and the cost of reading one page of its list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from side_by_side import ROUNDS, Table, connect, measure, serve
 
 from server import page_of
 
-from airflow_provider_migration.conversation import Request, Response
+from airflow_provider_migration.sansio import Request, Response
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.services.drs import _read_plain_page
 
@@ -54,18 +54,18 @@ async def _poll(conn_id: str, gaps: list[float] | None = None) -> tuple[float, A
 
 async def _probe(gaps: list[float]) -> None:
     while True:
-        began = time.process_time()  # the time of other processes is not this one's fault
+        began = time.process_time()  # CPU time excludes other processes
         await asyncio.sleep(0.001)
         gaps.append(time.process_time() - began)
 
 
 def cpu(conn_id: str) -> float:
-    """Return what one poll costs."""
+    """Return the CPU cost of one poll."""
     return asyncio.run(_poll(conn_id))[0]
 
 
 def kept(conn_id: str) -> int:
-    """Return how many bytes of Python objects one poll has at the same time, at most."""
+    """Return the peak memory of one poll's Python objects in bytes."""
     tracemalloc.start()
     asyncio.run(_poll(conn_id))
     _, peak = tracemalloc.get_traced_memory()

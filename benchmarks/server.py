@@ -1,7 +1,7 @@
 """
-The server of the benchmarks, in a process of its own.
+The benchmarks' server, in its own process.
 
-``python server.py BODY PEM OBJECTS`` prints its port. It answers whatever is asked with the same body. With a
+``python server.py BODY PEM OBJECTS`` prints its port. It answers every request with the same body. With a
 PEM file of key and certificate it speaks TLS. With a number of objects it lists these by pages where it is
 asked for ``progress-data``, as DRS does.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def answer(body: bytes) -> bytes:
-    """Return an answer with its head."""
+    """Return a response with its head."""
     head = (
         b"HTTP/1.1 200 OK\r\nServer: benchmark\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -28,7 +28,7 @@ def answer(body: bytes) -> bytes:
 
 @cache
 def page_of(objects: int, limit: int, offset: int) -> bytes:
-    """Return a page of a list of objects, of which every second is done."""
+    """Return a page of a list of objects, every second one completed."""
     rows = [
         {
             "src_db": "warehouse_production",
@@ -44,7 +44,7 @@ def page_of(objects: int, limit: int, offset: int) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """Answers each request that has come as a whole, and keeps the connection."""
+    """Answers each complete request, and keeps the connection alive."""
 
     def __init__(self, body: bytes, objects: int) -> None:
         self.answer = answer(body)
@@ -52,11 +52,11 @@ class Answering(asyncio.Protocol):
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Store the transport."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is whole."""
+        """Answer complete requests."""
         self.received += data
         while (end := self.received.find(b"\r\n\r\n")) >= 0:
             head = self.received[:end].lower()

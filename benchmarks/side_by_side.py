@@ -1,7 +1,7 @@
 """
-What the benchmarks share: a world without a cloud, rounds that are paired, and a table.
+Shared benchmark tools: a local environment without a cloud, paired rounds, and a table.
 
-Import it before anything of Airflow: it sets an Airflow home and a certificate authority of its own.
+Import it before anything of Airflow: it sets its own Airflow home and certificate authority.
 
 Every round runs each case once, in shuffled order, on one machine and against one server in a process of its
 own, and compares cases of the same round only. CPU is user and system time of the measuring process. Times of
@@ -58,7 +58,7 @@ CHECKS: Final = (
 
 
 def dts_answer(**changes: Any) -> dict[str, Any]:
-    """Return an answer of DescribeMigrationJobStatus in the documented shape, of about 3 KB."""
+    """Return a response of DescribeMigrationJobStatus in the documented shape, of about 3 KB."""
     items = [
         {"ItemName": f"CHECK_{name}", "CheckStatus": "Success", "ErrorMessage": "", "RepairMethod": ""}
         for name in CHECKS
@@ -99,7 +99,7 @@ def dts_answer(**changes: Any) -> dict[str, Any]:
 
 
 def dts_list(ids: Iterable[str]) -> dict[str, Any]:
-    """Return an answer of DescribeDtsJobs that tells as much of each job as the other call does."""
+    """Return a response of DescribeDtsJobs with the same details of each job."""
     job = dts_answer()
     precheck = {
         **job["PrecheckStatus"],
@@ -141,9 +141,9 @@ def dts_list(ids: Iterable[str]) -> dict[str, Any]:
 
 def serve(answer: object, *, tls: bool = False, pages: int = 0) -> str:
     """
-    Start a server that answers everything with the same JSON, and return where.
+    Start a server that always returns the same JSON, and return its URL.
 
-    :param pages: how many objects the server lists by pages instead, as DRS does.
+    :param pages: number of objects that the server lists page by page instead, like DRS.
     """
     body = HOME / f"answer-{random.getrandbits(64)}"
     body.write_text(json.dumps(answer))
@@ -170,9 +170,9 @@ def connect(conn_id: str, **fields: Any) -> None:
 
 def measure(cases: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, list[float]]:
     """
-    Run the rounds, after one that loads modules.
+    Run the rounds, after a warm-up that imports modules.
 
-    :param cases: each returns the CPU seconds of what it measures.
+    :param cases: functions that return the measured CPU seconds.
     """
     warnings.simplefilter("ignore")  # Airflow shows them
     for case in cases.values():
@@ -195,7 +195,7 @@ class Table:
     def row(
         self, costs: Mapping[str, list[float]], ours: str, theirs: str, most: float | None = None
     ) -> None:
-        """Print how one case compares with another of the same rounds."""
+        """Print the ratio of two cases of the same rounds."""
         ratios = [mine / other for mine, other in zip(costs[ours], costs[theirs], strict=True)]
         middle = statistics.median(ratios)
         goal = "" if most is None else f"{most:g} {'✓' if middle <= most else '✗'}"
@@ -206,7 +206,7 @@ class Table:
         )
 
     def fact(self, what: str, value: str, most: str = "", *, is_met: bool | None = None) -> None:
-        """Print something that is no ratio."""
+        """Print a measurement that is not a ratio."""
         goal = most if is_met is None else f"{most} {'✓' if is_met else '✗'}"
         print(f"| {what} | | | | {value} | | | {goal} |", flush=True)
 

@@ -20,7 +20,8 @@ from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkdrs.v3 import BatchListProgressesRequest, BatchQueryProgressReq, DrsClient
 
 from airflow_provider_migration.hooks.dts import DtsHook
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.wait.tracker import WaitTracker
+from airflow_provider_migration.wait.policy import WaitPolicy
 
 logging.disable(logging.ERROR)
 
@@ -64,18 +65,18 @@ def _cpu(poll: Callable[[], object], polls: int) -> float:
     return (time.process_time() - started) / polls
 
 
-def _watch() -> Watch:
-    return Watch(Wishes(targets=("caught_up",), started_at=time.time(), deadline=time.time() + 1e6))
+def _tracker() -> WaitTracker:
+    return WaitTracker(WaitPolicy(targets=("caught_up",), started_at=time.time(), deadline=time.time() + 1e6))
 
 
-def _poll(hook: DtsHook, watch: Watch) -> None:
+def _poll(hook: DtsHook, watch: WaitTracker) -> None:
     watch.observe(hook.get_progress("dts1"), time.time())
-    watch.news()
+    watch.log_line()
 
 
 def ours_kept() -> float:
     """Poll as the sensor does in poke mode."""
-    hook, watch = DtsHook(), _watch()
+    hook, watch = DtsHook(), _tracker()
     cost = _cpu(lambda: _poll(hook, watch), POLLS)
     hook.close()
     return cost
@@ -86,7 +87,7 @@ def ours_new() -> float:
 
     def poll() -> None:
         hook = DtsHook()
-        _poll(hook, _watch())
+        _poll(hook, _tracker())
         hook.close()
 
     return _cpu(poll, NEW)

@@ -1,13 +1,13 @@
 """
-A cut-over that a person decides and the figures allow.
+Cut-over with manual approval, once the destination is in sync.
 
 1. Wait until the destination has been in sync for ten minutes without a break.
-2. Ask a person, who stops what writes to the source and then approves (Browse > Required Actions).
+2. Ask a person to stop all writes to the source and then approve (Browse > Required Actions).
 3. Wait until the last changes have arrived as well.
 4. Count the rows of each table on both sides.
-5. Report, or fail and name the tables that differ: then nobody switches over.
+5. Report success, or fail and name the tables that differ.
 
-Yours to fill in: ``TABLES``, and the connections ``source_database`` and ``destination_database``, of any
+Fill in ``TABLES``, and create the connections ``source_database`` and ``destination_database``, of any
 type of database that Airflow knows. Asking a person needs Airflow 3.1 or newer.
 """
 
@@ -45,18 +45,19 @@ with DAG(
         deferrable=True,
     )
 
-    # Airflow takes a rejection for an answer: what follows is skipped.
+    # After a rejection Airflow skips the downstream tasks.
     approve = ApprovalOperator(
         task_id="approve",
         subject="Cut over {{ params.dts_job }}?",
         body=(
-            "It has been in sync for ten minutes; the lag was last "
-            "{{ ti.xcom_pull(task_ids='wait_until_caught_up')['lag_seconds'] }} s.\n\n"
-            "Stop what writes to the source, then approve."
+            "{% set lag = ti.xcom_pull(task_ids='wait_until_caught_up')['lag_seconds'] %}"
+            "It has been in sync for ten minutes{% if lag is not none %}; the lag was last {{ lag }} s"
+            "{% endif %}.\n\n"
+            "Stop all writes to the source, then approve."
         ),
     )
 
-    # A person may take hours: what was in sync then need not be now.
+    # The approval may take hours, so the lag is checked again.
     last_changes = DtsMigrationJobSensor(
         task_id="wait_for_the_last_changes",
         migration_job_id="{{ params.dts_job }}",
@@ -70,7 +71,7 @@ with DAG(
 
     @task
     def count_rows(conn_id: str) -> dict[str, int]:
-        """Count the rows of each table on one side. Where that takes too long, compare the newest ids."""
+        """Count the rows of each table on one side. If that is too slow, compare the newest ids."""
         hook = BaseHook.get_hook(conn_id)
         return {table: hook.get_first(f"SELECT COUNT(*) FROM {table}")[0] for table in TABLES}
 

@@ -1,8 +1,8 @@
 """
-Start by itself when a DTS migration has caught up: no task waits, no schedule guesses.
+Event-driven start when a DTS migration has caught up, without a waiting task or a schedule.
 
-As long as this DAG is not paused, the triggerer watches the migration. Each time that it reaches the target
-there is one asset event, and so one run; the event carries the record.
+While this DAG is not paused, the triggerer watches the migration. Each time the migration reaches the target,
+one asset event with the record starts one run.
 """
 
 from __future__ import annotations
@@ -38,15 +38,18 @@ with DAG(
     schedule=[caught_up],
     catchup=False,
     tags=["migration"],
-    is_paused_upon_creation=True,  # it begins to watch when someone switches it on
+    is_paused_upon_creation=True,  # watching starts when the DAG is unpaused
 ) as dag:
 
     @task
     def report(triggering_asset_events: Any) -> list[str]:
-        """Say in a line what each event tells; a run that a person has started has none."""
-        records = [event.extra["payload"] for events in triggering_asset_events.values() for event in events]
+        """Describe each event in a line. Runs and events created by hand have no record."""
+        events = [event for events in triggering_asset_events.values() for event in events]
+        records = [event.extra["payload"] for event in events if "payload" in event.extra]
         return [
-            f"{record['service']} {record['migration_id']}: {record['state']}, lag {record['lag_seconds']} s"
+            f"{record['service']} {record['migration_id']}: {record['state']}"
+            # A migration without an incremental phase has no lag.
+            + ("" if record["lag_seconds"] is None else f", lag {record['lag_seconds']} s")
             for record in records
         ]
 

@@ -1,8 +1,8 @@
 """
 The four services side by side, each watched in poke and in deferrable mode.
 
-Every sensor shows its progress in XCom ``migration_progress`` while it waits. Deferrable ones hold no worker
-slot meanwhile, which makes them the better choice wherever a triggerer runs.
+Every sensor shows its progress in XCom ``migration_progress`` while it waits. In deferrable mode it occupies
+no worker slot meanwhile, so that is the better choice wherever a triggerer runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with DAG(
     },
 ) as dag:
     for mode in ("poke", "deferrable"):
-        # A demonstration asks every few seconds; a real migration is asked once a minute or less.
+        # The demo polls every few seconds; poll a real migration once a minute or less.
         waiting = {"deferrable": mode == "deferrable", "poke_interval": 4, "timeout": 600}
         with TaskGroup(mode):
             DataWorksMigrationSensor(

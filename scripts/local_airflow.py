@@ -1,9 +1,9 @@
 """
-An Airflow of its own, with the example DAGs and the simulator: behind ``make demo`` and ``make ui``.
+A local Airflow with the example DAGs and the simulator, for ``make demo`` and ``make ui``.
 
-``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom as it goes. ``ui`` starts
-it more slowly, with migrations that are in trouble, and leaves Airflow running to click through until Ctrl-C;
-what is in that Airflow is there again the next time.
+``demo`` runs ``watch_four_services`` and prints each migration's progress from XCom live. ``ui`` runs it more
+slowly, with additional troubled migrations, and keeps Airflow running until Ctrl-C; its database is kept for
+the next time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from urllib.parse import quote
 
 import psutil
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from airflow_provider_migration.simulator import connections
 from airflow_provider_migration.simulator.scenario import BUILT_IN
+from airflow_provider_migration.simulator.scripts import SCRIPTS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -47,13 +50,12 @@ TROUBLE: Final = (
 )
 UI_SCENARIO: Final = {**BUILT_IN, "migrations": [*BUILT_IN["migrations"], *TROUBLE]}
 OWN_DAGS: Final = ROOT / "dags"
-"""Where whoever tries it out puts DAG files of their own; nothing of ours ever removes it."""
+"""Folder for the user's own DAG files; never removed."""
 
-SERVICES: Final = ("dataworks", "dts", "oms", "drs")
 MODES: Final = ("poke", "deferrable")
 COMPONENTS: Final = ("api-server", "scheduler", "dag-processor", "triggerer")
-SPEED: Final = {"demo": 1.0, "ui": 0.15}
-"""How fast the simulated migrations go: slowly where someone clicks through them."""
+SPEED: Final = {"demo": 0.5, "ui": 0.15}
+"""Speed of the simulated migrations: slow for clicking through, and for slow machines."""
 
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM)
 START_SECONDS: Final = 300
@@ -69,29 +71,25 @@ def main() -> int:
     parser.add_argument("command", choices=("demo", "ui"))
     parser.add_argument(
         "--port",
-        type=int,
-        choices=range(1, 65536),
+        type=_port,
         metavar="PORT",
-        help="port of the UI (ui: 8080, demo: any that is free)",
+        help="port of the UI (default: 8080 for ui, a free port for demo)",
     )
     arguments = parser.parse_args()
-    for number in INTERRUPTS:  # a shell may have made us ignore the first
+    for number in INTERRUPTS:  # a shell may have set SIGINT to ignored
         signal.signal(number, _stop_once)
     port = arguments.port or (8080 if arguments.command == "ui" else free_port())
-    if not _is_free(port):
-        print(
-            f"Port {port} is in use. Stop what listens there, or choose another: make ui PORT=8090",
-            file=sys.stderr,
-        )
+    if problem := _port_problem(port):
+        print(problem, file=sys.stderr)
         return 2
     home = ROOT / ".demo" / arguments.command
     is_demo = arguments.command == "demo"
     home.parent.mkdir(exist_ok=True)
-    lock = home.with_suffix(".lock").open("w")  # until this process ends
+    lock = home.with_suffix(".lock").open("w")  # held until this process ends
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"make {arguments.command} is running here already: end that one with Ctrl-C.", file=sys.stderr)
+        print(f"make {arguments.command} is already running here: stop it with Ctrl-C.", file=sys.stderr)
         return 2
     try:
         airflow = LocalAirflow(home, ROOT / "example_dags", port) if is_demo else _ui_airflow(home, port)
@@ -110,10 +108,10 @@ def main() -> int:
 
 
 def _stop_once(*_: object) -> None:
-    """Begin to stop, and let nothing interrupt that: half stopped, Airflow leaves processes behind."""
+    """Start the shutdown and ignore further signals: an interrupted shutdown leaves processes behind."""
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
-    # Not with print, which may be what is interrupted, and which does not bear that.
+    # Do not use print, which is not reentrant and may be the interrupted call.
     os.write(sys.stdout.fileno(), "\nStopping Airflow and the simulator, for up to 20 s …\n".encode())
     raise KeyboardInterrupt
 
@@ -137,7 +135,7 @@ def _demo(api: Api) -> int:
                 print(f"{time.monotonic() - started:4.0f} s  {line}", flush=True)
     print(f"\nThe run ended: {state}. The final records:\n", flush=True)
     alike = True
-    for service in SERVICES:
+    for service in SCRIPTS:
         finals = [api.xcom(DAG_ID, run, f"{mode}.{service}", "return_value") for mode in MODES]
         if None in finals:
             raise RuntimeError(f"A sensor of {service} left no final record.")
@@ -150,28 +148,29 @@ def _demo(api: Api) -> int:
 def _ui(api: Api) -> int:
     for dag in (DAG_ID, TROUBLE_DAG_ID):
         _wait_for_dag(api, dag)
-        # The simulator plays all from the beginning: what the last time was left half way is of no use.
+        # The simulator starts from the beginning, so unfinished runs of the last time are useless.
         for run in api.get(f"/dags/{dag}/dagRuns?state=running&state=queued")["dag_runs"]:
             path = f"/dags/{dag}/dagRuns/{quote(run['dag_run_id'])}"
-            api.patch(path, {"state": "failed"})  # one that is running cannot be removed
+            api.patch(path, {"state": "failed"})  # a running run cannot be deleted
             api.delete(path)
         api.post(f"/dags/{dag}/dagRuns", {"logical_date": None})
     known = "\n  ".join(sensor_arguments(UI_SCENARIO))
     print(
         f"""
 Airflow is ready on {api.url} (no login). These have been started:
-  {DAG_ID}   four migrations that go well, in about four minutes
-  {TROUBLE_DAG_ID}    one that fails, and one that is paused
+  {DAG_ID}   four migrations that succeed in about four minutes
+  {TROUBLE_DAG_ID}    one migration that fails, and one that is paused
 These wait for you:
-  start_when_caught_up     is paused; unpaused, it starts by itself
+  start_when_caught_up     is paused; once unpaused, it starts on its own
   cut_over_when_caught_up  once triggered, needs the connections source_database and destination_database
-Look at
+To see it run again      press Ctrl-C and start this command again: the simulator starts from the beginning
+Pages
   all migrations        {api.url}/plugin/migrations
-  one of them           {api.url}/dags/{DAG_ID}, a task, its Migration tab
+  one migration         {api.url}/dags/{DAG_ID}, a task, its Migration tab
 DAG files of your own   {OWN_DAGS.relative_to(ROOT)}/ here; a new one appears in half a minute. They can watch
   {known}
-Your files, all runs and your connections are kept. The four …_default connections lead to the simulator at
-each start; give those to your own services another id. Ctrl-C ends Airflow and the simulator.""",
+Your files, all runs and your connections are kept. Each start resets the four …_default connections to the
+simulator; use other ids for your own services. Ctrl-C stops Airflow and the simulator.""",
         flush=True,
     )
     while True:
@@ -199,7 +198,7 @@ def _write(scenario: dict[str, Any], path: Path) -> Path:
 
 
 def sensor_arguments(scenario: dict[str, Any]) -> list[str]:
-    """Return the migrations of a scenario, each as a service and what its sensor is given."""
+    """Return the migrations of a scenario, each as its service and its sensor's arguments."""
     ids = ("project_id", "migration_id", "migration_job_id", "job_id")
     return [
         f"{migration['service']:<11}"
@@ -234,7 +233,23 @@ class Api:
     def __init__(self, url: str) -> None:
         self.url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # it is on this machine
+        self._session.trust_env = False  # it runs on this machine, so no proxy
+
+    def retry_errors(self) -> None:
+        """
+        Retry requests for half a minute after a 5xx or a connection error.
+
+        An Airflow that has just started sometimes fails its first requests. A failed request may have created
+        a run nevertheless: a second run does no harm here.
+        """
+        retries = Retry(
+            total=6,
+            backoff_factor=0.5,
+            status_forcelist=(500, 502, 503, 504),
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=retries))
 
     def log_in(self) -> None:
         """Get a token; everyone is an administrator here."""
@@ -267,14 +282,14 @@ class Api:
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Read the task instances of a run."""
         tasks: list[dict[str, Any]] = []
-        while True:  # Airflow gives at most so many at once
+        while True:  # Airflow returns at most 100 at once
             page = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=100&offset={len(tasks)}")
             tasks += page["task_instances"]
             if not page["task_instances"] or len(tasks) >= page["total_entries"]:
                 return tasks
 
     def xcom(self, dag: str, run: str, task: str, key: str, map_index: int = -1) -> dict[str, Any] | None:
-        """Read an XCom value, None where there is none yet."""
+        """Read an XCom value, or None if there is none yet."""
         path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}?map_index={map_index}"
         try:
             value = self.get(path)["value"]
@@ -284,7 +299,7 @@ class Api:
         return record
 
     def is_ready(self, dags: int) -> bool:
-        """Tell whether every component is well and so many DAGs are known."""
+        """Tell whether every component is healthy and at least so many DAGs are known."""
         try:
             health = self.get("/monitor/health")
             self.log_in()
@@ -297,11 +312,11 @@ class Api:
 
 class Component:
     """
-    A command of Airflow, with all that it starts.
+    A command of Airflow, with all its child processes.
 
-    :param command: what to run, ``airflow`` included.
+    :param command: the command line, ``airflow`` included.
     :param environment: its environment variables.
-    :param log: the file that what it prints is added to.
+    :param log: file to which its output is appended.
     """
 
     def __init__(self, command: list[str | Path], environment: dict[str, str], log: Path) -> None:
@@ -312,34 +327,34 @@ class Component:
 
     @property
     def is_running(self) -> bool:
-        """Whether the command itself has not ended."""
+        """True while the command itself is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, for the first time or once more."""
+        """Start or restart the command."""
         with self.log.open("a") as log:
-            # A session of its own, by which all that it starts is known.
+            # Its own session identifies all its child processes.
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def stop(self) -> None:
-        """End it as a service manager does: the command itself first, then what is left of it."""
+        """Stop it like a service manager: first the command itself, then its remaining processes."""
         if self._process is not None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)  # an executor lets its tasks come to an end
+                self._process.wait(STOP_SECONDS)  # an executor lets its tasks finish
             self._end_all(psutil.Process.terminate)
             self.kill()
 
     def kill(self) -> None:
-        """Kill it, and all that it has started, without a warning."""
+        """Kill the command and all its processes with SIGKILL."""
         self._end_all(psutil.Process.kill)
         if self._process is not None:
             self._process.wait(15)
 
     def processes(self) -> list[psutil.Process]:
-        """Return the processes of its session: a task has a process group of its own."""
+        """Return the processes of its session; process groups would miss tasks, which have their own."""
         found = []
         for candidate in psutil.process_iter():
             with suppress(psutil.Error, ProcessLookupError):
@@ -358,13 +373,13 @@ class Component:
 
 class LocalAirflow:
     """
-    An Airflow of its own, below one folder; on sqlite unless the settings say otherwise.
+    A local Airflow in one folder, on SQLite unless the settings say otherwise.
 
-    :param home: its folder, which is emptied first, unless it is to be kept.
+    :param home: its folder, emptied first unless kept.
     :param dags: folder of the DAG files.
-    :param port: where its API server listens; without it, any that is free.
+    :param port: port of its API server; default: a free one.
     :param settings: further settings, as environment variables.
-    :param keep: keep what is in the folder, if it was made there and by the same version of Airflow.
+    :param keep: keep the folder's content if the same version of Airflow created it in this place.
     """
 
     def __init__(
@@ -390,7 +405,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.api.url}/execution/",
-            "AIRFLOW__API__HOST": "127.0.0.1",  # without a login it must not be seen from elsewhere
+            "AIRFLOW__API__HOST": "127.0.0.1",  # not reachable from elsewhere, as there is no login
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__BASE_URL": self.api.url,
             "AIRFLOW__API__WORKERS": "1",
@@ -401,15 +416,15 @@ class LocalAirflow:
             "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
             **(settings or {}),
         }
-        # A folder that was moved still has the paths of its former place in it.
+        # A moved folder still contains its old paths.
         self._maker = f"Airflow {version('apache-airflow')} in {home}"
         self._marker = home / "made-by"
         former = self._marker.read_text() if self._marker.is_file() else ""
         self._is_kept = keep and former == self._maker
         if not self._is_kept:
             if keep and home.exists():
-                former = former or "a start that did not end"
-                print(f"{home} was made by {former}: it is set up anew.", flush=True)
+                former = former or "an incomplete start"
+                print(f"{home} was created by {former}: setting it up again.", flush=True)
             self._empty()
 
     def _empty(self) -> None:
@@ -417,20 +432,21 @@ class LocalAirflow:
         self.home.mkdir(parents=True)
 
     def prepare(self, connections: dict[str, dict[str, Any]]) -> None:
-        """Make the database, where there is none that can be kept, and put connections into it."""
+        """Create the database unless it is kept, and import connections."""
         try:
             self._prepare(connections)
         except RuntimeError:
             if not self._is_kept:
                 raise
-            print(f"{self.home} cannot be used any more: it is set up anew.", flush=True)
+            print(f"{self.home} is no longer usable: setting it up again.", flush=True)
             self._empty()
             self._prepare(connections)
         self._marker.write_text(self._maker)
 
     def _prepare(self, connections: dict[str, dict[str, Any]]) -> None:
         importable = {
-            # Port 0 is none, as the form saves it; its Test button takes a missing one for another address.
+            # Port 0 means none, as the form saves it; with a missing port its Test button sees a changed
+            # address.
             conn_id: {**connection, "port": 0}
             for conn_id, connection in connections.items()
         }
@@ -448,7 +464,7 @@ class LocalAirflow:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[Component]:
-        """Keep a command of Airflow running, with all that it starts."""
+        """Run a command of Airflow, with all its child processes."""
         component = Component(
             [BIN / "airflow", *arguments], self.environment, self.home / f"{arguments[0]}.log"
         )
@@ -460,21 +476,22 @@ class LocalAirflow:
 
     @contextmanager
     def standalone(self) -> Iterator[Api]:
-        """Keep every component running, and give the API once all are well and know the DAGs."""
+        """Run every component in one command; yield the API once all is healthy and the DAGs are known."""
         with self.running("standalone") as everything:
             self.wait_until_ready([everything])
+            self.api.retry_errors()
             yield self.api
 
     @contextmanager
     def components(self) -> Iterator[dict[str, Component]]:
-        """Keep every component running on its own, and give them by name once all are well."""
+        """Run every component separately, and yield them by name once all are healthy."""
         with ExitStack() as stack:
             components = {name: stack.enter_context(self.running(name)) for name in COMPONENTS}
             self.wait_until_ready(components.values())
             yield components
 
     def wait_until_ready(self, components: Iterable[Component]) -> None:
-        """Return once the API says that all is well and the DAGs are known."""
+        """Wait until the API reports all components healthy and the DAGs are known."""
         dags, started = len(list(self.dags.glob("[!_]*.py"))), time.monotonic()
         while not self.api.is_ready(dags):
             if not all(component.is_running for component in components) or (
@@ -503,16 +520,31 @@ def _simulator(log: Path, speed: float, scenario: Path | None) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _is_free(port: int) -> bool:
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use a number from 1 to 65535")
+    return int(text)
+
+
+def _port_problem(port: int) -> str | None:
+    """Return a one-line error if a port cannot be used, else None."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            return f"Port {port} is in use. Stop what listens there, or choose another: make ui PORT=8090"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the API server after a restart
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return f"Port {port} cannot be used ({error.strerror}). Choose another: make ui PORT=8090"
+    return None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the tables of ``docs/record.md`` anew, from the models and their docstrings."""
+"""Regenerate the tables of ``docs/record.md`` from the models and their docstrings."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ PARTS: Final[dict[type[BaseModel], str]] = {
     ObjectSummary: "`objects`",
     ObjectProgress: "Each of `slowest`",
 }
-"""What a record is made of, and under which heading it is described."""
+"""Parts of a record and the headings of their tables."""
 
 _TYPES: Final = {"string": "text", "integer": "whole number", "number": "number", "null": "null"}
 _IVAR: Final = re.compile(r":ivar (\w+): (.+?)(?=\n:|\Z)", re.DOTALL)
 
 
 def main() -> None:
-    """Put the tables between the marks of the page."""
+    """Replace the tables between the marks of the page."""
     PAGE.write_text(with_tables(PAGE.read_text()))
 
 
 def with_tables(page: str) -> str:
-    """Return the page with the tables as they are now."""
+    """Return the page with the current tables."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     parts = [f"### {heading}\n\n{_table(model)}" for model, heading in PARTS.items()]
@@ -57,7 +57,7 @@ def _table(model: type[BaseModel]) -> str:
 
 
 def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
-    """Return the type of a field in words, with a link to what is described below."""
+    """Return the type of a field in words, with a link to its own table."""
     if "const" in field:
         return f"{field['const']}"
     if "anyOf" in field:

@@ -1,9 +1,8 @@
 """
-Run the tests with each Airflow and each Python that the package is for, every pair in an environment of its
-own.
+Run the tests with every supported pair of Airflow and Python, each in its own environment.
 
-Arguments such as ``3.1/3.12`` name single pairs, ``3.1`` the newest Python that is there for that Airflow.
-Without arguments all are run, and ``docs/compatibility.md`` gets the result.
+Arguments such as ``3.1/3.12`` select single pairs; ``3.1`` selects the newest Python available for that
+Airflow. Without arguments all pairs run, and the result is written to ``docs/compatibility.md``.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ WORK: Final = ROOT / ".matrix"
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 RESULT: Final = re.compile(r"(?<=<!-- matrix -->\n).*(?=<!-- end of matrix -->)", re.DOTALL)
 UV: Final = (sys.executable, "-m", "uv")
-PIP: Final = (sys.executable, "-m", "pip")  # it knows the index and the certificates of whoever runs this
+PIP: Final = (sys.executable, "-m", "pip")  # pip has the user's index and certificates configured
 
 PYTHONS: Final = ("3.11", "3.12", "3.13")
 LAST_PYTHON: Final[Mapping[str, str]] = {"2.11": "3.12", "3.0": "3.12"}
-"""Where Airflow itself allows no newer one."""
+"""Newest Python of the releases that do not support the newest one here."""
 
 RELEASES: Final = {
     ".".join(version.split(".")[:2]): version
@@ -46,12 +45,13 @@ NO_PYTHON: Final = "not run: no such Python here"
 
 NEED_MORE: Final = (
     "tests/docs",
+    "tests/ui/test_bad_answers.py",
     "tests/ui/test_pages.py",
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
 )
-"""What needs a browser, or takes minutes: ``make test`` runs it, with the newest release."""
+"""Tests that need a browser or take minutes: ``make test`` runs them with the newest release."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Pair:
 
 
 def main() -> int:
-    """Run the pairs that are asked for and return the exit status."""
+    """Run the requested pairs and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,7 +75,7 @@ def main() -> int:
     everything = [Pair(airflow, python) for airflow in RELEASES for python in pythons_for(airflow)]
     pairs = [pair_of(name) for name in asked] or everything
     if unknown := [str(pair) for pair in pairs if pair not in everything]:
-        parser.error(f"{unknown[0]} is none of {', '.join(map(str, everything))}")
+        parser.error(f"{unknown[0]} must be one of {', '.join(map(str, everything))}")
     WORK.mkdir(exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = dict(zip(pairs, pool.map(run, pairs), strict=True))
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def pythons_for(airflow: str) -> tuple[str, ...]:
-    """Return the versions of Python that a release of Airflow is tested with."""
+    """Return the versions of Python to test a release of Airflow with."""
     last = LAST_PYTHON.get(airflow, PYTHONS[-1])
     return PYTHONS[: PYTHONS.index(last) + 1]
 
@@ -101,7 +101,7 @@ def pair_of(name: str) -> Pair:
 
 
 def run(pair: Pair) -> str:
-    """Make an environment, run the tests in it and return what came of them in a few words."""
+    """Create an environment, run the tests in it and return a short result."""
     python = interpreter(pair.python)
     if python is None:
         return NO_PYTHON
@@ -115,7 +115,7 @@ def run(pair: Pair) -> str:
             *(*PIP, "--python", binary, "install", "--quiet", "--disable-pip-version-check"),
             *("--constraint", constraints, "--group", "test", "--editable", ".[simulator]"),
         ],
-        # What an older Airflow says of itself and of its dependencies is not for us to mend.
+        # Older releases warn about themselves and their dependencies, which is not ours to fix.
         [
             *(binary, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "--disable-warnings"),
             *(f"--junitxml={report}", *(f"--ignore={path}" for path in NEED_MORE)),
@@ -136,7 +136,7 @@ def run(pair: Pair) -> str:
 
 
 def summary_of(report: Path, *, is_well: bool) -> str:
-    """Return in a few words what pytest reports."""
+    """Summarise pytest's report."""
     if not report.exists():
         return "no tests run"
     (suite,) = ElementTree.parse(report).getroot()
@@ -148,7 +148,7 @@ def summary_of(report: Path, *, is_well: bool) -> str:
 
 
 def table_of(results: Mapping[Pair, str]) -> str:
-    """Return the results as a table, with what they were run on."""
+    """Return the results as a table, with date and platform."""
     pythons = sorted({pair.python for pair in results})
     lines = [f"| Airflow | {' | '.join(f'Python {python}' for python in pythons)} |"]
     lines.append("|---" * (len(pythons) + 1) + "|")
@@ -167,11 +167,11 @@ def table_of(results: Mapping[Pair, str]) -> str:
 
 @cache
 def interpreter(version: str) -> str | None:
-    """Return where a version of Python is, or None where it is not installed."""
+    """Return the path of a version of Python, or None if it is not installed."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     environment = dict(os.environ)
-    if pyenv := shutil.which("pyenv"):  # which hides all but the chosen versions
+    if pyenv := shutil.which("pyenv"):  # pyenv hides all but the selected versions
         installed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=True)
         environment["PYENV_VERSION"] = ":".join(installed.stdout.split())
     found = subprocess.run(

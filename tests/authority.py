@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the test's own, and what it has signed."""
+    """A test certificate authority with two server contexts that it has signed."""
 
     file: Path
     context: ssl.SSLContext
@@ -24,7 +24,7 @@ class Authority:
 
 
 def make_authority(folder: Path) -> Authority:
-    """Make an authority, its file in a folder."""
+    """Create an authority with its PEM file in a folder."""
     now = dt.datetime.now(dt.UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import ROOT
 
@@ -42,9 +42,25 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_for(question: Callable[[], _T], seconds: float = 30) -> _T:
-    """Ask until the answer is true, for the pages' own policy forbids a browser to evaluate texts."""
+    """Poll from Python until the answer is true: the pages' content security policy forbids eval."""
     give_up = time.monotonic() + seconds
+    pause = 0.01
     while not (answer := question()):
         assert time.monotonic() < give_up, f"still {answer!r} after {seconds} s"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.2)
     return answer
+
+
+def wait_in_page_time(page: Page, step: int, question: Callable[[], object]) -> None:
+    """
+    Advance the page's own clock until the answer is true.
+
+    :param step: milliseconds; one may come before the page has set its timer, so it is repeated.
+    """
+
+    def ask() -> object:
+        page.clock.fast_forward(step)
+        return question()
+
+    wait_for(ask)

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
     del os.environ[_name]
 
-hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine must not fail a test
 hypothesis.settings.load_profile("unhurried")
 
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-")
@@ -34,9 +36,11 @@ os.environ.update(
 @pytest.fixture(autouse=True)
 def _look_for_proxies_anew() -> None:
     """Let each test have an environment of its own."""
-    from airflow_provider_migration import transport
+    from airflow_provider_migration.credentials.refusals import refusals
+    from airflow_provider_migration.transport import proxies
 
-    transport._proxy.cache_clear()
+    proxies._proxy.cache_clear()
+    refusals.clear()
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +55,19 @@ def airflow_database() -> None:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Make a certificate authority, and servers' certificates of it."""
     return make_authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def talk() -> Callable[..., Any]:
+    """Run a flow with canned answers."""
+    from tests.flows import hold
+
+    return hold
+
+
+@pytest.fixture(scope="session")
+def response() -> Callable[..., Any]:
+    """Make an answer with a status and headers."""
+    from tests.flows import to_response
+
+    return to_response

@@ -1,4 +1,4 @@
-"""A server that answers exactly what a test tells it to, however rude, on a real socket."""
+"""A scripted server on a real socket, which may also break the protocol."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def http(
 
 
 NO_TUNNEL = http(407, b"", then="close")
-"""What a proxy answers that wants a password."""
+"""Response of a proxy that requires a password."""
 
 
 def endless(piece: bytes, *, after: bytes = b"", pause: float = 0.0) -> Reply:
@@ -68,7 +68,7 @@ class Server:
     """
     Listens on a free port and gives its replies in turn, the last one again and again.
 
-    :param replies: what to answer; a function gets the request.
+    :param replies: the replies; a function gets the request.
     :param tls: with this, https.
     """
 

@@ -1,4 +1,4 @@
-"""A StatsD server that keeps what it is told."""
+"""A StatsD server that records its metrics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StatsdServer:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What Airflow needs to know, as environment variables."""
+        """Airflow's settings for this server, as environment variables."""
         return {
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
@@ -49,5 +49,5 @@ class StatsdServer:
         }
 
     def lines(self, part: str) -> list[str]:
-        """Return the lines that hold some text, from whoever they came."""
+        """Return the lines that contain a text, from all senders."""
         return [line for lines in list(self.told.values()) for line in list(lines) if part in line]

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator
 
 from tests.conftest import ROOT
 from tests.statsd import StatsdServer
@@ -19,7 +22,7 @@ report_poll(hook, {"migration_job_id": "dts1"}, MigrationServiceError("out of re
 """
 
 
-def test_a_poll_is_counted_in_airflows_statistics() -> None:
+def test_poll_is_counted_in_airflow_statistics() -> None:
     with StatsdServer() as server:
         subprocess.run(
             [sys.executable, "-c", POLL],
@@ -36,3 +39,19 @@ def test_a_poll_is_counted_in_airflows_statistics() -> None:
         "airflow.migration.polls,service=dts,migration=dts1",
         "airflow.migration.poll_errors,service=dts,migration=dts1",
     }
+
+
+def test_private_method_of_the_pace_exists_in_airflow() -> None:
+    """A release that renames ``_get_next_poke_interval`` would undo the pace of our sensors."""
+    asked: list[bool] = []
+
+    class TwoPolls(BaseSensorOperator):
+        def poke(self, context: Any) -> bool:
+            return bool(asked)
+
+        def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+            asked.append(True)
+            return 0.0
+
+    TwoPolls(task_id="wait", poke_interval=3600).execute({})
+    assert asked == [True]

@@ -43,6 +43,7 @@ CALL = {
     "code": "Forbidden.RAM",
     "request_id": "ABC",
     "retry_after": 1.5,
+    "reason": "timeout",
 }
 ALL_ERRORS = [
     MigrationError("Something is wrong."),
@@ -77,7 +78,7 @@ ALL_ERRORS = [
     ],
     ids=["json", "pickle", "copy"],
 )
-def test_an_error_is_the_same_after_a_journey(error, travel) -> None:
+def test_error_survives_pickle_and_json(error, travel) -> None:
     arrived = travel(error)
 
     assert type(arrived) is type(error)
@@ -85,7 +86,24 @@ def test_an_error_is_the_same_after_a_journey(error, travel) -> None:
     assert vars(arrived) == vars(error)
 
 
-def test_the_list_above_has_every_error() -> None:
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [
+        (MigrationConfigurationError("no such host"), "tolerated_after_success"),
+        (MigrationPermissionError("HTTP 403"), "tolerated_after_success"),
+        (MigrationFailedError("failed", PROGRESS), "tolerated_after_success"),
+        (MigrationThrottledError("the quota of the day"), "quota_exhausted"),
+    ],
+)
+def test_flags_of_an_error_survive_json(error: MigrationError, flag: str) -> None:
+    assert not getattr(error_from_json(error.to_json()), flag)
+
+    setattr(error, flag, True)
+
+    assert getattr(error_from_json(json.loads(json.dumps(error.to_json()))), flag) is True
+
+
+def test_error_list_is_complete() -> None:
     classes = {
         item
         for _, item in inspect.getmembers(exceptions, inspect.isclass)
@@ -95,7 +113,7 @@ def test_the_list_above_has_every_error() -> None:
     assert {type(error) for error in ALL_ERRORS} == classes
 
 
-def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
+def test_error_tree_matches_its_docstring() -> None:
     lines = [
         line for line in (exceptions.__doc__ or "").splitlines() if "Migration" in line and "Error" in line
     ]
@@ -114,14 +132,14 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     assert len(drawn) == len({type(error) for error in ALL_ERRORS})
 
 
-def test_what_may_pass_is_never_an_error_that_airflow_does_not_retry() -> None:
-    passing = {type(error) for error in ALL_ERRORS if error.passing}
+def test_transient_error_is_retried_by_airflow() -> None:
+    is_transient = {type(error) for error in ALL_ERRORS if error.is_transient}
 
-    assert passing == {MigrationThrottledError, MigrationServiceError, MigrationResponseError}
-    assert not any(issubclass(error, AirflowFailException) for error in passing)
+    assert is_transient == {MigrationThrottledError, MigrationServiceError, MigrationResponseError}
+    assert not any(issubclass(error, AirflowFailException) for error in is_transient)
 
 
-def test_an_error_can_be_told_with_a_reason_before_it() -> None:
+def test_error_may_have_a_preceding_reason() -> None:
     error = MigrationNotFoundError("No such job.", **CALL)
 
     told = error_from_json(error.to_json(), prefix="After 3 polls: ")
@@ -140,12 +158,24 @@ def test_an_error_can_be_told_with_a_reason_before_it() -> None:
         ({"message": "m"}, MigrationError),
     ],
 )
-def test_an_error_of_another_version_is_told_as_far_as_it_is_understood(data, expected) -> None:
+def test_error_of_another_version_is_read(data, expected) -> None:
     error = error_from_json(data)
 
     assert type(error) is expected
     assert str(error) == "m"
 
 
-def test_a_configuration_error_is_a_value_error_too() -> None:
+def test_configuration_error_is_a_value_error() -> None:
     assert issubclass(MigrationConfigurationError, ValueError)
+
+
+def test_error_renders_message_hints_and_connection_in_this_order() -> None:
+    error = exceptions.MigrationAuthenticationError("refused.", code="X")
+    error.connection = "'dts_default'"
+    for _ in range(2):  # polls that share a request are given the same error
+        error.add_hint("First hint.")
+        error.add_hint("Second hint.")
+    text = "refused. First hint. Second hint. The connection is 'dts_default'."
+    assert str(error) == text
+    assert str(copy.copy(error)) == str(pickle.loads(pickle.dumps(error))) == text
+    assert str(exceptions.error_from_json(error.to_json())) == text

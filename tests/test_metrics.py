@@ -14,20 +14,19 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import Stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_migration.exceptions import MigrationError, MigrationServiceError
-from airflow_provider_migration.metrics import report_poll
+from airflow_provider_migration.metrics import report_poll, tag_value
 from airflow_provider_migration.progress import MigrationProgress, MigrationState
-from airflow_provider_migration.sensors.base import MigrationSensor
-from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
-from airflow_provider_migration.sensors.drs import DrsProgressSensor
-from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
-from airflow_provider_migration.sensors.oms import OmsProjectSensor
-from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.wait.policy import WaitPolicy
+from airflow_provider_migration.wait.tracker import WaitTracker
+from tests.catalogue import Service, each_service
 from tests.conftest import ROOT
+from tests.simulators import BriefSimulator
 from tests.statsd import StatsdServer
 
 OLDER = "older Airflows choose where statistics go when they are loaded; test_compat.py sees what they send"
@@ -97,7 +96,7 @@ def told(statsd: StatsdServer) -> Told:
     ],
     ids=["all", "zero is a figure", "no lag", "nothing known", "failed"],
 )
-def test_a_poll_is_counted_and_what_is_known_is_shown(
+def test_poll_is_counted_with_its_figures(
     told: Told, answer: MigrationProgress | MigrationError, lines: set[str]
 ) -> None:
     report_poll(HOOK, IDS, answer)
@@ -105,7 +104,38 @@ def test_a_poll_is_counted_and_what_is_known_is_shown(
     assert set(told(len(lines))) == expected
 
 
-def test_the_page_on_metrics_names_what_is_sent(told: Told) -> None:
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (" dts1\r\n", "dts1"),
+        (7, "7"),
+        ("p_1.a/b-C", "p_1.a/b-C"),
+        ("a,b", r"a_b-[0-9a-f]{8}"),
+        ("a=b", r"a_b-[0-9a-f]{8}"),
+        ("a:1|c", r"a_1_c-[0-9a-f]{8}"),
+        ("a\nb", r"a_b-[0-9a-f]{8}"),
+        ("a#@ b", r"a___b-[0-9a-f]{8}"),
+        ("任务", r"__-[0-9a-f]{8}"),
+        ("\ud800", r"_-[0-9a-f]{8}"),
+        ("", r"-[0-9a-f]{8}"),
+        (None, "None"),
+        (["dts1"], r"__dts1__-[0-9a-f]{8}"),
+        ("x" * 300, r"x{119}-[0-9a-f]{8}"),
+    ],
+)
+def test_tags_have_safe_characters(told: Told, value: object, sent: str) -> None:
+    report_poll(HOOK, {"migration_job_id": value}, MigrationServiceError("out of reach"))
+    lines = told(2)
+    assert len(lines) == 2
+    assert all(re.fullmatch(rf"[a-z._]+,service=dts,migration={sent}:1[|]c", line) for line in lines), lines
+
+
+@given(st.lists(st.text(), min_size=2, max_size=20, unique_by=str.strip))
+def test_tags_of_two_ids_differ(texts: list[str]) -> None:
+    assert len({tag_value(text) for text in texts}) == len(texts)
+
+
+def test_metrics_page_names_every_metric(told: Told) -> None:
     report_poll(HOOK, IDS, record(percent=68, lag_seconds=4.5))
     report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
     sent = {line.partition(",")[0].removeprefix("airflow.migration.") for line in told(5)}
@@ -114,26 +144,19 @@ def test_the_page_on_metrics_names_what_is_sent(told: Told) -> None:
     assert set(re.findall(r"^\| `migration\.([a-z_]+)` \|", page, re.MULTILINE)) == sent
 
 
-SENSORS: list[tuple[type[MigrationSensor], dict[str, Any], str]] = [
-    (DataWorksMigrationSensor, {"project_id": 123456, "migration_id": 7}, "service=dataworks,migration=7"),
-    (DtsMigrationJobSensor, {"migration_job_id": "dts1"}, "service=dts,migration=dts1"),
-    (OmsProjectSensor, {"project_id": "p_1"}, "service=oms,migration=p_1"),
-    (DrsProgressSensor, {"job_id": "job-1"}, "service=drs,migration=job-1"),
-]
-
-
-@pytest.mark.parametrize(("sensor", "ids", "tags"), SENSORS)
-def test_a_sensor_names_service_and_migration_as_the_record_does(
-    told: Told, monkeypatch: pytest.MonkeyPatch, sensor: type[MigrationSensor], ids: dict[str, Any], tags: str
+@each_service
+def test_tags_name_service_and_migration(
+    told: Told, monkeypatch: pytest.MonkeyPatch, service: Service
 ) -> None:
-    service, _, migration_id = tags.removeprefix("service=").partition(",migration=")
-    with Simulator({"migrations": [{"service": service, **ids, "duration": 100}]}) as simulator:
+    name, migration_id = service.name, service.migration_id
+    tags = f"service={name},migration={migration_id}"
+    with BriefSimulator({"migrations": [service.migration(duration=100)]}) as simulator:
         for conn_id, connection in simulator.connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-        simulator.jump(service, migration_id, 150)
-        done = sensor(task_id="wait", **ids).poke({"ti": _Silent(), "outlet_events": {}})
+        simulator.jump(name, migration_id, 150)
+        done = service.sensor(task_id="wait", **service.ids).poke({"ti": _Silent(), "outlet_events": {}})
     assert done
-    assert (done.xcom_value["service"], done.xcom_value["migration_id"]) == (service, migration_id)
+    assert (done.xcom_value["service"], done.xcom_value["migration_id"]) == (name, migration_id)
     assert f"airflow.migration.polls,{tags}:1|c" in told(2)
     assert f"airflow.migration.percent,{tags}:100.0|g" in told(2)
 
@@ -148,16 +171,14 @@ class _Silent:
     def get_first_reschedule_date(self, context: Any) -> None: ...
 
 
-async def test_a_connection_that_a_trigger_does_not_find_is_a_poll_that_failed(
-    told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_missing_connection_is_a_poll_error(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migration.XCom, "set", lambda **arguments: None)
     now = time.time()
     trigger = MigrationTrigger(
         hook=HOOK,
         hook_arguments={"dts_conn_id": "nowhere"},
         ids=IDS,
-        watch=Watch(Wishes(targets=("caught_up",), started_at=now, deadline=now + 60)).to_json(),
+        tracker=WaitTracker(WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60)).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
     )
     await anext(trigger.run())
@@ -167,7 +188,7 @@ async def test_a_connection_that_a_trigger_does_not_find_is_a_poll_that_failed(
     ]
 
 
-def test_while_statistics_are_off_a_poll_loads_and_opens_nothing_for_them() -> None:
+def test_disabled_statistics_cost_nothing() -> None:
     program = (
         "import sys, psutil\n"
         "from airflow_provider_migration.exceptions import MigrationServiceError\n"

@@ -16,6 +16,7 @@ from airflow_provider_migration.progress import (
     MAX_MESSAGE_CHARACTERS,
     MAX_RECORD_BYTES,
     MILESTONES,
+    SHOWS_ACTIVITY,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
@@ -24,7 +25,7 @@ from airflow_provider_migration.progress import (
     Phase,
     bulk_percent,
     clean_text,
-    known_phase,
+    interned_phase,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -41,9 +42,9 @@ def phase(name: str, state: str, **fields: Any) -> Phase:
     return Phase(name=name, state=MigrationState(state), **fields)
 
 
-def test_a_phase_that_looks_as_before_is_the_same_one_unless_its_texts_are_long() -> None:
+def test_phases_are_interned_unless_long() -> None:
     def make(error: str) -> Phase:
-        return known_phase(name="full", state=MigrationState.FAILED, percent=3, error=error)
+        return interned_phase(name="full", state=MigrationState.FAILED, percent=3, error=error)
 
     assert make("a reason") is make("a reason")
     assert make("a reason") == phase("full", "failed", percent=3, error="a reason")
@@ -52,15 +53,15 @@ def test_a_phase_that_looks_as_before_is_the_same_one_unless_its_texts_are_long(
     assert make(long) is not make(long)
 
 
-def test_a_percentage_of_minus_nothing_is_nothing() -> None:
+def test_percent_has_no_negative_zero() -> None:
     assert str(record(percent=-0.0).percent) == "0.0"
 
 
 # --- the form -------------------------------------------------------------------------------------------
 
 
-def test_a_record_has_the_documented_fields_in_xcom() -> None:
-    assert record(words_reached={"running"}).model_dump(mode="json") == {
+def test_record_has_the_documented_fields() -> None:
+    assert record(statuses_reached={"running"}, warnings=["a list is refused"]).model_dump(mode="json") == {
         "schema_version": 1,
         "service": "dts",
         "migration_id": "dts1",
@@ -79,7 +80,7 @@ def test_a_record_has_the_documented_fields_in_xcom() -> None:
     }
 
 
-def test_a_record_comes_back_from_xcom_as_it_was() -> None:
+def test_record_survives_xcom() -> None:
     before = record(
         percent=12.3,
         phases=[phase("full", "running", percent=12.3, done=1, total=8, error="x")],
@@ -103,13 +104,13 @@ def test_a_record_comes_back_from_xcom_as_it_was() -> None:
         (ObjectProgress(source="a", destination="b"), "source"),
     ],
 )
-def test_nothing_can_be_changed_afterwards(model: Any, field: str) -> None:
+def test_record_is_immutable(model: Any, field: str) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         setattr(model, field, None)
 
 
 @pytest.mark.parametrize("lag", [-0.1, float("inf"), float("nan"), "soon"])
-def test_a_lag_is_a_number_of_seconds_from_zero(lag: Any) -> None:
+def test_lag_is_never_negative(lag: Any) -> None:
     with pytest.raises(ValidationError):
         record(lag_seconds=lag)
 
@@ -135,9 +136,7 @@ def test_a_lag_is_a_number_of_seconds_from_zero(lag: Any) -> None:
         (-float("inf"), None),
     ],
 )
-def test_a_percentage_out_of_range_is_null_and_less_than_all_never_reads_as_all(
-    given_: float | None, shown: float | None
-) -> None:
+def test_percent_out_of_range_is_null(given_: float | None, shown: float | None) -> None:
     assert record(percent=given_).percent == shown
     assert phase("full", "running", percent=given_).percent == shown
     assert ObjectProgress(source="a", destination="b", percent=given_).percent == shown
@@ -147,7 +146,7 @@ def test_a_percentage_out_of_range_is_null_and_less_than_all_never_reads_as_all(
     ("given_", "shown"),
     [(None, None), (0, 0), (2**53, 2**53), (-1, None), (2**53 + 1, None), (10**4000, None)],
 )
-def test_a_count_that_cannot_be_one_is_null(given_: int | None, shown: int | None) -> None:
+def test_invalid_count_is_null(given_: int | None, shown: int | None) -> None:
     full = phase("full", "running", done=given_, total=given_)
     assert (full.done, full.total) == (shown, shown)
 
@@ -156,7 +155,7 @@ def test_a_count_that_cannot_be_one_is_null(given_: int | None, shown: int | Non
     ("percents", "mean"),
     [((), None), ((10,), 10), ((100, 50), 75), ((100, None), None), ((None, None), None)],
 )
-def test_bulk_percent_is_known_when_every_bulk_phase_is(percents: Any, mean: float | None) -> None:
+def test_bulk_percent_needs_every_phase(percents: Any, mean: float | None) -> None:
     bulk = [
         phase(name, "running", percent=p) for name, p in zip(("structure", "full"), percents, strict=False)
     ]
@@ -189,15 +188,13 @@ def test_bulk_percent_is_known_when_every_bulk_phase_is(percents: Any, mean: flo
         ("succeeded", [phase("full", "failed")], set(MILESTONES)),
     ],
 )
-def test_a_milestone_is_reached_when_it_or_anything_after_it_is_so(
-    state: str, phases: list[Phase], reached: set[str]
-) -> None:
+def test_milestone_is_reached_at_and_past_it(state: str, phases: list[Phase], reached: set[str]) -> None:
     progress = record(state=state, phases=phases)
     assert {milestone for milestone in MILESTONES if progress.reached(milestone)} == reached
 
 
 @pytest.mark.parametrize("word", ["", "done", "CAUGHT_UP", "running"])
-def test_what_is_no_milestone_is_an_error(word: str) -> None:
+def test_unknown_milestone_is_an_error(word: str) -> None:
     with pytest.raises(ValueError, match="structure_done, full_done, caught_up, succeeded"):
         record().reached(word)
 
@@ -228,7 +225,7 @@ def test_what_is_no_milestone_is_an_error(word: str) -> None:
         ("我 ü " + MOON, "我 ü " + MOON),
     ],
 )
-def test_a_text_is_harmless_in_logs_and_pages(text: Any, clean: str | None) -> None:
+def test_text_is_sanitized(text: Any, clean: str | None) -> None:
     assert clean_text(text) == clean
 
 
@@ -248,14 +245,14 @@ def test_a_text_is_harmless_in_logs_and_pages(text: Any, clean: str | None) -> N
         ("signature mismatch", "signature mismatch"),
     ],
 )
-def test_an_address_that_lets_its_bearer_in_is_shown_without_what_does(text: str, clean: str) -> None:
+def test_redact_signatures_of_addresses(text: str, clean: str) -> None:
     assert clean_text(text) == clean
 
 
 @pytest.mark.parametrize(
     ("length", "kept"), [(MAX_MESSAGE_CHARACTERS, MAX_MESSAGE_CHARACTERS), (10**7, MAX_MESSAGE_CHARACTERS)]
 )
-def test_a_long_text_is_cut_and_says_so(length: int, kept: int) -> None:
+def test_long_text_is_truncated(length: int, kept: int) -> None:
     text = clean_text("x" * length)
     assert text is not None
     assert len(text) == kept
@@ -264,7 +261,7 @@ def test_a_long_text_is_cut_and_says_so(length: int, kept: int) -> None:
 
 @given(st.text(st.characters()), st.integers(1, 50))
 @settings(max_examples=200)
-def test_any_text_comes_out_clean_and_stays_so(text: str, limit: int) -> None:
+def test_text_is_sanitized_idempotently(text: str, limit: int) -> None:
     clean = clean_text(text, limit)
     assert clean is None or (0 < len(clean) <= limit and clean == clean.strip())
     assert clean is None or clean.encode()
@@ -272,13 +269,13 @@ def test_any_text_comes_out_clean_and_stays_so(text: str, limit: int) -> None:
 
 
 @pytest.mark.parametrize("field", ["name", "service_status", "request_id"])
-def test_labels_of_a_record_are_clean_and_short(field: str) -> None:
+def test_labels_are_sanitized_and_bounded(field: str) -> None:
     value = getattr(record(**{field: "\x1b[1m" + "é" * 1000}), field)
     assert len(value) == 256
     assert value.startswith("éé")
 
 
-def test_texts_of_an_error_are_clean() -> None:
+def test_error_texts_are_sanitized() -> None:
     error = MigrationErrorInfo(code="\x00c", message="m\nm", remedy="\u202er")
     assert (error.code, error.message, error.remedy) == ("c", "m m", "r")
 
@@ -291,7 +288,7 @@ def size(progress: MigrationProgress) -> int:
 
 
 @pytest.mark.parametrize("character", ["x", "é", "我", MOON, '"', "\\"])
-def test_the_largest_answer_fits_whatever_its_alphabet(character: str) -> None:
+def test_record_size_holds_for_any_alphabet(character: str) -> None:
     text = character * 3000
     progress = record(
         migration_id=text,
@@ -311,7 +308,7 @@ def test_the_largest_answer_fits_whatever_its_alphabet(character: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["x", MOON, "\x7f"])
-def test_a_size_that_is_told_at_a_glance_is_none_too_small(character: str) -> None:
+def test_record_size_estimate_is_never_too_small(character: str) -> None:
     widest = phase(character, "partially_succeeded", percent=99.9, done=2**53, total=2**53)
     for texts, phases in itertools.product(range(0, 256, 5), range(0, 80, 5)):
         progress = record(
@@ -326,29 +323,50 @@ def test_a_size_that_is_told_at_a_glance_is_none_too_small(character: str) -> No
         assert len(progress.phases) == phases or size(progress) > MAX_RECORD_BYTES / 2
 
 
-def test_the_limits_are_the_promised_ones() -> None:
+class Noted(MigrationProgress):
+    """A record with fields that the size was not written for."""
+
+    note: str | None = None
+    remarks: dict[str, str] | None = None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"note": MOON * 5000}, {"note": "x" * 30_000}, {"remarks": {"one": "x" * 30_000}}]
+)
+def test_record_size_counts_new_fields(fields: dict[str, Any]) -> None:
+    noted = Noted(**{**record().model_dump(), **fields})
+    assert size(noted) < MAX_RECORD_BYTES
+
+
+def test_activity_is_decided_for_every_field() -> None:
+    assert set(SHOWS_ACTIVITY) == set(MigrationProgress.model_fields)
+
+
+def test_record_limits_are_as_documented() -> None:
     assert (MAX_RECORD_BYTES, MAX_MESSAGE_CHARACTERS) == (16_384, 2_000)
 
 
-def test_a_message_that_just_fits_is_not_cut() -> None:
+def test_message_that_just_fits_is_not_truncated() -> None:
     message = "x" * MAX_MESSAGE_CHARACTERS
     progress = record(error=MigrationErrorInfo(message=message, remedy=message))
     assert progress.error is not None
     assert (progress.error.message, progress.error.remedy) == (message, message)
 
 
-def test_cutting_leaves_states_numbers_and_what_was_reached() -> None:
+def test_truncation_keeps_states_and_numbers() -> None:
     progress = record(
         state="failed",
         percent=12,
         lag_seconds=3,
         checkpoint=NOW,
-        words_reached={"a"},
+        statuses_reached={"a"},
+        warnings=["the list is refused"],
         phases=[phase("full", "failed", error=MOON * 2000, done=7)] * 30,
     )
     assert size(progress) < MAX_RECORD_BYTES
     assert (progress.state, progress.percent, progress.lag_seconds) == ("failed", 12, 3)
-    assert (progress.checkpoint, progress.words_reached) == (NOW, frozenset({"a"}))
+    assert (progress.checkpoint, progress.statuses_reached) == (NOW, frozenset({"a"}))
+    assert progress.warnings == ("the list is refused",)
     assert {(item.name, item.state, item.done) for item in progress.phases} == {("full", "failed", 7)}
 
 
@@ -368,7 +386,7 @@ long_texts = st.one_of(
     has_error=st.booleans(),
     has_objects=st.booleans(),
 )
-def test_no_answer_is_too_large_for_a_record(
+def test_record_size_is_bounded(
     text: str, other: str, count: int, phases: int, slowest: int, has_error: bool, has_objects: bool
 ) -> None:
     progress = record(

@@ -36,18 +36,18 @@ def hook_class(connection_type: str) -> type[MigrationHook[Any]]:
     return getattr(importlib.import_module(module), name)
 
 
-def test_the_description_fits_airflows_schema() -> None:
+def test_provider_info_fits_airflows_schema() -> None:
     jsonschema.validate(INFO, schema("provider_info.schema.json"))
 
 
 @pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
-def test_each_connection_type_fits_the_schema_for_providers(connection_type: str) -> None:
+def test_connection_type_fits_airflows_schema(connection_type: str) -> None:
     rules = schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]
 
     jsonschema.validate(CONNECTION_TYPES[connection_type], rules)
 
 
-def test_the_description_is_plain_json() -> None:
+def test_provider_info_is_plain_json() -> None:
     assert json.loads(json.dumps(INFO)) == INFO
 
 
@@ -62,14 +62,14 @@ def test_the_description_is_plain_json() -> None:
         }
     ),
 )
-def test_each_module_that_is_named_is_there(module: str) -> None:
+def test_named_modules_exist(module: str) -> None:
     importlib.import_module(module)
 
 
 @pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
-def test_each_module_that_is_there_is_named(kind: str) -> None:
+def test_modules_are_named(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_migration.{kind}")
-    shared = {"__init__", "base", "alibaba", "sharing"}
+    shared = {"__init__", "base", "alibaba", "connection", "connection_form", "sharing"}
     there = {path.stem for path in Path(str(package.__file__)).parent.glob("*.py")} - shared
 
     named = {module.rpartition(".")[2] for item in INFO[kind] for module in item["python-modules"]}
@@ -78,21 +78,21 @@ def test_each_module_that_is_there_is_named(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
-def test_each_integration_that_is_named_is_described(kind: str) -> None:
+def test_integrations_are_described(kind: str) -> None:
     described = {item["integration-name"] for item in INFO["integrations"]}
 
     assert {item["integration-name"] for item in INFO[kind]} == described
 
 
 @pytest.mark.parametrize("link", INFO["extra-links"])
-def test_each_link_that_is_named_is_there(link: str) -> None:
+def test_links_exist(link: str) -> None:
     module, _, name = link.rpartition(".")
 
     assert hasattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
-def test_each_hook_says_of_itself_what_is_said_of_it(connection_type: str) -> None:
+def test_hook_matches_its_connection_type(connection_type: str) -> None:
     hook = hook_class(connection_type)
 
     assert issubclass(hook, BaseHook)
@@ -103,7 +103,7 @@ def test_each_hook_says_of_itself_what_is_said_of_it(connection_type: str) -> No
     assert callable(hook.test_connection)
 
 
-def test_the_installed_package_leads_airflow_here() -> None:
+def test_entry_point_leads_to_provider_info() -> None:
     (entry_point,) = [
         item
         for item in entry_points(group="apache_airflow_provider")
@@ -124,7 +124,7 @@ def manager() -> Iterator[ProvidersManager]:
 
 
 @pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")  # older releases have no other
-def test_airflow_loads_the_provider_without_a_warning(
+def test_provider_loads_without_a_warning(
     caplog: pytest.LogCaptureFixture, manager: ProvidersManager
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -218,7 +218,7 @@ def form_in_airflow_2_of(connection_type: str) -> tuple[dict[str, Any], dict[str
 )
 @pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")  # Airflow 3.2 itself asks so
 @pytest.mark.parametrize("connection_type", CONNECTION_TYPES)
-def test_the_form_of_a_connection_shows_its_fields(connection_type: str) -> None:
+def test_connection_form_has_its_fields(connection_type: str) -> None:
     fields, others = (form_of if AIRFLOW_V_3_0_PLUS else form_in_airflow_2_of)(connection_type)
 
     assert set(fields) == FIELDS[connection_type]
@@ -232,7 +232,7 @@ def test_the_form_of_a_connection_shows_its_fields(connection_type: str) -> None
 
 
 @pytest.mark.parametrize("connection_type", ["alibaba_dataworks", "alibaba_dts", "oceanbase_oms"])
-def test_a_form_offers_the_credentials_that_the_hooks_know(connection_type: str) -> None:
+def test_connection_form_offers_the_known_credentials(connection_type: str) -> None:
     from airflow_provider_migration.hooks.alibaba import KINDS
 
     offered = CONNECTION_TYPES[connection_type]["conn-fields"]["credential_type"]["schema"]
@@ -241,9 +241,9 @@ def test_a_form_offers_the_credentials_that_the_hooks_know(connection_type: str)
     assert offered["default"] == KINDS[0]
 
 
-def test_what_a_form_leaves_at_its_default_is_what_the_hooks_take_for_it() -> None:
-    from airflow_provider_migration.transport import Settings
+def test_connection_form_defaults_match_the_hooks() -> None:
+    from airflow_provider_migration.transport.settings import TransportConfig
 
     for item in CONNECTION_TYPES.values():
         for name in ("connect_timeout", "read_timeout"):
-            assert item["conn-fields"][name]["schema"]["default"] == getattr(Settings(), name)
+            assert item["conn-fields"][name]["schema"]["default"] == getattr(TransportConfig(), name)

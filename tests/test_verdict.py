@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_migration import verdict
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
     MigrationConnectionNotFoundError,
     MigrationError,
     MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
     MigrationResponseError,
     MigrationServiceError,
     MigrationThrottledError,
@@ -31,17 +32,13 @@ from airflow_provider_migration.progress import (
     Phase,
 )
 from airflow_provider_migration.services.wire import StatusTable
-from airflow_provider_migration.verdict import (
-    Outcome,
-    Verdict,
-    Watch,
-    Wishes,
-    chosen_targets,
-    describe,
-    target_reached,
-)
+from airflow_provider_migration.wait import tracker as tracker_module
+from airflow_provider_migration.wait.messages import describe
+from airflow_provider_migration.wait.policy import WaitPolicy, chosen_targets, target_reached
+from airflow_provider_migration.wait.tracker import WAIT, History, Outcome, Verdict, WaitTracker, allowed_gap
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+BUSY = MigrationServiceError("busy")
 FULL_DONE = Phase(name="full", state=MigrationState.SUCCEEDED)
 
 
@@ -51,18 +48,27 @@ def record(state: str = "running", **fields: Any) -> MigrationProgress:
     )
 
 
-def watch(*targets: str, **wishes: Any) -> Watch:
-    return Watch(
-        Wishes(**{"targets": targets or ("caught_up",), "started_at": 0, "deadline": 1000, **wishes})
+def behind(at: float, lag: float, checkpoint: float | None = None) -> MigrationProgress:
+    """Make a record that was observed at a time, with its lag and perhaps its checkpoint."""
+    return record(
+        lag_seconds=lag,
+        observed_at=NOW + timedelta(seconds=at),
+        checkpoint=None if checkpoint is None else NOW + timedelta(seconds=checkpoint),
     )
 
 
-def outcomes(watch: Watch, *polls: tuple[float, Any]) -> list[str]:
+def watch(*targets: str, **policy: Any) -> WaitTracker:
+    return WaitTracker(
+        WaitPolicy(**{"targets": targets or ("caught_up",), "started_at": 0, "deadline": 1000, **policy})
+    )
+
+
+def outcomes(watch: WaitTracker, *polls: tuple[float, Any]) -> list[str]:
     """Return what a watch decides on records, states or errors, each at its time."""
     return [decide(watch, what, now).outcome.value for now, what in polls]
 
 
-def decide(watch: Watch, what: Any, now: float) -> Verdict:
+def decide(watch: WaitTracker, what: Any, now: float) -> Verdict:
     if isinstance(what, MigrationError):
         return watch.fail_poll(what, now)
     return watch.observe(record(what) if isinstance(what, str) else what, now)
@@ -102,17 +108,15 @@ def decide(watch: Watch, what: Any, now: float) -> Verdict:
         ("partially_succeeded", record("succeeded"), False),
         ("unknown", record("unknown"), True),
         ("unknown", record("running"), False),
-        ("Migrating", record("running", words_reached={"migrating"}), True),
-        ("migrating", record("failed", words_reached={"migrating"}), True),
-        ("Migrating", record("running", words_reached={"prechecking"}), False),
+        ("Migrating", record("running", statuses_reached={"migrating"}), True),
+        ("migrating", record("failed", statuses_reached={"migrating"}), True),
+        ("Migrating", record("running", statuses_reached={"prechecking"}), False),
         ("Migrating", record("running", service_status="Migrating"), False),
         ("no such word", record("succeeded"), False),
         ("", record("succeeded"), False),
     ],
 )
-def test_a_target_is_a_milestone_a_state_or_a_word_and_is_reached_at_it_or_past_it(
-    target: str, progress: MigrationProgress, is_reached: bool
-) -> None:
+def test_target_is_reached_at_or_past_it(target: str, progress: MigrationProgress, is_reached: bool) -> None:
     assert target_reached(progress, target) is is_reached
 
 
@@ -129,9 +133,7 @@ def test_a_target_is_a_milestone_a_state_or_a_word_and_is_reached_at_it_or_past_
         ([], "target_status is empty. It has: "),
     ],
 )
-def test_a_target_that_is_never_reached_is_answered_with_the_nearest_and_the_milestones_first(
-    given: Any, said: str
-) -> None:
+def test_unknown_target_suggests_the_nearest(given: Any, said: str) -> None:
     table = StatusTable({MigrationState.SUCCEEDED: ("Finished",), MigrationState.FAILED: ("Broken",)})
     with pytest.raises(MigrationConfigurationError) as caught:
         chosen_targets("x", given, table.targets())
@@ -139,7 +141,7 @@ def test_a_target_that_is_never_reached_is_answered_with_the_nearest_and_the_mil
     assert str(caught.value).endswith(f"{said}{words}")
 
 
-def test_any_one_of_several_targets_is_enough() -> None:
+def test_one_of_several_targets_is_enough() -> None:
     assert outcomes(watch("succeeded", "paused"), (1, "running"), (2, "paused")) == ["wait", "done"]
 
 
@@ -160,19 +162,19 @@ def test_any_one_of_several_targets_is_enough() -> None:
         ("unknown", "wait"),
     ],
 )
-def test_each_state_has_its_verdict(state: str, outcome: str) -> None:
+def test_verdict_of_each_state(state: str, outcome: str) -> None:
     assert outcomes(watch("caught_up"), (1, state)) == [outcome]
 
 
 @pytest.mark.parametrize("state", ["succeeded", "partially_succeeded", "cancelled"])
-def test_a_migration_that_ends_elsewhere_than_wanted_fails(state: str) -> None:
+def test_end_short_of_the_target_fails(state: str) -> None:
     verdict = watch("paused").observe(record(state), 5)
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.reason.startswith("The migration ended short of the target: ")
+    assert verdict.reason.startswith("The migration ended before reaching the target: ")
 
 
 @pytest.mark.parametrize(
-    ("wishes", "state", "outcome", "reason"),
+    ("policy", "state", "outcome", "reason"),
     [
         ({}, "paused", "wait", ""),
         ({"on_paused": "fail"}, "paused", "fail", "The migration is paused"),
@@ -186,16 +188,14 @@ def test_a_migration_that_ends_elsewhere_than_wanted_fails(state: str) -> None:
         ({"targets": ("failed",)}, "failed", "done", "Reached"),
     ],
 )
-def test_paused_and_unknown_are_what_the_arguments_say(
-    wishes: Any, state: str, outcome: str, reason: str
-) -> None:
-    verdict = watch(**wishes).observe(record(state), 5)
+def test_on_paused_and_on_unknown_decide(policy: Any, state: str, outcome: str, reason: str) -> None:
+    verdict = watch(**policy).observe(record(state), 5)
     assert verdict.outcome.value == outcome
     assert verdict.reason.startswith(reason)
     assert bool(verdict.reason) is bool(reason)
 
 
-def test_a_verdict_tells_the_last_state_the_wanted_one_and_the_time() -> None:
+def test_verdict_names_state_target_and_time() -> None:
     failed = record(
         "failed",
         service_status="MigrationFailed",
@@ -212,24 +212,24 @@ def test_a_verdict_tells_the_last_state_the_wanted_one_and_the_time() -> None:
 # --- time -----------------------------------------------------------------------------------------------
 
 
-def test_waiting_ends_at_the_deadline_with_the_state_seen_then() -> None:
+def test_deadline_ends_the_wait_with_the_last_state() -> None:
     waiting = watch()
     assert outcomes(waiting, (999.9, "running"), (1000, "running")) == ["wait", "timeout"]
     assert waiting.observe(record("running"), 1001).reason == (
-        "The time is up: dts dts1: running; wanted caught_up; waited 1001 s."
+        "Timed out: dts dts1: running; wanted caught_up; waited 1001 s."
     )
 
 
 @pytest.mark.parametrize(("state", "outcome"), [("caught_up", "done"), ("failed", "fail")])
-def test_a_poll_at_the_deadline_still_counts(state: str, outcome: str) -> None:
+def test_deadline_poll_still_counts(state: str, outcome: str) -> None:
     assert outcomes(watch(), (5000, state)) == [outcome]
 
 
-def test_a_poll_that_fails_at_the_deadline_is_a_timeout_that_says_why() -> None:
+def test_deadline_poll_that_fails_is_a_timeout() -> None:
     verdict = watch().fail_poll(MigrationServiceError("HTTP 503"), 1000)
     assert verdict.outcome is Outcome.TIMEOUT
     assert verdict.reason == (
-        "The time is up: no answer yet; wanted caught_up; waited 1000 s. The last poll failed: HTTP 503"
+        "Timed out: no answer yet; wanted caught_up; waited 1000 s. The last poll failed: HTTP 503"
     )
 
 
@@ -248,10 +248,15 @@ def test_a_poll_that_fails_at_the_deadline_is_a_timeout_that_says_why() -> None:
             ["wait"] * 3 + ["done"],
         ),
         ([(0, "caught_up"), (10, "failed")], ["wait", "fail"]),
+        # What was not observed does not count: up to 150 s at an interval of 60 s.
+        ([(0, "caught_up"), (150, "caught_up")], ["wait", "done"]),
+        ([(0, "caught_up"), (151, "caught_up"), (181, "caught_up")], ["wait", "wait", "done"]),
+        ([(0, "caught_up"), (60, BUSY), (120, BUSY), (180, BUSY), (200, "caught_up")], ["wait"] * 5),
+        ([(0, "caught_up"), (10, "caught_up"), (9, "caught_up"), (31, "caught_up")], ["wait"] * 4),
         ([(980, "caught_up"), (1000, "caught_up")], ["wait", "timeout"]),
     ],
 )
-def test_hold_for_wants_the_target_held_without_a_break(polls: Any, expected: list[str]) -> None:
+def test_hold_for_needs_the_target_without_a_break(polls: Any, expected: list[str]) -> None:
     assert outcomes(watch(hold_for=30), *polls) == expected
 
 
@@ -261,13 +266,14 @@ def test_hold_for_wants_the_target_held_without_a_break(polls: Any, expected: li
         ([(0, "failed"), (59, "failed"), (60, "failed")], ["wait", "wait", "fail"]),
         ([(0, "failed"), (30, "running"), (60, "failed"), (119, "failed")], ["wait"] * 4),
         ([(0, "failed"), (30, MigrationServiceError()), (60, "failed")], ["wait", "wait", "fail"]),
+        ([(0, "failed"), (151, "failed"), (210, "failed"), (211, "failed")], ["wait"] * 3 + ["fail"]),
         ([(0, "failed"), (30, "caught_up")], ["wait", "done"]),
         ([(0, "cancelled")], ["fail"]),
         ([(100, "failed"), (20, "failed"), (79, "failed"), (80, "failed")], ["wait"] * 3 + ["fail"]),
         ([(990, "failed"), (1000, "failed")], ["wait", "timeout"]),
     ],
 )
-def test_failure_grace_lets_a_failed_migration_turn_around(polls: Any, expected: list[str]) -> None:
+def test_failure_grace_tolerates_a_recovery(polls: Any, expected: list[str]) -> None:
     assert outcomes(watch(failure_grace=60), *polls) == expected
 
 
@@ -280,10 +286,26 @@ def phases(percent: float) -> MigrationProgress:
     [
         ([(0, phases(1)), (59, phases(1)), (60, phases(1))], ["wait", "wait", "fail"]),
         ([(0, phases(1)), (59, phases(2)), (118, phases(2)), (119, phases(2))], ["wait"] * 3 + ["fail"]),
-        ([(0, record(lag_seconds=5)), (60, record(lag_seconds=65))], ["wait", "fail"]),
-        ([(0, record(lag_seconds=500)), (60, record(lag_seconds=499))], ["wait", "wait"]),
-        ([(0, record(lag_seconds=500)), (60, record(lag_seconds=500))], ["wait", "wait"]),
-        ([(0, record(lag_seconds=500)), (60, record(lag_seconds=559))], ["wait", "fail"]),
+        ([(0, behind(0, 5)), (60, behind(60, 65))], ["wait", "fail"]),
+        ([(0, behind(0, 500)), (60, behind(60, 499))], ["wait", "wait"]),
+        ([(0, behind(0, 500)), (60, behind(60, 500))], ["wait", "wait"]),
+        ([(0, behind(0, 500)), (60, behind(60, 559))], ["wait", "fail"]),
+        # A checkpoint says it better than a lag.
+        ([(0, behind(0, 500, 0)), (60, behind(60, 500, 0))], ["wait", "fail"]),
+        ([(0, behind(0, 500, 0)), (60, behind(60, 560, 30))], ["wait", "wait"]),
+        # One odd low sample, a resume from an older point, a clock that was set back.
+        (
+            [(0, behind(0, 500)), (30, behind(30, 1)), (60, behind(60, 500)), (95, behind(95, 500))],
+            ["wait"] * 4,
+        ),
+        (
+            [(0, behind(0, 5)), (30, behind(30, 5000)), (65, behind(65, 4990)), (100, behind(100, 4980))],
+            ["wait"] * 4,
+        ),
+        ([(1000, behind(1000, 50)), (40, behind(40, 50)), (90, behind(90, 50))], ["timeout", "wait", "wait"]),
+        # No answer came for longer than a gap may be.
+        ([(0, "running"), (151, "running"), (210, "running"), (211, "running")], ["wait"] * 3 + ["fail"]),
+        ([(0, "running"), (150, "running")], ["wait", "fail"]),
         ([(0, record()), (60, record(lag_seconds=5))], ["wait", "wait"]),
         ([(0, record(checkpoint=NOW)), (60, record(checkpoint=NOW.replace(hour=4)))], ["wait", "wait"]),
         ([(0, record(request_id="1")), (60, record(request_id="2"))], ["wait", "fail"]),
@@ -294,18 +316,34 @@ def phases(percent: float) -> MigrationProgress:
         ([(0, "caught_up"), (60, "caught_up")], ["done", "done"]),
     ],
 )
-def test_stall_timeout_fails_when_nothing_moves(polls: Any, expected: list[str]) -> None:
+def test_stall_timeout_fails_without_activity(polls: Any, expected: list[str]) -> None:
     assert outcomes(watch(stall_timeout=60), *polls) == expected
 
 
+@given(st.lists(st.floats(-2, 2), min_size=8, max_size=8))
+def test_stall_is_found_despite_jitter(jitter: list[float]) -> None:
+    waiting = watch(stall_timeout=240)
+    polls = [(60 * n, behind(60 * n, 500 + 60 * n + noise)) for n, noise in enumerate(jitter)]
+    assert "fail" in outcomes(waiting, *polls)
+
+
+@given(st.lists(st.tuples(st.floats(6, 10_000), st.booleans()), min_size=1, max_size=15))
+def test_stall_is_not_found_while_the_position_moves(steps: list[tuple[float, bool]]) -> None:
+    waiting, position = watch(stall_timeout=60, deadline=1e6), 0.0
+    for number, (step, is_forward) in enumerate(steps):
+        position += step if is_forward else -step
+        at = 60.0 * number
+        assert outcomes(waiting, (at, behind(at, max(at - position, 0), position))) == ["wait"]
+
+
 @pytest.mark.parametrize("lag", [None, 0.0, 30.0])
-def test_a_migration_that_is_in_sync_does_not_stall(lag: float | None) -> None:
+def test_stall_does_not_apply_in_sync(lag: float | None) -> None:
     in_sync = record("caught_up", lag_seconds=lag)
     polls = [(seconds, in_sync) for seconds in (0, 60, 600)]
     assert outcomes(watch(targets=("succeeded",), stall_timeout=60), *polls) == ["wait"] * 3
 
 
-def test_a_stall_says_for_how_long() -> None:
+def test_stall_names_its_duration() -> None:
     waiting = watch(stall_timeout=60)
     waiting.observe(record(), 10)
     assert waiting.observe(record(), 75).reason.startswith("Nothing has moved for 65 s: dts dts1: running;")
@@ -316,19 +354,19 @@ def test_a_stall_says_for_how_long() -> None:
 
 @pytest.mark.parametrize("allowed", [0, 1, 5])
 @pytest.mark.parametrize("error", [MigrationServiceError, MigrationThrottledError, MigrationResponseError])
-def test_exactly_so_many_polls_in_a_row_may_fail(allowed: int, error: type[MigrationError]) -> None:
+def test_max_poll_errors_is_exact(allowed: int, error: type[MigrationError]) -> None:
     waiting = watch(max_poll_errors=allowed)
     polls = [(number, error("no")) for number in range(allowed + 1)]
     assert outcomes(waiting, *polls) == ["wait"] * allowed + ["poll_error"]
 
 
-def test_a_poll_that_succeeds_begins_the_count_anew() -> None:
+def test_max_poll_errors_count_restarts_on_success() -> None:
     error = MigrationServiceError("no")
     polls = [(1, error), (2, error), (3, "running"), (4, error), (5, error), (6, error)]
     assert outcomes(watch(max_poll_errors=2), *polls) == ["wait"] * 5 + ["poll_error"]
 
 
-def test_too_many_failed_polls_say_how_many_were_allowed() -> None:
+def test_max_poll_errors_message_names_the_limit() -> None:
     waiting = watch(max_poll_errors=1)
     waiting.fail_poll(MigrationServiceError("no"), 1)
     verdict = waiting.fail_poll(MigrationServiceError("no"), 2)
@@ -338,7 +376,7 @@ def test_too_many_failed_polls_say_how_many_were_allowed() -> None:
     )
 
 
-def test_without_a_limit_only_the_deadline_ends_failing_polls() -> None:
+def test_max_poll_errors_none_leaves_the_deadline() -> None:
     polls = [(number * 10, MigrationServiceError("no")) for number in range(101)]
     assert outcomes(watch(max_poll_errors=None), *polls) == ["wait"] * 100 + ["timeout"]
 
@@ -348,46 +386,276 @@ def test_without_a_limit_only_the_deadline_ends_failing_polls() -> None:
     [MigrationAuthenticationError, MigrationNotFoundError, MigrationConfigurationError, MigrationError],
 )
 @pytest.mark.parametrize("allowed", [5, None])
-def test_an_error_that_does_not_pass_ends_the_wait(error: type[MigrationError], allowed: int | None) -> None:
+def test_final_error_ends_the_wait(error: type[MigrationError], allowed: int | None) -> None:
     verdict = watch(max_poll_errors=allowed).fail_poll(error("no"), 1)
     assert verdict.outcome is Outcome.POLL_ERROR
     assert verdict.reason == "Polling has failed: no answer yet; wanted caught_up; waited 1 s. "
 
 
-def test_a_connection_that_is_missing_ends_the_wait_at_the_first_poll_only() -> None:
-    missing = MigrationConnectionNotFoundError("no")
-    assert watch().fail_poll(missing, 1).outcome is Outcome.POLL_ERROR
-    polls: list[tuple[float, Any]] = [(0, "running"), (1, missing), (2, missing), (3, missing)]
-    assert outcomes(watch(max_poll_errors=2), *polls) == ["wait", "wait", "wait", "poll_error"]
+FINAL: list[type[MigrationError]] = [
+    MigrationAuthenticationError,
+    MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
+]
 
 
-def test_the_first_failure_that_is_one_too_many_is_told_as_one() -> None:
+@pytest.mark.parametrize("is_tolerated", [True, False])
+@pytest.mark.parametrize("kind", FINAL)
+@pytest.mark.parametrize(
+    ("before", "is_known"),
+    [
+        ([], False),
+        ([(0, "running")], True),
+        ([(0, "running"), (1, MigrationServiceError("no"))], True),
+        ([(0, MigrationServiceError("no"))], False),
+    ],
+    ids=["first poll", "answered", "answered, then failed", "failed"],
+)
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_tolerated_error_is_a_failed_poll_after_an_answer(
+    kind: type[MigrationError], before: Any, is_known: bool, is_tolerated: bool, is_restored: bool
+) -> None:
+    waiting = watch(max_poll_errors=2)
+    outcomes(waiting, *before)
+    if is_restored:
+        waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+    error = kind("no")
+    error.tolerated_after_success = is_tolerated
+    # A connection that an earlier poll has used, answered or not, cannot be read just now.
+    was_read = is_known or (kind is MigrationConnectionNotFoundError and bool(before))
+    expected = "wait" if was_read and is_tolerated else "poll_error"
+    assert outcomes(waiting, (2, error)) == [expected]
+    if expected == "wait":
+        assert outcomes(waiting, (3, error), (4, error), (5, error))[-1] == "poll_error"
+
+
+@pytest.mark.parametrize("kind", FINAL)
+def test_tolerated_error_is_a_failed_poll_without_memory(
+    kind: type[MigrationError],
+) -> None:
+    waiting, error = watch(), kind("no")
+    waiting.history = History(began_before=True)
+    error.tolerated_after_success = True
+    assert outcomes(waiting, (1, error)) == ["wait"]
+
+
+# --- quotas -----------------------------------------------------------------------------------------------
+
+
+def exhausted() -> MigrationThrottledError:
+    error = MigrationThrottledError("100 calls a day", code="Throttling.Api.Risk")
+    error.quota_exhausted = True
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [
+        (MigrationThrottledError("slow down", retry_after=60), 60),
+        (MigrationServiceError("in maintenance", retry_after=60), 60),
+        (MigrationThrottledError("slow down", retry_after=2), 5),
+        (MigrationThrottledError("slow down"), 5),
+        (MigrationConnectionNotFoundError("no such connection"), 5),
+    ],
+)
+def test_retry_after_beyond_the_interval_is_one_failed_poll(error: MigrationError, pause: float) -> None:
+    waiting, now = watch(poke_interval=5, deadline=DAY, max_poll_errors=5), 0.0
+    waiting.observe(record(), now)
+    for number in range(5):
+        now += 5 if number == 0 else pause
+        waiting.begin_poll(now)
+        assert waiting.fail_poll(error, now).outcome is Outcome.WAIT
+        assert waiting.history.poll_errors == number + 1
+        assert waiting.next_poll_in(now) == pause
+    waiting.begin_poll(now + pause)
+    assert waiting.fail_poll(error, now + pause).outcome is Outcome.POLL_ERROR
+    waiting.observe(record(), now)
+    assert waiting.next_poll_in(now) == 5
+
+
+@pytest.mark.parametrize(
+    ("interval", "wishes", "end"),
+    [
+        (60, {"hold_for": 600}, ("done", 720)),  # one throttled poll does not break a hold
+        (10, {"hold_for": 600}, ("wait", 3000)),  # a pause of six intervals does: nobody looked meanwhile
+        (10, {"targets": ("paused",), "failure_grace": 300}, ("fail", 400)),
+        (60, {"targets": ("paused",), "stall_timeout": 300}, ("fail", 500)),
+    ],
+)
+def test_retry_after_at_every_fifth_poll(
+    interval: float, wishes: dict[str, Any], end: tuple[str, float]
+) -> None:
+    waiting = watch(poke_interval=interval, deadline=DAY, **wishes)
+    state = "failed" if "failure_grace" in wishes else "running"
+    seen = record("caught_up" if "hold_for" in wishes else state, percent=10)
+    now, outcome, polls = 0.0, "wait", 0
+    while outcome == "wait" and now < 3000:
+        waiting.begin_poll(now)
+        polls += 1
+        throttled = MigrationThrottledError("slow down", retry_after=60)
+        verdict = waiting.fail_poll(throttled, now) if polls % 5 == 0 else waiting.observe(seen, now)
+        outcome = verdict.outcome.value
+        if outcome == "wait":
+            now += waiting.next_poll_in(now)
+    assert outcome == end[0]
+    assert now <= end[1] or outcome == "wait"
+
+
+def test_retry_after_is_at_most_a_minute() -> None:
+    waiting = watch(poke_interval=5, deadline=DAY)
+    waiting.fail_poll(MigrationThrottledError("No call was made", retry_after=460), 0)
+    assert waiting.next_poll_in(0) == 60
+
+
+def test_retry_after_does_not_reach_beyond_the_deadline() -> None:
+    waiting = watch(poke_interval=5, deadline=30)
+    waiting.fail_poll(MigrationThrottledError("slow down", retry_after=60), 10)
+    assert waiting.next_poll_in(10) == 20
+
+
+DAY = 86_400
+
+
+def test_quota_that_is_used_up_is_polled_every_quarter_hour() -> None:
+    waiting = watch(deadline=3 * DAY, poke_interval=60)
+    for number in range(100):
+        assert waiting.fail_poll(exhausted(), 900.0 * number).outcome is Outcome.WAIT
+        assert waiting.next_poll_in(900.0 * number) == 900
+        waiting.begin_poll(900.0 * (number + 1))
+    assert waiting.fail_poll(exhausted(), 90_000).outcome is Outcome.POLL_ERROR
+
+
+@pytest.mark.parametrize(("interval", "pause"), [(1, 900), (60, 900), (3600, 3600)])
+@pytest.mark.parametrize("backoff", [True, False])
+def test_quota_pause_is_at_least_the_interval(interval: float, pause: float, backoff: bool) -> None:
+    waiting = watch(deadline=3 * DAY, poke_interval=interval, exponential_backoff=backoff, max_wait=interval)
+    waiting.fail_poll(exhausted(), 0)
+    assert waiting.next_poll_in(0) >= (900 if backoff else pause)
+    waiting.observe(record(), 900)
+    assert waiting.next_poll_in(900) <= interval
+
+
+@pytest.mark.parametrize(("deadline", "is_patient"), [(16 * 3600, True), (16 * 3600 - 1, False)])
+def test_quota_patience_needs_a_deadline_on_the_next_day(deadline: float, is_patient: bool) -> None:
+    waiting = watch(deadline=deadline, max_poll_errors=1)  # the epoch is 8 o'clock in China
+    polls = [(number * 60.0, exhausted()) for number in range(3)]
+    assert (outcomes(waiting, *polls)[-1] == "wait") is is_patient
+
+
+def test_quota_polls_do_not_count_as_failures() -> None:
+    waiting = watch(deadline=3 * DAY, max_poll_errors=1)
+    assert outcomes(waiting, *[(number * 900.0, exhausted()) for number in range(9)]) == ["wait"] * 9
+    told = waiting.wait_to_json(WAIT, exhausted())
+    assert (told["poll_errors"], told["quota_exhausted_since"]) == (9, 0)
+    assert told["last_error"] == "100 calls a day"
+    assert outcomes(waiting, (8000, BUSY), (8060, BUSY)) == ["wait", "poll_error"]
+
+
+# --- gaps -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("interval", "gap"), [(1, 32), (10, 50), (15, 60), (60, 150), (300, 630)])
+def test_gap_is_two_intervals_and_half_a_minute(interval: float, gap: float) -> None:
+    assert allowed_gap(interval) == gap
+
+
+@pytest.mark.parametrize(("pause", "expected"), [(150, "poll_error"), (151, "wait"), (-1, "wait")])
+def test_failed_polls_in_a_row_have_no_gap(pause: float, expected: str) -> None:
+    waiting = watch(max_poll_errors=1)
+    waiting.fail_poll(BUSY, 100)
+    waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+    waiting.begin_poll(100 + pause)
+    assert waiting.fail_poll(BUSY, 100 + pause + 120).outcome.value == expected
+
+
+def test_slow_failed_polls_are_in_a_row() -> None:
+    waiting, now = watch(max_poll_errors=2, poke_interval=10, deadline=10_000), 0.0
+    told = []
+    for _ in range(3):
+        waiting.begin_poll(now)
+        told.append(waiting.fail_poll(BUSY, now + 120).outcome.value)
+        now += 130
+    assert told == ["wait", "wait", "poll_error"]
+
+
+def test_confirmed_target_needs_no_second_hold() -> None:
+    assert watch(hold_for=600).observe(record("caught_up"), 1, is_confirmed=True).outcome is Outcome.DONE
+    assert watch(hold_for=600).observe(record("running"), 1, is_confirmed=True).outcome is Outcome.WAIT
+    assert watch().observe(record("running"), 1000, is_confirmed=True).outcome is Outcome.TIMEOUT
+
+
+@pytest.mark.parametrize("last", [record("caught_up"), MigrationServiceError("HTTP 503")])
+def test_timeout_during_hold_for_names_the_hold(last: Any) -> None:
+    waiting = watch(hold_for=600)
+    decide(waiting, "caught_up", 990)
+    decide(waiting, "caught_up", 994)
+    held = 10 if isinstance(last, MigrationProgress) else 4
+    assert f"has held for {held} s, must hold for 600 s." in decide(waiting, last, 1000).reason
+    assert "held" not in watch(hold_for=600).observe(record(), 1000).reason
+
+
+# --- warnings ---------------------------------------------------------------------------------------------
+
+
+def test_warning_is_returned_once_across_processes() -> None:
+    waiting = watch()
+    told = []
+    for warnings in (["a"], ["a", "b"], [], ["b", "a"]):
+        waiting.observe(record(warnings=warnings), 1)
+        told.append(waiting.new_warnings())
+        waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+    assert told == [["a"], ["b"], [], []]
+
+
+def test_warnings_change_the_wait_entry_not_the_record() -> None:
+    waiting = watch()
+    counted = []
+    for warnings in ([], ["a"], ["a"], ["a", "b"], ["b", "a"], []):
+        waiting.observe(record(warnings=warnings), 1)
+        counted.append((waiting.outbox.wait_changes, waiting.outbox.changes))
+        assert waiting.wait_to_json(WAIT)["warnings"] == warnings
+    assert counted == [(0, 1), (1, 1), (1, 1), (2, 1), (2, 1), (3, 1)]
+
+
+@given(st.lists(st.text(min_size=1, max_size=3000), max_size=60))
+def test_warnings_are_bounded(warnings: list[str]) -> None:
+    waiting = watch()
+    waiting.observe(record(warnings=warnings), 1)
+    waiting.new_warnings()
+    assert len(json.dumps(waiting.wait_to_json(WAIT))) < 4096
+    assert len(json.dumps(waiting.to_json()["history"])) < 1024
+
+
+def test_max_poll_errors_zero_names_the_first_failure() -> None:
     verdict = watch(max_poll_errors=0).fail_poll(MigrationServiceError("no"), 1)
     assert verdict.reason.startswith("Polling has failed once (max_poll_errors=0): ")
 
 
-def test_a_failed_poll_keeps_the_last_record_and_changes_nothing() -> None:
+def test_failed_poll_keeps_the_last_record() -> None:
     waiting = watch()
     waiting.observe(record("paused"), 1)
-    changes = waiting.publication.changes
+    changes = waiting.outbox.changes
     waiting.fail_poll(MigrationServiceError("no"), 2)
     assert waiting.progress == record("paused")
-    assert waiting.publication.changes == changes
+    assert waiting.outbox.changes == changes
 
 
 # --- what is told of the wait -----------------------------------------------------------------------------
 
 
-def wait_of(watch: Watch, what: Any, now: float) -> dict[str, Any]:
+def wait_of(watch: WaitTracker, what: Any, now: float) -> dict[str, Any]:
     """Give what XCom tells after a record, a state or an error."""
     verdict = decide(watch, what, now)
     return watch.wait_to_json(verdict, what if isinstance(what, MigrationError) else None)
 
 
-def test_a_wait_tells_what_it_is_for_and_until_when() -> None:
+def test_wait_entry_names_targets_and_deadline() -> None:
     which = {"service": "dts", "migration_id": "dts1"}
-    wishes = {"max_lag": 10, "hold_for": 600, "stall_timeout": 900, "poke_interval": 30}
-    assert wait_of(watch("caught_up", "succeeded", **which, **wishes), "running", 5) == {
+    policy = {"max_lag": 10, "hold_for": 600, "stall_timeout": 900, "poke_interval": 30}
+    assert wait_of(watch("caught_up", "succeeded", **which, **policy), "running", 5) == {
         "service": "dts",
         "migration_id": "dts1",
         "targets": ["caught_up", "succeeded"],
@@ -402,13 +670,15 @@ def test_a_wait_tells_what_it_is_for_and_until_when() -> None:
         "poll_errors": 0,
         "max_poll_errors": 5,
         "errors_since": None,
+        "quota_exhausted_since": None,
         "last_error": None,
+        "warnings": [],
         "outcome": None,
         "reason": None,
     }
 
 
-def test_a_wait_tells_since_when_the_target_holds_and_that_it_ceased() -> None:
+def test_wait_entry_names_the_hold() -> None:
     waiting = watch(hold_for=600)
     told = [
         wait_of(waiting, what, now)["held_since"]
@@ -417,7 +687,7 @@ def test_a_wait_tells_since_when_the_target_holds_and_that_it_ceased() -> None:
     assert told == [None, 2, 2, None]
 
 
-def test_a_wait_tells_since_when_polls_fail_how_often_and_why() -> None:
+def test_wait_entry_names_failing_polls() -> None:
     waiting = watch()
     busy, away = MigrationThrottledError("slow down"), MigrationServiceError("HTTP 503")
     polls = [(1, "running"), (2, busy), (3, away), (4, "running")]
@@ -431,24 +701,24 @@ def test_a_wait_tells_since_when_polls_fail_how_often_and_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "what", "outcome", "reason"),
+    ("policy", "what", "outcome", "reason"),
     [
         ({}, "caught_up", "done", "Reached: "),
         ({}, "failed", "fail", "The migration failed: "),
         ({"on_paused": "skip"}, "paused", "skip", "The migration is paused: "),
-        ({"deadline": 5}, "running", "timeout", "The time is up: "),
+        ({"deadline": 5}, "running", "timeout", "Timed out: "),
         ({"max_poll_errors": 0}, MigrationServiceError("HTTP 503"), "poll_error", "Polling has failed once"),
     ],
 )
-def test_a_wait_tells_how_it_ended_and_why(wishes: Any, what: Any, outcome: str, reason: str) -> None:
-    told = wait_of(watch(**wishes), what, 5)
+def test_wait_entry_names_outcome_and_reason(policy: Any, what: Any, outcome: str, reason: str) -> None:
+    told = wait_of(watch(**policy), what, 5)
     assert told["outcome"] == outcome
     assert told["reason"].startswith(reason)
     assert ("HTTP 503" in told["reason"]) is (outcome == "poll_error")
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "错" * 100_000, "🙂" * 100_000])
-def test_a_wait_stays_small_whatever_is_answered(text: str) -> None:
+def test_wait_entry_is_bounded(text: str) -> None:
     words = [f"word {number}" for number in range(5000)]
     waiting = watch(*words, migration_id=text, max_poll_errors=0)
     told = wait_of(waiting, MigrationServiceError(text), 5)
@@ -465,13 +735,13 @@ def test_a_wait_stays_small_whatever_is_answered(text: str) -> None:
         (["caught_up", "caught_up", "running", "running"], [1, 0, 1, 0]),
     ],
 )
-def test_what_counts_as_a_change_of_the_wait(polls: list[Any], changes: list[int]) -> None:
+def test_wait_entry_changes(polls: list[Any], changes: list[int]) -> None:
     waiting, counted = watch(hold_for=600), [0]
     for number, what in enumerate(polls):
         decide(waiting, what, number)
-        counted.append(waiting.publication.wait_changes)
+        counted.append(waiting.outbox.wait_changes)
     assert [after - before for before, after in pairwise(counted)] == changes
-    assert waiting.publication.polls == len(polls)
+    assert waiting.outbox.polls == len(polls)
 
 
 # --- the pace -------------------------------------------------------------------------------------------
@@ -480,16 +750,14 @@ def test_what_counts_as_a_change_of_the_wait(polls: list[Any], changes: list[int
 @pytest.mark.parametrize(
     ("now", "pause"), [(0, 60), (939, 60), (940, 60), (970, 30), (1000, 0), (2000, 0), (-500, 60)]
 )
-def test_the_next_poll_comes_after_the_interval_and_never_beyond_the_deadline(
-    now: float, pause: float
-) -> None:
+def test_next_poll_is_an_interval_away_at_most_at_the_deadline(now: float, pause: float) -> None:
     assert watch(poke_interval=60).next_poll_in(now) == pause
 
 
 @pytest.mark.parametrize(
     ("polls", "least"), [(0, 15), (1, 30), (2, 60), (3, 120), (4, 240), (10, 15360), (5000, 60 * 2**64)]
 )
-def test_backing_off_doubles_the_interval_and_spreads_it(polls: int, least: float) -> None:
+def test_backoff_doubles_the_interval_with_jitter(polls: int, least: float) -> None:
     waiting = watch(poke_interval=60, exponential_backoff=True, deadline=1e30, max_poll_errors=None)
     for _ in range(polls):
         waiting.fail_poll(MigrationServiceError("no"), 0)
@@ -498,7 +766,7 @@ def test_backing_off_doubles_the_interval_and_spreads_it(polls: int, least: floa
     assert pause == waiting.next_poll_in(0)
 
 
-def test_backing_off_differs_from_task_to_task() -> None:
+def test_backoff_differs_between_tasks() -> None:
     pauses = {
         watch(exponential_backoff=True, started_at=start, deadline=1e9, poke_interval=600).next_poll_in(0)
         for start in range(20)
@@ -507,14 +775,14 @@ def test_backing_off_differs_from_task_to_task() -> None:
 
 
 @pytest.mark.parametrize(("max_wait", "pause"), [(90, 90), (10**9, 1000)])
-def test_backing_off_goes_no_further_than_max_wait_and_the_deadline(max_wait: float, pause: float) -> None:
+def test_backoff_is_bounded_by_max_wait_and_deadline(max_wait: float, pause: float) -> None:
     waiting = watch(exponential_backoff=True, max_wait=max_wait)
     for _ in range(12):
         waiting.observe(record(), 0)
     assert waiting.next_poll_in(0) == pause
 
 
-def test_a_small_interval_backs_off_from_one_second() -> None:
+def test_backoff_starts_at_one_second() -> None:
     waiting = watch(poke_interval=0.1, exponential_backoff=True)
     assert waiting.next_poll_in(0) == 1
 
@@ -522,20 +790,20 @@ def test_a_small_interval_backs_off_from_one_second() -> None:
 # --- news -----------------------------------------------------------------------------------------------
 
 
-def news(watch: Watch, *polls: Any) -> list[str | None]:
+def log_line(watch: WaitTracker, *polls: Any) -> list[str | None]:
     lines = []
     for number, what in enumerate(polls):
         decide(watch, what, number)
-        lines.append(watch.news(what if isinstance(what, MigrationError) else None))
+        lines.append(watch.log_line(what if isinstance(what, MigrationError) else None))
     return lines
 
 
-def test_before_the_first_poll_there_is_no_news() -> None:
-    assert watch().news() is None
+def test_log_line_is_empty_before_the_first_poll() -> None:
+    assert watch().log_line() is None
 
 
-def test_only_a_change_is_news() -> None:
-    lines = news(watch(), "pending", "pending", "running", "running", "pending")
+def test_log_line_needs_a_change() -> None:
+    lines = log_line(watch(), "pending", "pending", "running", "running", "pending")
     assert lines == ["dts dts1: pending", None, "dts dts1: running", None, "dts dts1: pending"]
 
 
@@ -557,21 +825,21 @@ def test_only_a_change_is_news() -> None:
         ),
     ],
 )
-def test_what_is_worth_a_line(first: Any, second: Any, is_news: bool) -> None:
-    line = news(watch(), first, second)[1]
+def test_log_line_changes(first: Any, second: Any, is_news: bool) -> None:
+    line = log_line(watch(), first, second)[1]
     assert (line is not None) is is_news
 
 
-def test_half_a_percent_is_no_news_after_none_also_for_another_process() -> None:
+def test_log_line_ignores_small_changes_across_processes() -> None:
     before = watch()
-    assert news(before, record(percent=0.0)) == ["dts dts1: running 0 %"]
-    after = Watch.from_json(json.loads(json.dumps(before.to_json())))
-    assert news(after, record(percent=0.5)) == [None]
+    assert log_line(before, record(percent=0.0)) == ["dts dts1: running 0 %"]
+    after = WaitTracker.from_json(json.loads(json.dumps(before.to_json())))
+    assert log_line(after, record(percent=0.5)) == [None]
 
 
-def test_an_error_is_news_once_and_so_is_its_end() -> None:
+def test_log_line_names_an_error_and_its_end_once() -> None:
     throttled = MigrationThrottledError("slow down", code="Throttling")
-    lines = news(watch(), "running", throttled, throttled, MigrationServiceError("HTTP 503"), "running")
+    lines = log_line(watch(), "running", throttled, throttled, MigrationServiceError("HTTP 503"), "running")
     assert lines == [
         "dts dts1: running",
         "Poll 2 failed: slow down",
@@ -581,7 +849,7 @@ def test_an_error_is_news_once_and_so_is_its_end() -> None:
     ]
 
 
-def test_a_line_tells_state_phase_percent_and_lag() -> None:
+def test_log_line_names_state_phase_percent_and_lag() -> None:
     progress = record(
         service_status="Migrating",
         percent=62.5,
@@ -605,7 +873,7 @@ def test_a_line_tells_state_phase_percent_and_lag() -> None:
         (MigrationErrorInfo(code="c", remedy="r"), "; c; what to do: r"),
     ],
 )
-def test_a_line_tells_the_error_as_far_as_it_is_known(error: Any, tail: str) -> None:
+def test_log_line_names_the_error(error: Any, tail: str) -> None:
     assert describe(record("failed", service_status="FAILED", error=error)) == f"dts dts1: failed{tail}"
 
 
@@ -618,12 +886,12 @@ def test_a_line_tells_the_error_as_far_as_it_is_known(error: Any, tail: str) -> 
         (record("paused"), True),
     ],
 )
-def test_a_record_has_changed_when_more_than_its_time_has(second: Any, has_changed: bool) -> None:
+def test_record_change_ignores_its_time(second: Any, has_changed: bool) -> None:
     waiting = watch()
     waiting.observe(record("running"), 1)
-    assert waiting.publication.changes == 1
+    assert waiting.outbox.changes == 1
     waiting.observe(second, 2)
-    assert waiting.publication.changes == 1 + has_changed
+    assert waiting.outbox.changes == 1 + has_changed
 
 
 # --- what always holds ----------------------------------------------------------------------------------
@@ -637,13 +905,13 @@ records = st.builds(
         st.builds(Phase, name=st.sampled_from(["structure", "full"]), state=st.sampled_from(MigrationState)),
         max_size=2,
     ),
-    words_reached=st.sets(st.sampled_from(["migrating", "finished"])),
+    statuses_reached=st.sets(st.sampled_from(["migrating", "finished"])),
 )
 errors = st.sampled_from(
     [MigrationServiceError("x"), MigrationThrottledError("y"), MigrationNotFoundError("z")]
 )
 polls = st.lists(st.tuples(st.floats(-2000, 3000), records | errors), max_size=15)
-wishes = st.fixed_dictionaries(
+policy = st.fixed_dictionaries(
     {
         "targets": st.lists(
             st.sampled_from([*MILESTONES, "paused", "failed", "running", "Migrating"]), min_size=1, max_size=3
@@ -662,8 +930,8 @@ wishes = st.fixed_dictionaries(
 
 
 @settings(max_examples=200)
-@given(wishes, polls)
-def test_nothing_is_done_unless_the_target_is_reached_at_that_poll(wanted: Any, polled: Any) -> None:
+@given(policy, polls)
+def test_success_needs_the_target_at_that_poll(wanted: Any, polled: Any) -> None:
     waiting = watch(**wanted)
     for now, what in polled:
         verdict = decide(waiting, what, now)
@@ -673,8 +941,8 @@ def test_nothing_is_done_unless_the_target_is_reached_at_that_poll(wanted: Any, 
 
 
 @settings(max_examples=200)
-@given(wishes, polls, records | errors, st.floats(1000, 1e9))
-def test_every_wait_ends_by_the_deadline(wanted: Any, polled: Any, last: Any, now: float) -> None:
+@given(policy, polls, records | errors, st.floats(1000, 1e9))
+def test_wait_ends_by_the_deadline(wanted: Any, polled: Any, last: Any, now: float) -> None:
     waiting = watch(**wanted)
     for then, what in polled:
         decide(waiting, what, then)
@@ -683,23 +951,63 @@ def test_every_wait_ends_by_the_deadline(wanted: Any, polled: Any, last: Any, no
 
 
 @settings(max_examples=200)
-@given(wishes, polls)
-def test_a_watch_that_was_written_down_decides_and_tells_the_same(wanted: Any, polled: Any) -> None:
+@given(policy, polls)
+def test_restored_tracker_decides_the_same(wanted: Any, polled: Any) -> None:
     kept, written = watch(**wanted), watch(**wanted)
     for now, what in polled:
         progress = written.progress
-        written = Watch.from_json(json.loads(json.dumps(written.to_json())))
+        written = WaitTracker.from_json(json.loads(json.dumps(written.to_json())))
         written.progress = progress
         assert decide(kept, what, now) == decide(written, what, now)
         error = what if isinstance(what, MigrationError) else None
-        assert kept.news(error) == written.news(error)
+        assert kept.log_line(error) == written.log_line(error)
         assert kept.next_poll_in(now) == written.next_poll_in(now)
         assert kept.to_json() == written.to_json()
 
 
+steps = st.one_of(
+    st.floats(0, 200),  # time passes
+    st.floats(-5000, 20_000),  # the clock is set, or nothing was asked for long
+)
+poll = st.tuples(
+    steps, st.sampled_from(["caught_up", "caught_up", "running"]) | st.just(BUSY), st.integers(0, 4)
+)
+
+
+@settings(max_examples=300)
+@given(st.floats(0, 900), st.floats(1, 300), st.lists(poll, max_size=40))
+def test_hold_for_counts_observed_time_only(hold_for: float, interval: float, polled: Any) -> None:
+    """Done means that each answer of the last seconds held, and that none was missing for too long."""
+    waiting = watch(hold_for=hold_for, poke_interval=interval, max_poll_errors=None, deadline=1e9)
+    seen: list[tuple[float, bool]] = []
+    stored = [(waiting.to_json(), list(seen))]
+    now = 1e6
+    for step, what, restart in polled:
+        if restart == 1:  # another process goes on with what this one knows
+            waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+        if restart == 2:  # another process goes on with what was stored at first, as a triggerer does
+            waiting, seen = WaitTracker.from_json(json.loads(json.dumps(stored[0][0]))), list(stored[0][1])
+        now += step
+        waiting.begin_poll(now)
+        verdict = decide(waiting, what, now)
+        if isinstance(what, str):
+            seen.append((now, what == "caught_up"))
+        if len(stored) == 1 and seen:
+            stored = [(waiting.to_json(), list(seen))] * 2
+        if verdict.outcome is Outcome.DONE:
+            recent = []
+            for at, held in reversed(seen):
+                recent.append(at)
+                assert held
+                if now - at >= hold_for:
+                    break
+            assert now - recent[-1] >= hold_for
+            assert all(0 <= later - at <= allowed_gap(interval) for later, at in pairwise(recent))
+
+
 @settings(max_examples=100)
-@given(wishes, polls)
-def test_every_end_gives_a_reason_unless_the_error_is_the_reason(wanted: Any, polled: Any) -> None:
+@given(policy, polls)
+def test_outcome_has_a_reason(wanted: Any, polled: Any) -> None:
     waiting = watch(**wanted)
     for now, what in polled:
         verdict = decide(waiting, what, now)
@@ -708,32 +1016,33 @@ def test_every_end_gives_a_reason_unless_the_error_is_the_reason(wanted: Any, po
             assert isinstance(what, MigrationError)
 
 
-def test_what_another_version_wrote_down_is_read_as_far_as_it_is_known() -> None:
-    written = Watch(Wishes(targets=("caught_up",), started_at=0, deadline=10)).to_json()
-    written["wishes"]["of_a_later_version"] = True
-    del written["history"]["last_told"]
-    del written["history"]["errors_since"]
-    del written["publication"]
-    read = Watch.from_json(written)
-    assert read.wishes.targets == ("caught_up",)
-    assert read.history.last_told is None
+def test_restored_tracker_ignores_unknown_fields() -> None:
+    written = WaitTracker(WaitPolicy(targets=("caught_up",), started_at=0, deadline=10)).to_json()
+    assert written["history"] == {}
+    assert set(written["policy"]) == {"targets", "started_at", "deadline"}
+    written["policy"]["of_a_later_version"] = True
+    written["history"]["of_a_later_version"] = [1]
+    del written["outbox"]
+    read = WaitTracker.from_json(json.loads(json.dumps(written)))
+    assert read.policy.targets == ("caught_up",)
+    assert read.history.last_logged is None
 
 
 # --- what a poll costs ----------------------------------------------------------------------------------
 
 
-def test_a_record_that_says_the_same_again_is_not_digested_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_record_is_not_fingerprinted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     watching, digested = watch(), []
-    digest = verdict._digest
+    digest = tracker_module._digest
 
     def note(value: object) -> str:
         digested.append(value)
         return digest(value)
 
-    monkeypatch.setattr(verdict, "_digest", note)
+    monkeypatch.setattr(tracker_module, "_digest", note)
     for poll in range(5):
         watching.observe(
             record(request_id=f"r{poll}", observed_at=NOW + timedelta(minutes=poll)), 60.0 * poll
         )
-        watching.news()
+        watching.log_line()
     assert len(digested) == 2  # what moves, and what is told, once each

@@ -1,1 +1,1 @@
-"""How requests are signed: one module per scheme, without Airflow and without I/O."""
+"""Request signing: one module per scheme, without Airflow and without I/O."""

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.sansio import Request
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -35,7 +36,7 @@ def signature(
     """
     Return the hexadecimal signature of a request.
 
-    :param query: as :func:`~airflow_provider_migration.conversation.encode_query` returns it.
+    :param query: as :func:`~airflow_provider_migration.sansio.encode_query` returns it.
     :param headers: by lower-case name; at least those in ``signed_names``.
     :param signed_names: the sorted lower-case names of the headers that are signed.
     :param content_sha256: hexadecimal SHA-256 of the body.
@@ -70,10 +71,10 @@ class AlibabaSigner:
         """The AccessKey secret and the STS token."""
         return tuple(filter(None, (self.access_key_secret, self.security_token)))
 
-    def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
+    def sign(self, request: Request[Any], *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with date, nonce, content hash and ``authorization``."""
         address, _, query = request.url.partition("?")
-        url = urlsplit(address)  # which it remembers, unlike one with a query of its own
+        url = urlsplit(address)  # cached by urlsplit, unlike an address with a varying query
         content_sha256 = hashlib.sha256(request.body).hexdigest() if request.body else NOTHING_SHA256
         headers = {
             **request.headers,

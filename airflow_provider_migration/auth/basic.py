@@ -1,4 +1,4 @@
-"""HTTP Basic authentication (RFC 7617), as the OMS console asks for it."""
+"""HTTP Basic authentication (RFC 7617) for the OMS console."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.sansio import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class BasicSigner:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The password, alone and as it travels."""
+        """The password, plain and Base64-encoded with the user."""
         return (self.password, self._credentials)
 
-    def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
+    def sign(self, request: Request[Any], *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with ``authorization``."""
         return {**request.headers, "authorization": f"Basic {self._credentials}"}

@@ -1,5 +1,5 @@
 """
-What Huawei Cloud's API gateway accepts: SDK-HMAC-SHA256, the signature with AK and SK, or a token of IAM.
+Authentication at Huawei Cloud's API gateway: SDK-HMAC-SHA256 signatures with AK and SK, or an IAM token.
 
 Source: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, proved equal
 to the official SDK in ``tests/auth/test_huawei.py``.
@@ -12,9 +12,10 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.sansio import Request
 
 ALGORITHM = "SDK-HMAC-SHA256"
 DATE_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -33,8 +34,8 @@ def signature(
     """
     Return the hexadecimal signature of a request.
 
-    :param path: as it is sent; the trailing slash that only the signature has is added here.
-    :param query: as :func:`~airflow_provider_migration.conversation.encode_query` returns it.
+    :param path: the path as sent; the trailing slash of the canonical URI is added here.
+    :param query: as :func:`~airflow_provider_migration.sansio.encode_query` returns it.
     :param headers: by lower-case name; at least those in ``signed_names`` and ``x-sdk-date``.
     :param signed_names: the sorted lower-case names of the headers that are signed.
     :param content_sha256: hexadecimal SHA-256 of the body.
@@ -75,13 +76,13 @@ class HuaweiSigner:
         """The SK and the security token."""
         return tuple(filter(None, (self.secret_key, self.security_token)))
 
-    def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
+    def sign(self, request: Request[Any], *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with ``x-sdk-date`` and ``authorization``; the scheme has no nonce."""
         url = urlsplit(request.url)
         headers = {**request.headers, "host": url.netloc, "x-sdk-date": now.strftime(DATE_FORMAT)}
         if self.security_token:
             headers["x-security-token"] = self.security_token
-        # User agents are rewritten by proxies, so ours is sent unsigned.
+        # Proxies may rewrite the user agent, so it is sent unsigned.
         names = sorted(name for name in headers if name != "user-agent")
         hex_signature = signature(
             self.secret_key,
@@ -101,13 +102,13 @@ class HuaweiSigner:
 
 @dataclass(frozen=True, slots=True)
 class TokenSigner:
-    """Sends a token of IAM with each request."""
+    """Sends an IAM token with each request."""
 
     token: str = field(repr=False)
 
     @property
     def identity(self) -> str:
-        """What it is; the token itself says nothing of its user."""
+        """A generic name: the token does not reveal its user."""
         return "a token of IAM"
 
     @property
@@ -115,6 +116,6 @@ class TokenSigner:
         """The token."""
         return (self.token,)
 
-    def sign(self, request: Request, *, now: datetime, nonce: str) -> Mapping[str, str]:
+    def sign(self, request: Request[Any], *, now: datetime, nonce: str) -> Mapping[str, str]:
         """Return the request's headers with ``x-auth-token``."""
         return {**request.headers, "x-auth-token": self.token}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_migration.conversation import Conversation
 from airflow_provider_migration.hooks.alibaba import read_account
-from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.sansio import Flow
 from airflow_provider_migration.services.dataworks import (
     SERVICE,
     TARGETS,
@@ -20,10 +21,10 @@ from airflow_provider_migration.services.dataworks import (
 
 class DataWorksHook(MigrationHook[DataWorksApi]):
     """
-    Ask Alibaba Cloud DataWorks about imports and exports of its Migration Assistant.
+    Query imports and exports of Alibaba Cloud DataWorks' Migration Assistant.
 
     :param dataworks_conn_id: id of a connection to Alibaba Cloud.
-    :param region: region id such as ``cn-shanghai``; without it, the connection's.
+    :param region: region ID such as ``cn-shanghai``; default: the connection's.
     """
 
     conn_name_attr = "dataworks_conn_id"
@@ -42,29 +43,29 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
         return DataWorksApi(**read_account(reader, self._region, endpoint_of))
 
     def targets(self, **ids: Any) -> frozenset[str]:
-        """Return, in lower case, what a sensor can wait for."""
+        """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
-    def _probe(self, api: DataWorksApi) -> Conversation[MigrationSummary]:
+    def _probe(self, api: DataWorksApi) -> Flow[MigrationSummary]:
         return api.get_migration_summary(1, 1)
 
     def get_migration_process(self, project_id: str | int, migration_id: str | int) -> MigrationProcess:
         """
-        Ask for the steps of a package.
+        Get the steps of a package.
 
         :param project_id: the number of the workspace.
         :param migration_id: the number of the package.
-        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        :raises MigrationApiError: if DataWorks refuses the request or does not respond.
         """
         return self._run(lambda api: api.get_migration_process(project_id, migration_id))
 
     def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> MigrationSummary:
         """
-        Ask for the status of a package.
+        Get the status of a package.
 
         :param project_id: the number of the workspace.
         :param migration_id: the number of the package.
-        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        :raises MigrationApiError: if DataWorks refuses the request or does not respond.
         """
         return self._run(lambda api: api.get_migration_summary(project_id, migration_id))
 
@@ -72,17 +73,17 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
         self, project_id: str | int, migration_id: str | int, *, max_lag: float = 60
     ) -> MigrationProgress:
         """
-        Ask for the status and the steps of a package as a normalised record: two calls once it has begun.
+        Get the status and the steps of a package as a normalised record: two calls once it has started.
 
         :param project_id: the number of the workspace.
         :param migration_id: the number of the package.
-        :param max_lag: has no meaning here: a package has no incremental phase.
-        :raises MigrationApiError: if DataWorks refuses or does not answer.
+        :param max_lag: not used: a package has no incremental phase.
+        :raises MigrationApiError: if DataWorks refuses the request or does not respond.
         """
         return self._run(lambda api: api.progress(project_id, migration_id, max_lag=max_lag))
 
     async def aget_progress(
         self, project_id: str | int, migration_id: str | int, *, max_lag: float = 60
     ) -> MigrationProgress:
-        """Do as :meth:`get_progress` does, on the event loop."""
+        """Async version of :meth:`get_progress`."""
         return await self._arun(lambda api: api.progress(project_id, migration_id, max_lag=max_lag))

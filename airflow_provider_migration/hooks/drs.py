@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
-from airflow_provider_migration.conversation import Conversation, Signer
-from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
+from airflow_provider_migration.credentials.huawei_iam import AgencyKey, IamToken, find_project
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.sansio import Flow, Signer
 from airflow_provider_migration.services.drs import (
     MAX_LIMIT,
     SERVICE,
@@ -19,28 +21,25 @@ from airflow_provider_migration.services.drs import (
     JobProgress,
     ObjectListing,
     ObjectRow,
+    check_job_status,
+    check_language,
     check_object_types,
     endpoint_of,
 )
-from airflow_provider_migration.services.huawei import (
-    AgencyKey,
-    IamToken,
-    TemporaryCredential,
-    find_project,
-    iam_endpoint_of,
-)
+from airflow_provider_migration.services.huawei import iam_endpoint_of, is_in_cloud_of
+from airflow_provider_migration.services.wire import require_id
 
 _T = TypeVar("_T")
 
 
 class DrsHook(MigrationHook[DrsApi]):
     """
-    Ask Huawei Cloud DRS about migration and synchronisation jobs.
+    Query migration and synchronisation jobs of Huawei Cloud DRS.
 
     :param drs_conn_id: id of a connection with AK and SK, with an IAM user and password, or with a token.
-    :param region: region id such as ``cn-north-4``; without it, the connection's.
-    :param project_id: id of the project; without it, the connection's, or else the one of the region's name,
-        for which IAM is asked once.
+    :param region: region ID such as ``cn-north-4``; default: the connection's.
+    :param project_id: id of the project; default: the connection's, else the project with the region's name,
+        looked up once in IAM.
     """
 
     conn_name_attr = "drs_conn_id"
@@ -59,7 +58,7 @@ class DrsHook(MigrationHook[DrsApi]):
         super().__init__(drs_conn_id)
         self._region = region
         self._project_id = project_id
-        self._found: tuple[DrsApi, DrsApi] | None = None  # without its project, and in it
+        self._found: tuple[DrsApi, DrsApi] | None = None  # the API without its project, and with it
 
     def _connect(self, reader: ConnectionReader) -> DrsApi:
         region = reader.region(self._region)
@@ -69,16 +68,31 @@ class DrsHook(MigrationHook[DrsApi]):
             project_id = reader.credential(project_id, field="project_id in extra")
         elif region is None:
             raise reader.error(
-                "neither project_id nor region is given: write one of them in extra; of a region's project "
-                "IAM tells the id"
+                "neither project_id nor region is given; set one of them in extra: a region's project is "
+                "looked up in IAM"
             )
-        address = reader.extra("iam_endpoint")
-        self._iam = reader.url("iam_endpoint", address) if address else f"https://{iam_endpoint_of(region)}"
-        signer = self._signer(reader, {"name": region} if region else {"id": project_id})
+        auth_type = (reader.extra("auth_type") or "aksk").lower()
+        needs_iam = auth_type in ("password", "agency") or not project_id
+        self._iam = self._iam_endpoint(reader, region, endpoint, is_needed=needs_iam)
+        signer = self._signer(reader, auth_type, {"name": region} if region else {"id": project_id})
         return DrsApi(endpoint=endpoint, project_id=project_id, region=region, signer=signer)
 
-    def _signer(self, reader: ConnectionReader, project: dict[str, str]) -> Signer:
-        auth_type = (reader.extra("auth_type") or "aksk").lower()
+    def _iam_endpoint(
+        self, reader: ConnectionReader, region: str | None, endpoint: str, *, is_needed: bool
+    ) -> str:
+        """Return the address of IAM; credentials of another cloud must not be sent to Huawei Cloud's IAM."""
+        address = reader.extra("iam_endpoint")
+        if address:
+            return reader.url("iam_endpoint", address)
+        host = iam_endpoint_of(region)
+        if is_needed and not is_in_cloud_of(endpoint, region):
+            raise reader.error(
+                f"host is {endpoint} and iam_endpoint is not given, so the login would be sent to {host}, "
+                "the IAM of another cloud; set iam_endpoint in extra to the address of the right IAM"
+            )
+        return f"https://{host}"
+
+    def _signer(self, reader: ConnectionReader, auth_type: str, project: dict[str, str]) -> Signer:
         if auth_type == "token":
             return TokenSigner(reader.password("token of IAM", "token"))
         if auth_type == "password":
@@ -90,7 +104,7 @@ class DrsHook(MigrationHook[DrsApi]):
                 scope=project,
             )
         if auth_type not in ("aksk", "agency"):
-            raise reader.error(f"auth_type is {auth_type!r}: write aksk, agency, password or token")
+            raise reader.error(f"auth_type must be aksk, agency, password or token, not {auth_type!r}")
         key = HuaweiSigner(reader.login("AK"), reader.password("SK"), reader.token("security_token"))
         if auth_type == "aksk":
             return key
@@ -98,32 +112,30 @@ class DrsHook(MigrationHook[DrsApi]):
             endpoint=self._iam,
             user=key,
             agency_name=self._name(reader, "agency_name", "the agency to assume"),
-            domain_name=self._name(reader, "domain_name", "the account that delegates"),
+            domain_name=self._name(reader, "domain_name", "the delegating account"),
         )
 
     @staticmethod
     def _name(reader: ConnectionReader, name: str, meaning: str) -> str:
         return reader.credential(reader.extra(name), field=f"{name} in extra ({meaning})", is_key=False)
 
-    def _converse(self, api: DrsApi, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
-        conversation, signer = self._in_project(api, call), api.signer
-        return signer.authenticate(conversation) if isinstance(signer, TemporaryCredential) else conversation
-
-    def _in_project(self, api: DrsApi, call: Callable[[DrsApi], Conversation[_T]]) -> Conversation[_T]:
-        """Make a call in the connection's project; where only its region is known, find it first."""
+    def _wrap_flow(self, api: DrsApi, call: Callable[[DrsApi], Flow[_T]]) -> Flow[_T]:
+        """Make a call in the connection's project; look the project up first if only the region is known."""
+        flow = call(api)  # validates its arguments before any request
         if not api.project_id:
             if self._found is None or self._found[0] is not api:
                 project_id = yield from find_project(SERVICE, self._iam, str(api.region), api.signer)
-                if self._found is None or self._found[0] is not api:  # nobody else was sooner
+                if self._found is None or self._found[0] is not api:  # no concurrent call was faster
                     self._found = api, replace(api, project_id=project_id)
-            api = self._found[1]
-        return (yield from call(api))
+            flow = call(self._found[1])
+        return (yield from flow)
 
     def targets(self, *, job_status: bool = True, **ids: Any) -> frozenset[str]:
-        """Return, in lower case, what a sensor can wait for; little without the job's status."""
+        """Return the valid targets of a sensor, in lower case; few without the job's status."""
+        check_job_status(job_status)
         return TARGETS if job_status else TARGETS_WITHOUT_JOB_STATUS
 
-    def _probe(self, api: DrsApi) -> Conversation[JobProgress]:
+    def _probe(self, api: DrsApi) -> Flow[JobProgress]:
         return api.get_job_status("00000000-0000-0000-0000-000000jb000")
 
     def iter_progress_data(
@@ -136,19 +148,21 @@ class DrsHook(MigrationHook[DrsApi]):
         language: str | None = None,
     ) -> Iterator[ObjectRow]:
         """
-        Give the objects of a job one by one, asking for the next page when it is needed.
+        Iterate over the objects of a job; pages are requested lazily.
 
         :param job_id: the id of the job.
         :param object_type: ``table``, ``event``, ``table_structure``, ``procedure``, ``view``, ``function``,
             ``database``, ``trigger`` or ``table_indexs``.
-        :param limit: objects a page, 1–1000.
+        :param limit: objects per page, 1–1000.
         :param offset: index of the first object, from 0.
-        :param language: ``en-us`` or ``zh-cn``; without it, the service's default.
-        :raises MigrationConfigurationError: for an argument out of range, before anything is asked.
-        :raises MigrationApiError: if DRS refuses or does not answer.
+        :param language: ``en-us`` or ``zh-cn``; default: the service's.
+        :raises MigrationConfigurationError: for an argument out of range, before any request.
+        :raises MigrationApiError: if DRS refuses the request or does not respond.
         """
         listing = ObjectListing(limit, offset)
+        require_id("job_id", job_id)
         check_object_types((object_type,))
+        check_language(language)
         return self._iter_pages(job_id, object_type, listing, language)
 
     def _iter_pages(
@@ -163,10 +177,10 @@ class DrsHook(MigrationHook[DrsApi]):
 
     def get_job_status(self, job_id: str) -> JobProgress:
         """
-        Ask for the status of a job.
+        Get the status of a job.
 
         :param job_id: the id of the job.
-        :raises MigrationApiError: if DRS refuses or does not answer.
+        :raises MigrationApiError: if DRS refuses the request or does not respond.
         """
         return self._run(lambda api: api.get_job_status(job_id))
 
@@ -179,14 +193,16 @@ class DrsHook(MigrationHook[DrsApi]):
         max_lag: float = 60,
     ) -> MigrationProgress:
         """
-        Ask for a job and its objects as a normalised record.
+        Get a job and its objects as a normalised record.
 
         :param job_id: the id of the job.
-        :param object_types: whose objects to count, page by page.
-        :param job_status: whether to ask for the job's status too; without it, only the copy of existing
-            data can be followed.
-        :param max_lag: up to how many seconds of delay count as caught up.
-        :raises MigrationApiError: if DRS refuses or does not answer.
+        :param object_types: object types to count, page by page.
+        :param job_status: request the job's status too; without it, only the copy of existing data can be
+            followed.
+        :param max_lag: maximum delay in seconds that counts as caught up.
+        :raises MigrationConfigurationError: for an invalid argument, before any request.
+        :raises MigrationApiError: if DRS refuses the request or does not respond. With ``job_status``, a
+            refused list of objects is not an error but one of the record's ``warnings``.
         """
         return self._run(lambda api: api.progress(job_id, object_types, job_status, max_lag=max_lag))
 
@@ -198,5 +214,5 @@ class DrsHook(MigrationHook[DrsApi]):
         *,
         max_lag: float = 60,
     ) -> MigrationProgress:
-        """Do as :meth:`get_progress` does, on the event loop."""
+        """Async version of :meth:`get_progress`."""
         return await self._arun(lambda api: api.progress(job_id, object_types, job_status, max_lag=max_lag))

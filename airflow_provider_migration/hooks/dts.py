@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_migration.conversation import Conversation
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
 from airflow_provider_migration.hooks.alibaba import read_account
-from airflow_provider_migration.hooks.base import ConnectionReader, MigrationHook
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import DatasetName, MigrationProgress
+from airflow_provider_migration.sansio import Flow
 from airflow_provider_migration.services.dts import (
     APIS,
     LEGACY_API,
@@ -24,13 +25,13 @@ from airflow_provider_migration.services.dts import (
 
 class DtsHook(MigrationHook[DtsApi]):
     """
-    Ask Alibaba Cloud DTS about migration jobs.
+    Query migration jobs of Alibaba Cloud DTS.
 
     :param dts_conn_id: id of a connection to Alibaba Cloud.
-    :param region: region id such as ``cn-hangzhou``; without it, the connection's.
+    :param region: region ID such as ``cn-hangzhou``; default: the connection's.
     :param api: the call that :meth:`get_progress` makes: ``DescribeMigrationJobStatus``, or
-        ``DescribeDtsJobs``, which is maintained and, on the triggerer, asks about 30 jobs at once. A job that
-        only the second knows is asked for with it in either case.
+        ``DescribeDtsJobs``, which is maintained and, on the triggerer, batches up to 30 jobs into one
+        request. A job that only the second call knows is always queried with it.
     """
 
     conn_name_attr = "dts_conn_id"
@@ -56,14 +57,14 @@ class DtsHook(MigrationHook[DtsApi]):
         return DtsApi(**read_account(reader, self._region, endpoint_of), api=self._named_api)
 
     def targets(self, **ids: Any) -> frozenset[str]:
-        """Return, in lower case, what a sensor can wait for."""
+        """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
-    def _probe(self, api: DtsApi) -> Conversation[MigrationJob | DtsJobs]:
+    def _probe(self, api: DtsApi) -> Flow[MigrationJob | DtsJobs]:
         try:
             return (yield from api.describe_migration_job_status("dtsconnectiontest"))
         except MigrationPermissionError:
-            pass  # one of the calls is enough
+            pass  # permission for one of the calls is enough
         return (yield from api.describe_dts_jobs(["dtsconnectiontest"]))
 
     def describe_migration_job_status(
@@ -75,13 +76,13 @@ class DtsHook(MigrationHook[DtsApi]):
         region_id: str | None = None,
     ) -> MigrationJob:
         """
-        Ask for one migration job.
+        Get one migration job.
 
         :param migration_job_id: the id of the instance, ``dts…``.
-        :param client_token: makes the request idempotent; the service documents it for every call.
-        :param account_id: the account that the job belongs to, when it is another one.
-        :param region_id: the region of the instance; without it, the hook's.
-        :raises MigrationApiError: if DTS refuses or does not answer.
+        :param client_token: idempotency token; the service documents it for every call.
+        :param account_id: the account of the job, if it is not the caller's.
+        :param region_id: the region of the instance; default: the hook's.
+        :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
         return self._run(
             lambda api: api.describe_migration_job_status(
@@ -94,28 +95,29 @@ class DtsHook(MigrationHook[DtsApi]):
 
     def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> DtsJobs:
         """
-        Ask for several migration jobs at once.
+        Get several migration jobs in one request.
 
-        :param dts_instance_ids: 1 to 30 ids of instances, ``dts…``; what DTS does not know is left out.
-        :raises MigrationConfigurationError: for fewer or more.
-        :raises MigrationApiError: if DTS refuses or does not answer.
+        :param dts_instance_ids: 1 to 30 instance ids, ``dts…``; DTS omits unknown ones.
+        :raises MigrationConfigurationError: for fewer or more ids, and for anything but a list.
+        :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
         return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids))
 
     def get_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
         """
-        Ask for one migration job as a normalised record.
+        Get one migration job as a normalised record.
 
-        :param migration_job_id: the id of the instance, ``dts…``.
-        :param max_lag: up to how many seconds of delay count as caught up.
-        :raises MigrationApiError: if DTS refuses or does not answer.
+        :param migration_job_id: the id of the instance, ``dts…``, or the ``DtsJobId`` of the job, as returned
+            by Terraform and Pulumi, which is looked up with DescribeDtsJobs.
+        :param max_lag: maximum delay in seconds that counts as caught up.
+        :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
         return self._run(lambda api: api.progress(migration_job_id, max_lag=max_lag))
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
-        """Ask what a migration job reads and what it writes."""
+        """Get the source and the destination of a migration job, as OpenLineage names them."""
         return self._run(lambda api: api.datasets(**ids))
 
     async def aget_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
-        """Do as :meth:`get_progress` does, on the event loop."""
+        """Async version of :meth:`get_progress`."""
         return await self._arun(lambda api: api.progress(migration_job_id, max_lag=max_lag))

@@ -1,21 +1,24 @@
 """
-The waiting that all sensors share.
+Base of the sensors.
 
-A DAG file pays for what its imports load at every parse, so the package's other modules come in when a
-task runs.
+A DAG file pays for its imports at every parse, so the package's other modules are imported when a task runs.
 """
 
 from __future__ import annotations
 
-import logging
+import reprlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property, partial
+from inspect import signature
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -23,7 +26,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_migration.keys import PROGRESS_KEY, WATCH_KEY
+from airflow_provider_migration.keys import PROGRESS_KEY, TRACKER_KEY
 from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
     from airflow_provider_migration.progress import MigrationProgress
-    from airflow_provider_migration.publication import Publication
-    from airflow_provider_migration.verdict import Verdict, Watch
+    from airflow_provider_migration.wait.outbox import XComOutbox
+    from airflow_provider_migration.wait.policy import WaitPolicy
+    from airflow_provider_migration.wait.tracker import Verdict, WaitTracker
 
 FIGURES = (
     "service",
@@ -46,10 +50,19 @@ FIGURES = (
     "checkpoint",
     "observed_at",
 )
-"""What of the final record the events of the task's outlets carry as ``extra``."""
+"""Fields of the final record that the events of the task's outlets carry as ``extra``."""
 
 AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
-"""How long after the trigger's own deadline Airflow's trigger timeout steps in."""
+"""Time from the trigger's own deadline to Airflow's trigger timeout."""
+
+FRESH_SECONDS = 60
+"""Maximum age in seconds, besides two intervals, of a record on which a resumed task succeeds."""
+
+MIN_INTERVAL: Final = 1
+"""Minimum seconds between two polls: each is a call that the service counts."""
+
+INTERVAL: Final = "1 second or more"
+DURATION: Final = "a number of seconds, 0 or more, or a timedelta"
 
 
 class MigrationSensor(BaseSensorOperator):
@@ -72,77 +85,130 @@ class MigrationSensor(BaseSensorOperator):
         status or step. Where the service's order is known, a word is also reached past it. ``caught_up``
         is reached by a migration with an incremental phase when it is in sync, and by one without when it
         has succeeded. (templated)
-    :param max_lag: up to how many seconds of lag count as caught up.
+    :param max_lag: up to how many seconds of lag count as caught up; this and the next durations are seconds
+        or a timedelta.
     :param on_paused: what to do with a migration that someone has paused: ``wait``, ``fail`` or ``skip``.
     :param on_unknown: what to do with a status that the service has added since: ``wait`` or ``fail``.
-    :param failure_grace: for how many seconds a failed migration may still turn around.
-    :param stall_timeout: fail when nothing has moved for so many seconds; None to wait until ``timeout``.
-    :param hold_for: for how many seconds the target must hold without a break before it counts.
+    :param failure_grace: for how many seconds a failed migration may still turn around; less than
+        ``timeout``.
+    :param stall_timeout: fail when nothing has moved for so many seconds, more than ``poke_interval``; None
+        to wait until ``timeout``.
+    :param hold_for: for how many seconds the target must hold without a break before it counts; less than
+        ``timeout``.
     :param max_poll_errors: how many times in a row polling may fail in a way that may pass (throttled, out
         of reach, garbled). A wrong key or an unknown id fails at once.
     :param deferrable: wait on the triggerer, without a worker slot.
+    :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
+    :raises MigrationConfigurationError: for a wrong argument: when the DAG file is read where the value is
+        known there, else before the first request.
     """
 
     ui_color = "#d5ecf2"
     operator_extra_links = (MigrationConsoleLink(),)
 
     hook_class: ClassVar[str]
-    """Where the hook is, as ``module:Class``."""
+    """The hook's class, as ``module:Class``."""
     conn_argument: ClassVar[str]
-    """The hook's and the sensor's argument with the connection id."""
+    """The name of the hook's and the sensor's argument with the connection id."""
     id_arguments: ClassVar[tuple[str, ...]]
-    """The arguments that say which migration; the hook's ``get_progress`` takes them too."""
+    """The names of the arguments that identify the migration; the hook's ``get_progress`` takes them too."""
 
     def __init__(
         self,
         *,
         target_status: str | Sequence[str] = "caught_up",
-        max_lag: float = 60,
+        max_lag: float | timedelta = 60,
         on_paused: str = "wait",
         on_unknown: str = "wait",
-        failure_grace: float = 0,
-        stall_timeout: float | None = None,
-        hold_for: float = 0,
+        failure_grace: float | timedelta = 0,
+        stall_timeout: float | timedelta | None = None,
+        hold_for: float | timedelta = 0,
         max_poll_errors: int = 5,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.target_status = target_status
-        self.max_lag = max_lag
+        self.max_lag: Any = max_lag
         self.on_paused = on_paused
         self.on_unknown = on_unknown
-        self.failure_grace = failure_grace
-        self.stall_timeout = stall_timeout
-        self.hold_for = hold_for
+        self.failure_grace: Any = failure_grace
+        self.stall_timeout: Any = stall_timeout
+        self.hold_for: Any = hold_for
         self.max_poll_errors = max_poll_errors
         self.deferrable = deferrable
-        self._watch: Watch | None = None
+        self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
         self.console_url: str | None = None
-        self._check("on_paused", on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
-        self._check("on_unknown", on_unknown in ("wait", "fail"), "'wait' or 'fail'")
+        self._check_policy()
+
+    def _check_policy(self) -> None:
+        """Check the arguments of the wait, each alone and in combination."""
+        for name in ("max_lag", "failure_grace", "hold_for", "stall_timeout"):
+            setattr(self, name, to_seconds(getattr(self, name)))
+        self._check("on_paused", self.on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
+        self._check("on_unknown", self.on_unknown in ("wait", "fail"), "'wait' or 'fail'")
         for name in ("max_lag", "failure_grace", "hold_for"):
-            self._check(name, is_number(getattr(self, name)), "a number of seconds, 0 or more")
+            self._check(name, is_number(getattr(self, name)), DURATION)
         self._check(
             "stall_timeout",
-            stall_timeout is None or (is_number(stall_timeout) and stall_timeout > 0),
+            self.stall_timeout is None or (is_number(self.stall_timeout) and self.stall_timeout > 0),
             "a number of seconds above 0, or None",
         )
         self._check(
             "max_poll_errors",
-            isinstance(max_poll_errors, int) and is_number(max_poll_errors),
+            isinstance(self.max_poll_errors, int) and is_number(self.max_poll_errors),
             "a whole number, 0 or more",
         )
+        self._check("deferrable", isinstance(self.deferrable, bool), "True or False")
+        self._check("poke_interval", self.poke_interval >= MIN_INTERVAL, INTERVAL)
+        longest = self.poke_interval
+        if self.exponential_backoff and self.max_wait is not None:
+            wait = self.max_wait.total_seconds()
+            self._check("max_wait", wait >= MIN_INTERVAL, INTERVAL)
+            longest = min(longest, wait)
+        for name in ("hold_for", "failure_grace"):
+            seconds = getattr(self, name)
+            if is_number(seconds) and seconds:
+                allowed = f"less than timeout ({self.timeout:g} s): shorten it, or lengthen timeout"
+                self._check(name, seconds < self.timeout, allowed)
+        if is_number(self.stall_timeout):
+            allowed = f"more than the {longest:g} s between two polls: lengthen it, or shorten poke_interval"
+            self._check("stall_timeout", self.stall_timeout > longest, allowed)
 
     def _check(self, name: str, is_right: bool, allowed: str) -> None:
-        if not is_right:
-            from airflow_provider_migration.exceptions import MigrationConfigurationError
+        value = getattr(self, name)
+        if is_right or (name in self.template_fields and not is_constant(value)):
+            return
+        hint = "" if is_constant(value) else " This argument is not templated."
+        refuse(self._whose, name, f"must be {allowed}, not {shown(value)}.{hint}")
 
-            raise MigrationConfigurationError(
-                f"{type(self).__name__} {self.task_id!r}: {name} must be {allowed}, "
-                f"not {getattr(self, name)!r}."
-            )
+    @property
+    def _whose(self) -> str:
+        return f"{type(self).__name__} {self.task_id!r}"
+
+    def _check_constants(self) -> None:
+        """Check ids, target and connection as far as they are known when the DAG file is parsed."""
+        for name in (*self.id_arguments, self.conn_argument, "target_status"):
+            value = getattr(self, name)
+            if name in self.template_fields and not is_constant(value):
+                continue
+            if name == "target_status":
+                read_targets(self._whose, value)
+            elif name == self.conn_argument:
+                read_text(self._whose, name, value)
+            else:
+                self._read_id(self._whose, name, value)
+
+    @classmethod
+    def _read_id(cls, whose: str, name: str, value: object) -> Any:
+        """
+        Return one of the :attr:`id_arguments` as the hook takes it, in plain JSON.
+
+        :param whose: the beginning of the message.
+        :raises MigrationConfigurationError: for a value of a wrong type, or an empty one.
+        """
+        return read_text(whose, name, value)
 
     @cached_property
     def hook(self) -> MigrationHook[Any]:
@@ -151,58 +217,84 @@ class MigrationSensor(BaseSensorOperator):
         return hook
 
     def _hook_arguments(self) -> dict[str, Any]:
-        return {self.conn_argument: getattr(self, self.conn_argument)}
+        conn_id = read_text(self._whose, self.conn_argument, getattr(self, self.conn_argument))
+        return {self.conn_argument: conn_id}
 
     def _ids(self) -> dict[str, Any]:
-        ids = {name: getattr(self, name) for name in self.id_arguments}
-        # A trigger holds plain JSON.
-        return {
-            name: list(value) if isinstance(value, (tuple, set, frozenset)) else value
-            for name, value in ids.items()
-        }
+        return {name: self._read_id(self._whose, name, getattr(self, name)) for name in self.id_arguments}
 
     def execute(self, context: Context) -> Any:
-        """Wait as the mode says, and return the record with which the target was reached."""
-        self._watch, self._started_at, self.console_url = None, time.time(), ""
-        try:
+        """Wait in the sensor's mode, and return the record with which the target was reached."""
+        self._tracker, self._started_at, self.console_url = None, time.time(), ""
+        with self._skipping_as_asked():
             return super().execute(context)
+
+    @contextmanager
+    def _skipping_as_asked(self) -> Iterator[None]:
+        """
+        Apply ``soft_fail`` and ``never_fail`` to all our errors, in every mode alike, and close the hook.
+
+        Airflow applies them to its own exceptions only, and to others when it polls than when it resumes.
+        """
+        from airflow_provider_migration.exceptions import (
+            MigrationConfigurationError,
+            MigrationConnectionNotFoundError,
+            MigrationError,
+        )
+
+        try:
+            yield
+        except (MigrationError, AirflowSensorTimeout) as error:
+            final = (
+                AirflowFailException,
+                AirflowSensorTimeout,
+                MigrationConfigurationError,
+                MigrationConnectionNotFoundError,
+            )
+            if self.never_fail or (self.soft_fail and isinstance(error, final)):
+                which = "never_fail" if self.never_fail else "soft_fail"
+                raise AirflowSkipException(f"Skipping due to {which} is set to True.") from error
+            raise
         finally:
-            self.hook.close()
+            if "hook" in vars(self):  # otherwise creating it has failed, and would fail again
+                self.hook.close()
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Ask once, tell what is new, and decide; where the task is deferrable, hand the waiting over."""
-        from airflow_provider_migration.exceptions import MigrationError
-        from airflow_provider_migration.metrics import report_poll
-
-        watch = self._watch = self._watch or self._begin(context)
-        error: MigrationError | None = None
-        try:
-            progress = self.hook.get_progress(**self._ids(), max_lag=self.max_lag)
-        except MigrationError as problem:
-            error = problem
-            verdict = watch.fail_poll(error, time.time())
-            report_poll(self.hook_class, self._ids(), error)
-        else:
-            verdict = watch.observe(progress, time.time())
-            report_poll(self.hook_class, self._ids(), progress)
-        if news := watch.news(error):
-            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
-        self._publish(context, watch, verdict, error)
-        if not self._is_waiting(verdict, watch.progress, error):
-            self.log.info("%s", verdict.reason)
-            return PokeReturnValue(True, self._finish(context, watch.progress))
+        """Poll once; a deferrable task then hands the wait over to the trigger."""
+        tracker = self._tracker = self._tracker or self._begin(context)
+        if self._poll(context, tracker):
+            return PokeReturnValue(True, self._finish(context, tracker.progress))
         if self.deferrable:
-            self._defer_to_trigger(context, watch)
+            self._defer_to_trigger(context, tracker)
         return False
+
+    def _poll(self, context: Context, tracker: WaitTracker, *, is_confirmed: bool = False) -> bool:
+        """Poll once and tell whether the target is reached; raise any other end."""
+        from airflow_provider_migration.polling import poll_once
+
+        monotonic, ids = self.hook.clock.monotonic, self._ids()
+        with poll_once(
+            tracker, self.hook_class, ids, self.log.log, monotonic=monotonic, is_confirmed=is_confirmed
+        ) as poll:
+            poll.answer = self.hook.get_progress(**ids, max_lag=self.max_lag)
+        self._publish(context, tracker, poll.verdict, poll.error)
+        self._raise_for(poll.verdict, tracker.progress, poll.error)
+        if poll.verdict.ends:
+            self.log.info("%s", poll.verdict.reason)
+        return poll.verdict.ends
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """Take what the trigger came to, and end as the other modes would."""
+        """Resume after the trigger: raise or return its verdict."""
+        with self._skipping_as_asked():
+            return self._resume(context, event)
+
+    def _resume(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any] | None:
         from airflow_provider_migration.exceptions import MigrationError, error_from_json
         from airflow_provider_migration.progress import MigrationProgress
-        from airflow_provider_migration.publication import Publication, points_of
-        from airflow_provider_migration.verdict import Outcome, Verdict
+        from airflow_provider_migration.wait.outbox import XComOutbox, points_of
+        from airflow_provider_migration.wait.tracker import Outcome, Verdict
 
         ends = [outcome.value for outcome in Outcome if outcome is not Outcome.WAIT]
         if not event or event.get("outcome") not in ends:
@@ -210,24 +302,49 @@ class MigrationSensor(BaseSensorOperator):
                 f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
             )
         progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
-        publication = Publication(points_of(event.get("points")))
-        self._show(context, publication, progress, partial(event.get, "wait"), is_last=True)
-        try:
-            self._is_waiting(
-                Verdict(Outcome(event["outcome"]), event["reason"]),
-                progress,
-                error_from_json(event["error"]) if event["error"] else None,
-            )
-        except (MigrationError, AirflowSensorTimeout) as error:
-            # On resuming a task Airflow applies never_fail to its own exceptions only, before 3.1 to none.
-            if self.never_fail:
-                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
-            raise
+        if event["outcome"] == Outcome.DONE and not (progress and self._is_fresh(progress)):
+            # A paused DAG or a full pool may have delayed the task since the trigger's event.
+            tracker = self._go_on(context, event, progress)
+            if self._poll(context, tracker, is_confirmed=True):
+                return self._finish(context, tracker.progress)
+            self._defer_to_trigger(context, tracker)
+        outbox = XComOutbox(points_of(event.get("points")))
+        due = outbox.due(progress, partial(event.get, "wait"), self.poke_interval, is_last=True)
+        self._write_xcom(context, outbox, due, is_last=True)
+        if progress is not None:
+            self.console_url = progress.console_url
+        self._raise_for(
+            Verdict(Outcome(event["outcome"]), event["reason"]),
+            progress,
+            error_from_json(event["error"]) if event["error"] else None,
+        )
         self.log.info("%s", event["reason"])
         return self._finish(context, progress)
 
+    def _is_fresh(self, progress: MigrationProgress) -> bool:
+        """Tell whether a record is new enough to succeed on; a clock that differs makes it old."""
+        age = time.time() - progress.observed_at.timestamp()
+        return abs(age) <= min(2 * self.poke_interval, FRESH_SECONDS)
+
+    def _go_on(
+        self, context: Context, event: Mapping[str, Any], progress: MigrationProgress | None
+    ) -> WaitTracker:
+        """Rebuild the tracker of a wait that a trigger has ended."""
+        from airflow_provider_migration.wait.outbox import XComOutbox, points_of
+        from airflow_provider_migration.wait.tracker import WaitTracker
+
+        wait = event.get("wait") or {}
+        # An event of an older version has no history.
+        history = event.get("history") or {"began_before": True}
+        policy = self._policy(wait.get("started_at") or time.time())
+        policy = replace(policy, deadline=wait.get("deadline") or policy.deadline)
+        tracker = WaitTracker.from_json({**WaitTracker(policy).to_json(), "history": history})
+        tracker.progress = progress
+        tracker.outbox = XComOutbox(points_of(event.get("points")))
+        return tracker
+
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage what the migration reads and what it writes, where the service says so."""
+        """Return source and destination of the migration for OpenLineage, if the service tells them."""
         from airflow.providers.common.compat.openlineage.facet import Dataset
         from airflow.providers.openlineage.extractors import OperatorLineage
 
@@ -241,28 +358,33 @@ class MigrationSensor(BaseSensorOperator):
         return OperatorLineage(inputs=[source], outputs=[destination])
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> None:
-        """Tell nothing: OpenLineage would take the above."""
+        """Return nothing: without this method OpenLineage would call the one above."""
 
     def _finish(self, context: Context, progress: MigrationProgress | None) -> dict[str, Any] | None:
-        """Tell those who wait for the task's assets its figures, and return the record."""
-        from airflow.providers.common.compat.sdk import Asset
+        """Add the figures to the events of the task's outlets, and return the record."""
+        from airflow_provider_migration.compat import asset_kinds
 
         if progress is None:
             return None
         record = progress.model_dump(mode="json")
-        for asset in self.outlets:
-            if isinstance(asset, Asset):
-                context["outlet_events"][asset].extra.update({name: record[name] for name in FIGURES})
+        figures = {name: record[name] for name in FIGURES}
+        outlets: list[Any] = self.outlets
+        for asset in outlets:
+            if isinstance(asset, asset_kinds()):
+                try:
+                    context["outlet_events"][asset].extra.update(figures)
+                except Exception as problem:  # a reference is looked up in Airflow's database
+                    self.log.warning("The event of %s carries no figures: %s", asset, problem)
         return record
 
-    def _begin(self, context: Context) -> Watch:
-        """Start to watch, or go on where a rescheduled poll left off."""
+    def _begin(self, context: Context) -> WaitTracker:
+        """Start a wait, or continue that of a rescheduled task."""
         from airflow_provider_migration.compat import first_reschedule_date
-        from airflow_provider_migration.publication import points_of
-        from airflow_provider_migration.verdict import Watch, Wishes
+        from airflow_provider_migration.wait.outbox import points_of
+        from airflow_provider_migration.wait.tracker import History, WaitTracker
 
-        memory = self._recall(context, WATCH_KEY) if self.reschedule else None
-        # The store outlives retries and clearing, where the wait begins anew.
+        memory = self._restore(context, TRACKER_KEY) if self.reschedule else None
+        # The store outlives retries and clearing, after which the wait starts again.
         if memory and memory.get("try_number") != context["ti"].try_number:
             memory = None
         first = first_reschedule_date(context) if self.reschedule else None
@@ -270,13 +392,27 @@ class MigrationSensor(BaseSensorOperator):
         # Airflow counts from the end of the first poll, which in an outage is a minute late.
         if memory and isinstance(memory.get("started_at"), float):
             started_at = min(started_at, memory["started_at"])
+        tracker = WaitTracker(self._policy(started_at))
+        if memory:
+            history = memory["history"]
+            # If this try has had no answer yet, the record in the store is an earlier try's.
+            record = self._restore(context, PROGRESS_KEY) if history.get("last_seen") else None
+            tracker = WaitTracker.from_json({**tracker.to_json(), "history": history, "progress": record})
+            tracker.outbox.points = points_of(memory.get("points"))
+        elif first:
+            tracker.history = History(began_before=True)
+        return tracker
+
+    def _policy(self, started_at: float) -> WaitPolicy:
+        from airflow_provider_migration.wait.policy import WaitPolicy
+
         which = self._ids().get(self.hook.migration_argument)
-        wishes = Wishes(
+        return WaitPolicy(
             targets=self._targets(),
             started_at=started_at,
             deadline=started_at + self.timeout,
             service=self.hook.service,
-            migration_id=None if which is None else str(which).strip(),
+            migration_id=which,
             max_lag=self.max_lag,
             on_paused=self.on_paused,
             on_unknown=self.on_unknown,
@@ -288,17 +424,11 @@ class MigrationSensor(BaseSensorOperator):
             exponential_backoff=bool(self.exponential_backoff),
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
         )
-        watch = Watch(wishes)
-        if memory:
-            history = memory["history"]
-            # Where this try has seen nothing yet, the record in the store is of an earlier one.
-            record = self._recall(context, PROGRESS_KEY) if history.get("last_seen") else None
-            watch = Watch.from_json({**watch.to_json(), "history": history, "progress": record})
-            watch.publication.points = points_of(memory.get("points"))
-        return watch
 
-    def _recall(self, context: Context, key: str) -> dict[str, Any] | None:
-        store = context.get("task_state_store")
+    def _restore(self, context: Context, key: str) -> dict[str, Any] | None:
+        from airflow_provider_migration.compat import task_state_store
+
+        store = task_state_store(context)
         try:
             value = store.get(key) if store is not None else None
         except Exception as problem:
@@ -307,41 +437,45 @@ class MigrationSensor(BaseSensorOperator):
         return value if isinstance(value, dict) else None
 
     def _targets(self) -> tuple[str, ...]:
-        from airflow_provider_migration.verdict import chosen_targets
+        from airflow_provider_migration.wait.policy import chosen_targets
 
-        whose = f"{type(self).__name__} {self.task_id!r}"
-        return chosen_targets(whose, self.target_status, self.hook.targets(**self._ids()))
+        self._check_policy()  # of attributes that were set since, too
+        given = read_targets(self._whose, self.target_status)
+        return chosen_targets(self._whose, given, self.hook.targets(**self._ids()))
 
-    def _defer_to_trigger(self, context: Context, watch: Watch) -> None:
+    def _defer_to_trigger(self, context: Context, tracker: WaitTracker) -> None:
         from airflow_provider_migration.triggers.migration import MigrationTrigger
 
-        ti = context["ti"]
-        remaining = timedelta(seconds=max(watch.wishes.deadline - time.time(), 0))
+        remaining = timedelta(seconds=max(tracker.policy.deadline - time.time(), 0))
         self.defer(
             trigger=MigrationTrigger(
                 hook=self.hook_class,
-                hook_arguments=self._hook_arguments(),
+                hook_arguments=self._given(self._hook_arguments()),
                 ids=self._ids(),
-                watch=watch.to_json(),
-                task_key={
-                    "dag_id": ti.dag_id,
-                    "task_id": ti.task_id,
-                    "run_id": ti.run_id,
-                    "map_index": ti.map_index,
-                },
+                tracker=tracker.to_json(),
+                task_key=task_key(context),
             ),
             method_name="execute_complete",
             timeout=remaining + AIRFLOW_TIMEOUT_MARGIN,
         )
 
-    def _is_waiting(
-        self, verdict: Verdict, progress: MigrationProgress | None, error: MigrationError | None
-    ) -> bool:
-        """Tell whether to go on waiting, or raise what the verdict amounts to."""
-        from airflow_provider_migration.exceptions import MigrationFailedError, error_from_json
-        from airflow_provider_migration.verdict import Outcome
+    def _given(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the hook's arguments without defaults, which an older triggerer may not know."""
+        taken = signature(type(self.hook)).parameters
+        return {
+            name: value
+            for name, value in arguments.items()
+            if name not in taken or value != taken[name].default
+        }
 
-        if verdict.outcome is not Outcome.WAIT and (self.soft_fail or self.never_fail):
+    def _raise_for(
+        self, verdict: Verdict, progress: MigrationProgress | None, error: MigrationError | None
+    ) -> None:
+        """Raise the error of a verdict; return if the task waits or is done."""
+        from airflow_provider_migration.exceptions import MigrationFailedError, error_from_json
+        from airflow_provider_migration.wait.tracker import Outcome
+
+        if verdict.ends and (self.soft_fail or self.never_fail):
             self.log.info("%s", verdict.reason)  # Airflow skips with a reason of its own
         if verdict.outcome is Outcome.FAIL:
             raise MigrationFailedError(verdict.reason, progress)
@@ -351,60 +485,154 @@ class MigrationSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(verdict.reason)
         if verdict.outcome is Outcome.POLL_ERROR:
             raise error_from_json(error.to_json() if error else {}, prefix=verdict.reason)
-        return verdict.outcome is Outcome.WAIT
 
     def _publish(
-        self, context: Context, watch: Watch, verdict: Verdict, error: MigrationError | None
+        self, context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
     ) -> None:
-        """Leave wait, record, history, link and memory where they are seen."""
-        from airflow_provider_migration.verdict import Outcome
+        """Write what is due to XCom, and the state of the wait to the task state store."""
+        from airflow_provider_migration.compat import task_state_store
 
-        is_last = verdict.outcome is not Outcome.WAIT
-        wait = partial(watch.wait_to_json, verdict, error)
-        written = self._show(context, watch.publication, watch.progress, wait, is_last=is_last)
-        store = None if self.deferrable else context.get("task_state_store")
+        due = tracker.due(verdict, error)
+        self._write_xcom(context, tracker.outbox, due, is_last=verdict.ends)
+        if tracker.progress is not None:
+            self.console_url = tracker.progress.console_url
+        store = None if self.deferrable else task_state_store(context)
         try:
-            if store is not None and PROGRESS_KEY in written:
-                store.set(PROGRESS_KEY, written[PROGRESS_KEY])
+            if store is not None and PROGRESS_KEY in due:
+                store.set(PROGRESS_KEY, due[PROGRESS_KEY])
             if store is not None and self.reschedule:
-                known = watch.to_json()
+                known = tracker.to_json()
                 memory = {
                     "try_number": context["ti"].try_number,
-                    "started_at": watch.wishes.started_at,
+                    "started_at": tracker.policy.started_at,
                     "history": known["history"],
-                    "points": known["publication"]["points"],
+                    "points": known["outbox"]["points"],
                 }
-                store.set(WATCH_KEY, memory)
+                store.set(TRACKER_KEY, memory)
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
 
-    def _show(
-        self,
-        context: Context,
-        publication: Publication,
-        progress: MigrationProgress | None,
-        wait: Callable[[], dict[str, Any] | None],
-        *,
-        is_last: bool,
-    ) -> dict[str, Any]:
-        """Write to XCom what is due, and return it; what fails here must not end the wait."""
-        due = publication.due(progress, wait, self.poke_interval, is_last=is_last)
-        for key, value in due.items():
-            try:
-                context["ti"].xcom_push(key=key, value=value)
-            except Exception as problem:
-                self.log.warning("XCom %s cannot be written: %s", key, problem)
-            else:
-                publication.wrote(key)
-        if progress is not None:
-            self.console_url = progress.console_url
-        return due
+    def _write_xcom(
+        self, context: Context, outbox: XComOutbox, due: Mapping[str, Any], *, is_last: bool
+    ) -> None:
+        """Write to XCom; a failure here must not end the wait."""
+        from airflow_provider_migration.xcom import write_xcom
+
+        def push(key: str, value: Any, **_: Any) -> None:
+            context["ti"].xcom_push(key=key, value=value)
+
+        # The last write is retried once, because no later poll repeats it. All entries are written again, so
+        # that the record still comes before the wait.
+        for _ in range(2 if is_last else 1):
+            is_written = True
+            for key, value in due.items():
+                try:
+                    write_xcom(push, key, value, task_key(context))
+                except Exception as problem:
+                    is_written = False
+                    self.log.warning("XCom %s cannot be written: %s", key, problem)
+                else:
+                    outbox.mark_written(key)
+            if is_written:
+                break
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        # Airflow's own does not know the trigger; asking the watch makes every mode keep the same pace.
-        return self._watch.next_poll_in(time.time()) if self._watch else self.poke_interval
+        # Every mode takes its pace from the tracker, so that all poll alike.
+        return self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
+
+
+def task_key(context: Context) -> dict[str, Any]:
+    """Return the key of the task whose XCom is written."""
+    return {name: getattr(context["ti"], name) for name in ("dag_id", "task_id", "run_id", "map_index")}
 
 
 def is_number(value: object) -> bool:
     """Tell whether something is a number of seconds: finite, and 0 or more."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def to_seconds(value: Any) -> Any:
+    """Return a timedelta as seconds, and any other value as it is."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def is_constant(value: object) -> bool:
+    """Tell whether a value is known when the DAG file is read: plain, and without a template in it."""
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(is_constant, value))
+    if isinstance(value, dict):
+        return all(map(is_constant, value.values()))
+    # Results of tasks and mapped arguments are objects that Airflow resolves when the task runs.
+    return not hasattr(value, "iter_references")
+
+
+def shown(value: object) -> str:
+    """Return a value for a message, shortened."""
+    return reprlib.repr(value)
+
+
+def refuse(whose: str, name: str, problem: str) -> NoReturn:
+    """
+    Refuse an argument.
+
+    :raises MigrationConfigurationError: always.
+    """
+    from airflow_provider_migration.exceptions import MigrationConfigurationError
+
+    raise MigrationConfigurationError(f"{whose}: {name} {problem}")
+
+
+def read_text(whose: str, name: str, value: object, *, kind: str = "a text") -> str:
+    """
+    Return an id or a word as text, without blanks and line breaks around it.
+
+    :param whose: the beginning of the message.
+    :param kind: the expected kind of value, for the message.
+    :raises MigrationConfigurationError: for a value of another type, an empty one, and a list that a template
+        has turned into text.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+        refuse(whose, name, f"must be {kind}, not {shown(value)}.")
+    text = str(value).strip()
+    if text == "None":
+        refuse(whose, name, "is empty: it is None, or rendered to None: did the upstream task push it?")
+    if not text:
+        refuse(whose, name, "is empty: give a value, or see why its template renders to nothing.")
+    if text[0] + text[-1] in ("[]", "()", "{}"):
+        refuse(
+            whose,
+            name,
+            f"must be {kind}, not {shown(text)}. If a template rendered a list to this text, set "
+            "render_template_as_native_obj=True on the DAG.",
+        )
+    return text
+
+
+def read_words(whose: str, name: str, value: object) -> list[str]:
+    """
+    Return one word or several as a list; a set in alphabetical order, so that each parse makes the same list.
+
+    :param whose: the beginning of the message.
+    :raises MigrationConfigurationError: for a value that is neither a word nor a list of words.
+    """
+    kind = "a word or a list of words"
+    words = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    if any(isinstance(word, int) for word in words):
+        refuse(whose, name, f"must be {kind}, not {shown(value)}.")
+    texts = [read_text(whose, name, word, kind=kind) for word in words]
+    return sorted(texts) if isinstance(value, (set, frozenset)) else texts
+
+
+def read_targets(whose: str, value: object) -> list[str]:
+    """
+    Return the words of a ``target_status``.
+
+    :param whose: the beginning of the message.
+    :raises MigrationConfigurationError: for a value that is neither a word nor a list of words, and for none.
+    """
+    words = read_words(whose, "target_status", value)
+    if not words:
+        refuse(whose, "target_status", "is empty: give a milestone, a state or a word of the service.")
+    return words

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.base import MigrationSensor, read_text, refuse
 
 
 class DataWorksMigrationSensor(MigrationSensor):
     """
     Wait for an import or export of DataWorks' Migration Assistant.
 
-    DataWorks counts API calls: a Basic workspace has 100 a day for the whole account, failed ones included
-    (https://www.alibabacloud.com/help/en/dataworks/developer-reference/use-dataworks-openapi). A poll costs
-    one call before the package begins and two after, so ``poke_interval`` defaults to 300 s; with a Basic
-    workspace and a package that takes hours, choose 1,800 s or more.
+    DataWorks has a quota of API calls: 100 a day for the whole account with a Basic workspace, failed calls
+    included (https://www.alibabacloud.com/help/en/dataworks/developer-reference/use-dataworks-openapi). A
+    poll costs one call before the package starts and two after, so ``poke_interval`` defaults to 300 s; with
+    a Basic workspace and a package that takes hours, choose 1,800 s or more.
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
@@ -24,7 +25,7 @@ class DataWorksMigrationSensor(MigrationSensor):
     :param dataworks_conn_id: id of a connection to Alibaba Cloud. (templated)
     """
 
-    template_fields = ("project_id", "migration_id", "target_status", "dataworks_conn_id")
+    template_fields: Sequence[str] = ("project_id", "migration_id", "target_status", "dataworks_conn_id")
     hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
     conn_argument = "dataworks_conn_id"
     id_arguments = ("project_id", "migration_id")
@@ -35,7 +36,7 @@ class DataWorksMigrationSensor(MigrationSensor):
         project_id: str | int,
         migration_id: str | int,
         dataworks_conn_id: str = "dataworks_default",
-        target_status: str | list[str] = "succeeded",
+        target_status: str | Sequence[str] = "succeeded",
         poke_interval: timedelta | float = 300,
         **kwargs: Any,
     ) -> None:
@@ -43,3 +44,11 @@ class DataWorksMigrationSensor(MigrationSensor):
         self.project_id = project_id
         self.migration_id = migration_id
         self.dataworks_conn_id = dataworks_conn_id
+        self._check_constants()
+
+    @classmethod
+    def _read_id(cls, whose: str, name: str, value: object) -> Any:
+        text = read_text(whose, name, value)
+        if not (text.isascii() and text.isdigit()):
+            refuse(whose, name, f"must be a number as DataWorks shows it, not {text!r}.")
+        return text

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
 
 
 class DtsMigrationJobSensor(MigrationSensor):
     """
     Wait for a migration job of Alibaba Cloud DTS.
 
-    A job with an incremental phase never ends by itself, so the default target is ``caught_up``: existing
-    data is copied and the increment is in sync. A job that a person stops half way reports ``Finished`` as a
-    complete one does; here it is ``cancelled``, and fails the task.
+    A job with an incremental phase never ends on its own, so the default target is ``caught_up``: existing
+    data is copied and the increment is in sync. A job that a person stops half way reports ``Finished`` like
+    a complete one; here it is ``cancelled`` and fails the task.
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
     :param migration_job_id: the id of the instance, ``dts…``. (templated)
     :param dts_conn_id: id of a connection to Alibaba Cloud. (templated)
-    :param api: the call that is made: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
-        maintained and, deferred, asks about 30 jobs at once. Both make the same record.
+    :param api: the API call to use: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
+        maintained and, in deferrable mode, batches up to 30 jobs. Both produce the same record.
     """
 
-    template_fields = ("migration_job_id", "target_status", "dts_conn_id")
+    template_fields: Sequence[str] = ("migration_job_id", "target_status", "dts_conn_id")
     hook_class = "airflow_provider_migration.hooks.dts:DtsHook"
     conn_argument = "dts_conn_id"
     id_arguments = ("migration_job_id",)
@@ -40,6 +41,8 @@ class DtsMigrationJobSensor(MigrationSensor):
         self.migration_job_id = migration_job_id
         self.dts_conn_id = dts_conn_id
         self.api = api
+        self._check("api", isinstance(api, str) and is_constant(api), "the name of a call")
+        self._check_constants()
 
     def _hook_arguments(self) -> dict[str, Any]:
         return {**super()._hook_arguments(), "api": self.api}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
 
 
 class OmsProjectSensor(MigrationSensor):
@@ -13,18 +14,18 @@ class OmsProjectSensor(MigrationSensor):
 
     A project with an incremental phase runs until a person switches over, so the default target is
     ``caught_up``. OMS samples its checkpoints every 10 s and saves them every 10 s: a ``max_lag`` below 25 s
-    cannot be relied upon. ``target_status`` also takes a step, such as ``INCR_SYNC``. Where the connection
-    leads to Alibaba Cloud instead of a console, all is the same.
+    is not reliable. ``target_status`` also accepts a step, such as ``INCR_SYNC``. All of this also holds for
+    a connection to OMS hosted by Alibaba Cloud.
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
     :param project_id: the id of the project, ``p_…`` or ``np_…``. (templated)
     :param oms_conn_id: id of a connection with host, user and password of the OMS console. (templated)
-    :param api: the call that is made at a console: ``GetMigrationProgress`` (up to OMS 4.1.0) or
-        ``DescribeProjectProgress`` (from 4.1.1 on); None for the one that ids of this form belong to.
+    :param api: the API call to use at a console: ``GetMigrationProgress`` (up to OMS 4.1.0) or
+        ``DescribeProjectProgress`` (from 4.1.1 on); None to choose by the form of the id.
     """
 
-    template_fields = ("project_id", "target_status", "oms_conn_id")
+    template_fields: Sequence[str] = ("project_id", "target_status", "oms_conn_id")
     hook_class = "airflow_provider_migration.hooks.oms:OmsHook"
     conn_argument = "oms_conn_id"
     id_arguments = ("project_id",)
@@ -41,6 +42,10 @@ class OmsProjectSensor(MigrationSensor):
         self.project_id = project_id
         self.oms_conn_id = oms_conn_id
         self.api = api
+        self._check(
+            "api", api is None or (isinstance(api, str) and is_constant(api)), "the name of a call, or None"
+        )
+        self._check_constants()
 
     def _hook_arguments(self) -> dict[str, Any]:
         return {**super()._hook_arguments(), "api": self.api}

@@ -13,20 +13,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
-from airflow_provider_migration.conversation import Conversation, Request, Response
-from airflow_provider_migration.exceptions import MigrationApiError, MigrationConfigurationError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
+)
 from airflow_provider_migration.progress import (
     BULK_PHASES,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
     Phase,
-    known_phase,
+    interned_phase,
 )
-from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
-from airflow_provider_migration.services.wire import StatusTable, WireModel, at_or_before, require
+from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
+from airflow_provider_migration.services.alibaba import (
+    AlibabaApi,
+    is_international,
+    no_status,
+    remember,
+    rpc_object,
+)
+from airflow_provider_migration.services.wire import StatusTable, WireModel, require_id, up_to
+
+_T = TypeVar("_T")
 
 SERVICE: Final = "dataworks"
 VERSION: Final = "2020-05-18"
@@ -64,10 +79,15 @@ TARGETS: Final = STATUSES.targets()
 _ENDED_BADLY: Final = (MigrationState.FAILED, MigrationState.PARTIALLY_SUCCEEDED)
 
 MIGRATION_TYPES: Final = {"IMPORT_ERROR": "IMPORT", "EXPORT_ERROR": "EXPORT"}
-"""In which list a failed package is, by its status."""
+"""The list that contains a failed package, by its status."""
 
 LIST_PAGE: Final = 100
-"""How many packages a page of ``ListMigrations`` has at most."""
+"""Maximum page size of ``ListMigrations``."""
+
+REFUSAL_TIME: Final = timedelta(hours=1)
+"""Back-off after a refused call for the steps: refused calls count against the daily quota too."""
+
+_REFUSED: Final = (MigrationPermissionError, MigrationNotFoundError, MigrationRequestError)
 
 _MAX_STEPS: Final = 64
 
@@ -89,14 +109,14 @@ class MigrationTask(WireModel):
     """One step of an import or export."""
 
     task_name: str | None = None
-    task_status: str | None = None
+    task_status: Verbatim = None
 
 
 class MigrationProcess(WireModel):
     """
     The answer of ``GetMigrationProcess``.
 
-    :ivar data: the steps; None when the service says nothing of them.
+    :ivar data: the steps; None if the response has none.
     """
 
     request_id: str | None = None
@@ -111,10 +131,10 @@ class MigrationSummaryData(WireModel):
     :ivar gmt_modified: epoch milliseconds.
     """
 
-    migration_id: str | None = None
-    project_id: str | None = None
+    migration_id: Verbatim = None
+    project_id: Verbatim = None
     name: str | None = None
-    status: str | None = None
+    status: Verbatim = None
     create_user: str | None = None
     op_user: str | None = None
     gmt_create: int | None = None
@@ -132,12 +152,12 @@ class ListedMigration(WireModel):
     """
     A package in the list of a workspace, whose status words are not those of the summary.
 
-    :ivar message: why it has failed.
+    :ivar message: the reason of its failure.
     """
 
-    id: str | None = None
+    id: Verbatim = None
     name: str | None = None
-    status: str | None = None
+    status: Verbatim = None
     message: str | None = None
 
 
@@ -155,131 +175,188 @@ class MigrationList(WireModel):
     data: MigrationPage = MigrationPage()
 
 
-def _read_list(request: Request, response: Response) -> MigrationList:
+def _read_list(request: Request[Any], response: Response) -> MigrationList:
     return MigrationList.read(rpc_object(request, response, payload="Data"))
 
 
-def _read_process(request: Request, response: Response) -> MigrationProcess:
+def _read_process(request: Request[Any], response: Response) -> MigrationProcess:
     return MigrationProcess.read(rpc_object(request, response, payload="Data"))
 
 
-def _read_summary(request: Request, response: Response) -> MigrationSummary:
-    return MigrationSummary.read(rpc_object(request, response, payload="Data"))
+def _read_summary(request: Request[Any], response: Response) -> MigrationSummary:
+    summary = MigrationSummary.read(rpc_object(request, response, payload="Data"))
+    if not (summary.data.status or "").strip():
+        raise no_status(request, response, "Data.Status", summary.request_id)
+    return summary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DataWorksApi(AlibabaApi):
     """DataWorks, as one account sees it in one region."""
 
-    _reasons: dict[tuple[str, str], str | None] = field(
+    _reasons: dict[tuple[str, str], tuple[str | None, str | None]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Why packages have failed, as far as the list says so, until they go on: calls are counted."""
+    """
+    Cache of failure reasons (or of the warning that the reason is unknown), because calls count against a
+    quota.
+    """
+    _refusals: dict[tuple[str, str], tuple[datetime, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Time and warning of a refused call for the steps, by package."""
 
-    def get_migration_process(
-        self, project_id: str | int, migration_id: str | int
-    ) -> Conversation[MigrationProcess]:
-        """Ask for the steps of a package."""
-        process: MigrationProcess = yield self._ask(
-            "GetMigrationProcess",
-            _read_process,
-            project_id,
-            MigrationId=_number("migration_id", migration_id),
+    def get_migration_process(self, project_id: str | int, migration_id: str | int) -> Flow[MigrationProcess]:
+        """Get the steps of a package."""
+        return (
+            yield from send(
+                self._request_action(
+                    "GetMigrationProcess",
+                    _read_process,
+                    project_id,
+                    MigrationId=_number("migration_id", migration_id),
+                )
+            )
         )
-        return process
 
-    def get_migration_summary(
-        self, project_id: str | int, migration_id: str | int
-    ) -> Conversation[MigrationSummary]:
-        """Ask for the status of a package."""
-        summary: MigrationSummary = yield self._ask(
-            "GetMigrationSummary",
-            _read_summary,
-            project_id,
-            MigrationId=_number("migration_id", migration_id),
+    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> Flow[MigrationSummary]:
+        """Get the status of a package."""
+        return (
+            yield from send(
+                self._request_action(
+                    "GetMigrationSummary",
+                    _read_summary,
+                    project_id,
+                    MigrationId=_number("migration_id", migration_id),
+                )
+            )
         )
-        return summary
 
-    def list_migrations(self, project_id: str | int, migration_type: str) -> Conversation[MigrationList]:
-        """Ask for the first page of the imports or of the exports of a workspace."""
-        migrations: MigrationList = yield self._ask(
-            "ListMigrations",
-            _read_list,
-            project_id,
-            MigrationType=migration_type,
-            PageSize=str(LIST_PAGE),
+    def list_migrations(self, project_id: str | int, migration_type: str) -> Flow[MigrationList]:
+        """Get the first page of the imports or of the exports of a workspace."""
+        return (
+            yield from send(
+                self._request_action(
+                    "ListMigrations",
+                    _read_list,
+                    project_id,
+                    MigrationType=migration_type,
+                    PageSize=str(LIST_PAGE),
+                )
+            )
         )
-        return migrations
 
-    def _reason(self, project: str, migration: str, status: str | None) -> Conversation[str | None]:
-        """Ask why a package has failed: once, until it goes on."""
+    def _steps(self, project: str, migration: str) -> Flow[tuple[list[MigrationTask], str | None]]:
+        """
+        Get the steps, which never decide the state; on failure, return no steps and a warning.
+
+        After a refusal by DataWorks itself the call backs off. After an authentication error it does not: the
+        summary has just succeeded with the same key, so the next summary decides.
+        """
+        refused_at, warning = self._refusals.get((project, migration), (None, ""))
+        if refused_at and abs(self.clock() - refused_at) < REFUSAL_TIME:
+            return [], warning
+        try:
+            process = yield from self.get_migration_process(project, migration)
+        except MigrationError as error:
+            warning = f"The steps and the percentage are not known; the status is. {error}"
+            is_refused = isinstance(error, _REFUSED) and error.code and not error.tolerated_after_success
+            if is_refused:
+                remember(self._refusals, (project, migration), (self.clock(), warning))
+            return [], warning
+        self._refusals.pop((project, migration), None)
+        return process.data or [], None
+
+    def _reason(
+        self, project: str, migration: str, status: str | None
+    ) -> Flow[tuple[str | None, str | None]]:
+        """Get the reason of a failure, once until the package continues; return it, else a warning."""
         migration_type = MIGRATION_TYPES.get((status or "").strip().upper())
         if migration_type is None:
             self._reasons.pop((project, migration), None)
-            return None
+            return None, None
         if (project, migration) not in self._reasons:
-            self._reasons[project, migration] = None
+            answer: tuple[str | None, str | None]
             try:
                 page = (yield from self.list_migrations(project, migration_type)).data
-            except MigrationApiError:  # the verdict stands without it
-                page = MigrationPage()
-            listed = (item.message for item in page.migrations or () if item.id == migration)
-            self._reasons[project, migration] = next(listed, None)
+            except MigrationError as error:  # the verdict stands without it
+                answer = None, f"The reason of the failure is not known. {error}"
+            else:
+                listed = (item.message for item in page.migrations or () if item.id == migration)
+                answer = next(listed, None), None
+            remember(self._reasons, (project, migration), answer)
         return self._reasons[project, migration]
 
     def progress(
         self, project_id: str | int, migration_id: str | int, *, max_lag: float
-    ) -> Conversation[MigrationProgress]:
+    ) -> Flow[MigrationProgress]:
         """
-        Ask for the status, then for the steps, of a failed package once for the reason, and normalise all.
+        Get the status and the steps, for a failed package once the reason, and build the record.
+
+        Only the status decides. Without steps or reason the record has fewer details and a warning.
 
         :param max_lag: not used: a package has no incremental phase.
         """
-        summary = yield from self.get_migration_summary(project_id, migration_id)
+        project, migration = _number("project_id", project_id), _number("migration_id", migration_id)
+        summary = yield from self.get_migration_summary(project, migration)
+        observed_at = self.clock()  # the time of the deciding call: the others may take a while
         package = summary.data
         state = STATUSES.state_of(package.status)
         steps: list[MigrationTask] = []
+        warning = None
         if state is not MigrationState.PENDING:  # a package that has not begun has no steps worth a call
-            process = yield from self.get_migration_process(project_id, migration_id)
-            steps = process.data or []
+            steps, warning = yield from self._steps(project, migration)
         phases = tuple(_phase(step) for step in steps)
-        reason = yield from self._reason(str(project_id).strip(), str(migration_id).strip(), package.status)
+        reason, further_warning = yield from self._reason(project, migration, package.status)
         return MigrationProgress(
             service=SERVICE,
-            migration_id=require("migration_id", migration_id),
+            migration_id=migration,
             name=package.name,
             state=state,
             service_status=package.status,
             percent=_percent(phases),
             phases=phases[:_MAX_STEPS],
             error=_error(package.status, phases, reason) if state in _ENDED_BADLY else None,
-            observed_at=self.clock(),
+            observed_at=observed_at,
             request_id=summary.request_id,
-            console_url="https://dataworks.console.aliyun.com/",
-            words_reached=frozenset().union(*(at_or_before(order, package.status) for order in ORDERS)),
+            console_url=_console_url(self.endpoint, self.region, project),
+            statuses_reached=frozenset().union(*(up_to(order, package.status) for order in ORDERS)),
+            warnings=tuple(filter(None, (warning, further_warning))),
         )
 
-    def _ask(
+    def _request_action(
         self,
         action: str,
-        read: Callable[[Request, Response], Any],
+        read: Callable[[Request[Any], Response], _T],
         project_id: str | int,
         **further: str,
-    ) -> Request:
+    ) -> Request[_T]:
         form = {"ProjectId": _number("project_id", project_id), **further}
         asked_for = further.get("MigrationId", "")
         return self._request(SERVICE, VERSION, action, read, form=form, asked_for=asked_for)
 
 
 def endpoint_of(region: str) -> str:
-    """Return the host of DataWorks in a region, as the official SDK has it for those that are public."""
+    """Return the host of DataWorks in a region, as in the official SDK for public regions."""
     if region in _CENTRAL_REGIONS:
         return "dataworks.aliyuncs.com"
     return f"dataworks.{region}.aliyuncs.com"
 
 
+def _console_url(endpoint: str, region: str | None, project: str) -> str:
+    """
+    Return the page of a workspace in the console; no address of Migration Assistant or a package is known.
+
+    The address of a workspace is taken from Alibaba Cloud's own scripts for DataWorks. Without a region, and
+    for the international site, return the console.
+    """
+    if region is None or is_international(endpoint):
+        return "https://dataworks.console.aliyun.com/"
+    return f"https://dataworks.data.aliyun.com/{region}/sc?defaultProjectId={project}"
+
+
 def _number(argument: str, value: str | int) -> str:
-    text = require(argument, value)
+    text = require_id(argument, value)
     if not (text.isascii() and text.isdigit()):
         raise MigrationConfigurationError(f"{argument} must be a number as DataWorks shows it, not {text!r}.")
     return text
@@ -288,9 +365,9 @@ def _number(argument: str, value: str | int) -> str:
 def _phase(step: MigrationTask) -> Phase:
     state = STEP_STATUSES.state_of(step.task_status)
     known = {MigrationState.SUCCEEDED: 100.0, MigrationState.PENDING: 0.0}
-    # A step that happens to be called as a phase of bulk work is must not count as one.
+    # A step that shares its name with a bulk phase must not count as that phase.
     name = f"step {step.task_name}" if step.task_name in BULK_PHASES else step.task_name
-    return known_phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
+    return interned_phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
 
 
 def _percent(phases: tuple[Phase, ...]) -> float | None:

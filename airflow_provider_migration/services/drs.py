@@ -3,7 +3,7 @@ Huawei Cloud DRS: progress of a job's objects (v5 ``progress-data``) and of the 
 
 Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only
 while existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed
-transfer; job ids look like UUIDs and are none.
+transfer; job ids look like UUIDs but are not valid ones.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_migration.conversation import Conversation, Request, Response, Signer, encode_query
+from airflow_provider_migration.api_errors import api_error
+from airflow_provider_migration.clock import utc_now
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
+    MigrationAuthenticationError,
     MigrationConfigurationError,
+    MigrationError,
     MigrationNotFoundError,
+    MigrationPermissionError,
+    MigrationRequestError,
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
@@ -31,20 +36,30 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     bulk_percent,
-    known_phase,
+    interned_phase,
     percent_or_none,
+)
+from airflow_provider_migration.sansio import (
+    Flow,
+    Request,
+    Response,
+    Signer,
+    Verbatim,
+    encode_query,
+    send,
+    send_optional,
 )
 from airflow_provider_migration.services.huawei import api_object, host_of, refused
 from airflow_provider_migration.services.wire import (
+    UNREADABLE_LAG,
     Count,
+    Lag,
     Number,
     Percentage,
     StatusTable,
     WireModel,
-    api_error,
-    at_or_before,
-    require,
-    utc_now,
+    require_id,
+    up_to,
 )
 
 _T = TypeVar("_T")
@@ -69,18 +84,21 @@ MAX_LIMIT: Final = 1000
 
 MAX_JOBS: Final = 50
 """
-About how many jobs one call asks at most. Huawei's page on BatchListProgresses names no limit
-(https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); where there is one after all, the
-refusal of many makes each be asked for alone.
+Maximum jobs per batched call. Huawei's page on BatchListProgresses names no limit
+(https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); if there is one, a refused batch is
+split into single requests.
 """
 
 MAX_PAGES: Final = 2000
-"""How many pages of one list are read at most: two million objects."""
+"""Maximum pages of one list: two million objects."""
 
 SLOWEST: Final = 20
 
 MAX_LISTED: Final = 1000
-"""Of how many jobs the objects are kept: for each some 10 KB."""
+"""Maximum jobs whose objects (some 10 KB each) and list refusals are cached."""
+
+ASK_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""Back-off after a refused list of objects, while the job's status stays the same."""
 
 STATUSES: Final = StatusTable(
     {
@@ -105,7 +123,7 @@ STATUSES: Final = StatusTable(
             "NODE_UPGRADE_START",
             "NODE_UPGRADE_COMPLETE",
         ),
-        # Paused, though it reads as if it were about to be; the second word is a misspelling in the docs.
+        # Means paused, not "about to pause"; the second word is a misspelling in the docs.
         MigrationState.PAUSED: ("PAUSING", "PAUSEING"),
         MigrationState.FAILED: (
             "CREATE_FAILED",
@@ -123,7 +141,8 @@ STATUSES: Final = StatusTable(
 )
 """
 ``transfer_status`` of a job. ``FULL_TRANSFER_COMPLETE`` of a job without an incremental phase, and
-``RELEASE_RESOURCE_COMPLETE`` of one whose bulk work is known to be done, are successes.
+``RELEASE_RESOURCE_COMPLETE`` of one whose bulk work is known to be done and whose increment, where it may
+have one, was in sync, are successes.
 """
 
 _FULL: Final = (
@@ -138,13 +157,21 @@ _INCREMENTAL: Final = "INCRE_TRANSFER_STARTED"
 _COPYING: Final = "FULL_TRANSFER_STARTED"
 _COPIED: Final = "FULL_TRANSFER_COMPLETE"
 _AFTER_THE_COPY: Final = (_INCREMENTAL, "INCRE_TRANSFER_FAILED")
-"""Words that come only when there is no list of objects any more."""
-_RELEASE: Final = ("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_COMPLETE")
+"""Words of phases in which the list of objects no longer exists."""
+_RELEASED: Final = "RELEASE_RESOURCE_COMPLETE"
+_RELEASE: Final = ("RELEASE_RESOURCE_STARTED", _RELEASED)
+_FAILED_AT: Final = {
+    "CREATE_FAILED": "CREATING",
+    "START_JOB_FAILED": "STARTJOBING",
+    "FULL_TRANSFER_FAILED": _COPYING,
+    "INCRE_TRANSFER_FAILED": _INCREMENTAL,
+}
+"""The status at which a job failed: it does not count as reached, the earlier ones do."""
 
 _NO_LIST: Final = "DRS.M00304"
-"""API cannot be called in the current task status: the job has no list of objects now."""
-_RELEASED: Final = "DRS.M05004"
-"""The task is deleted or its resources are released: the job may well have ended as it should."""
+"""API cannot be called in the current task status: the job currently has no list of objects."""
+_LIST_IS_GONE: Final = "DRS.M05004"
+"""The task is deleted or its resources are released: the job may have ended normally."""
 
 TARGETS: Final = STATUSES.targets(states=(MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED))
 TARGETS_WITHOUT_JOB_STATUS: Final = frozenset(("full_done",))
@@ -155,7 +182,7 @@ _PlainRow = tuple[str | None, str | None, str | None, str | None, float | None]
 
 
 class ObjectRow(WireModel):
-    """One object and how far it is, in percent."""
+    """One object and its progress in percent."""
 
     src_db: str | None = None
     src_tb: str | None = None
@@ -164,7 +191,7 @@ class ObjectRow(WireModel):
     progress: Percentage | None = None
 
     def plain(self) -> _PlainRow:
-        """Return it as a tuple."""
+        """Return the row as a tuple."""
         return self.src_db, self.src_tb, self.dst_db, self.dst_tb, self.progress
 
 
@@ -172,8 +199,8 @@ class ProgressDataPage(WireModel):
     """
     One page of ``progress-data``.
 
-    :ivar count: how many objects the whole list has.
-    :ivar create_time: when the list was made: epoch milliseconds as text, or ISO 8601.
+    :ivar count: number of objects in the whole list.
+    :ivar create_time: creation time of the list: epoch milliseconds as text, or ISO 8601.
     """
 
     count: Count | None = None
@@ -186,21 +213,20 @@ class _RawPage(WireModel):
     flow_compare_data: list[dict[Any, Any]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _PlainPage:
+class _PlainPage(NamedTuple):
     """
-    One page of ``progress-data`` as it is counted: a plain tuple for each object.
+    One page of ``progress-data`` for counting: a plain tuple per object.
 
-    Models by the thousand, page after page, would make Python's garbage collector search all that Airflow has
-    loaded, which stops the event loop for 50 ms each time.
+    Thousands of models per page would trigger full garbage collections over everything that Airflow has
+    loaded, each of which blocks the event loop for 50 ms.
     """
 
-    count: int | None
-    flow_compare_data: list[_PlainRow]
+    total: int | None
+    rows: list[_PlainRow]
 
 
 class PartProgress(WireModel):
-    """How far one part of the bulk work is, in percent."""
+    """Progress of one part of the bulk work in percent."""
 
     completed: Percentage | None = None
     remaining_time: str | None = None
@@ -219,39 +245,65 @@ class JobProgress(WireModel):
     One job of ``batch-progress``.
 
     :ivar progress: percent of the bulk work; not reliable on its own.
-    :ivar incre_trans_delay: seconds; -1 before the incremental phase.
+    :ivar incre_trans_delay: seconds; -1 before the incremental phase, -2 if it is not a number.
+    :ivar incre_trans_delay_millis: the same in milliseconds.
     :ivar task_mode: ``FULL_TRANS``, ``INCR_TRANS`` or ``FULL_INCR_TRANS``.
-    :ivar process_time: epoch milliseconds of the last progress; 0 when there was none.
+    :ivar process_time: epoch milliseconds of the last progress; 0 for none.
     :ivar remaining_time: seconds.
-    :ivar request_id: from the header of the answer.
+    :ivar request_id: from the header of the response.
     """
 
     request_id: str | None = None
-    job_id: str | None = None
-    transfer_status: str | None = None
-    task_mode: str | None = None
+    job_id: Verbatim = None
+    transfer_status: Verbatim = None
+    task_mode: Verbatim = None
     progress: Percentage | None = None
     progress_map: ProgressMap = ProgressMap()
-    incre_trans_delay: Number | None = None
+    incre_trans_delay: Lag | None = None
     incre_trans_delay_millis: Number | None = None
     process_time: str | None = None
     remaining_time: str | None = None
     error_code: str | None = None
     error_msg: str | None = None
+    error_message: str | None = None
+
+    @property
+    def mode(self) -> str:
+        """The ``task_mode`` in upper case; empty if missing."""
+        return (self.task_mode or "").strip().upper()
+
+    @property
+    def reason(self) -> str | None:
+        """The error text; DRS uses two names for it."""
+        return self.error_msg or self.error_message
 
     @property
     def has_incremental(self) -> bool:
-        """Whether the job has an incremental phase; where the mode is not given, whether it is in it."""
-        mode = (self.task_mode or self.transfer_status or "").upper()
-        return "INCR" in mode
+        """True if the job has an incremental phase; without a mode, if the job is in that phase."""
+        if self.mode:
+            return "INCR" in self.mode
+        return "INCR" in (self.transfer_status or "").upper() or self.delay is not None
+
+    @property
+    def has_not_begun(self) -> bool:
+        """True if a negative delay says that the incremental phase has not started."""
+        seconds = self.incre_trans_delay
+        figure = self.incre_trans_delay_millis if seconds is None else seconds
+        return figure is not None and figure < 0 and figure != UNREADABLE_LAG
 
     @property
     def delay(self) -> float | None:
-        """How far the incremental phase is behind, in seconds; None before it has begun."""
-        delay = self.incre_trans_delay
-        if delay is None and self.incre_trans_delay_millis is not None:
-            delay = self.incre_trans_delay_millis / 1000
-        return delay if delay is not None and delay >= 0 else None
+        """
+        Lag of the incremental phase in seconds: the larger of both figures.
+
+        None before that phase, and if the seconds cannot be read.
+        """
+        seconds, millis = self.incre_trans_delay, self.incre_trans_delay_millis
+        if seconds is not None and seconds < 0:
+            return None
+        figures = (seconds, None if millis is None else millis / 1000)
+        told = [figure for figure in figures if figure is not None and figure >= 0]
+        return max(told, default=None)
 
 
 class _BatchProgress(WireModel):
@@ -260,13 +312,12 @@ class _BatchProgress(WireModel):
 
 class ObjectListing:
     """
-    Where in a list of objects the next page begins, and when the list is at its end.
+    Paging state of a list of objects: the next offset, and the end of the list.
 
-    It keeps the names of the last page, because in a list that changes meanwhile an object moves from one
-    page to the next, and of each page before a digest, because a server that takes the offset for something
-    else repeats whole pages.
+    Keeps the names of the last page, because an object of a changing list may move to the next page, and a
+    digest of each earlier page, because a server that misreads the offset repeats whole pages.
 
-    :param limit: objects a page, 1–1000.
+    :param limit: objects per page, 1–1000.
     :param offset: index of the first object, from 0.
     :raises MigrationConfigurationError: if either is out of range.
     """
@@ -285,10 +336,10 @@ class ObjectListing:
 
     def take(self, rows: Sequence[_T], names: Iterable[object], count: int | None) -> list[_T]:
         """
-        Return what is new on a page. One without anything new is the end: it is empty, or repeats.
+        Return the new rows of a page. A page without new rows (empty or repeated) is the end of the list.
 
-        :param names: what the rows are called, in their order.
-        :param count: how many the whole list has, as the page says.
+        :param names: the names of the rows, in the same order.
+        :param count: the page's number of objects in the whole list.
         """
         self.pages += 1
         self.offset += len(rows)
@@ -297,26 +348,66 @@ class ObjectListing:
         new = [] if hash(here) in self._digests else [row for name, row in named.items() if name not in known]
         self._last = here
         self._digests.add(hash(here))
-        # A count of 0 beside objects is no count.
+        # A count of 0 beside objects is wrong: ignore it.
         self.at_end = not new or 0 < (count or 0) <= self.offset
         return new
 
 
 def check_object_types(object_types: object) -> tuple[str, ...]:
     """
-    Return object types, each once; one alone may be given as a text.
+    Validate object types and remove duplicates; a single type may be a string.
 
-    :raises MigrationConfigurationError: naming what DRS does not know, and what it knows.
+    :raises MigrationConfigurationError: for an unknown type; names the known ones.
     """
     given = (object_types,) if isinstance(object_types, str) else object_types
-    types = tuple(dict.fromkeys(given)) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    types = tuple(given) if isinstance(given, (list, tuple, set, frozenset)) else (given,)
     for object_type in types:
         if object_type not in OBJECT_TYPES:
             raise MigrationConfigurationError(
                 f"object_types: {object_type!r} is not known to DRS; give a list of some of these: "
                 f"{', '.join(OBJECT_TYPES)}."
             )
-    return types
+    return tuple(dict.fromkeys(types))
+
+
+def check_job_status(job_status: object) -> None:
+    """
+    Validate the argument ``job_status``.
+
+    :raises MigrationConfigurationError: for anything but True and False; the string "false" is truthy.
+    """
+    if not isinstance(job_status, bool):
+        raise MigrationConfigurationError(f"job_status must be True or False, not {job_status!r}.")
+
+
+def check_language(language: object) -> None:
+    """
+    Validate the language of messages; None means the service's default.
+
+    :raises MigrationConfigurationError: for a language that DRS does not support.
+    """
+    if language is not None and str(language).lower() not in LANGUAGES:
+        raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
+
+
+def console_of(region: str | None) -> str:
+    """
+    Return the address of the DRS console in a region.
+
+    No page documents an address of the task itself. API hosts do not identify the site of an account, so the
+    region decides: the international site outside of mainland China, and Europe's own for
+    ``eu-west-101``. Sources: the links to ``console.huaweicloud.com/drs/?region=…`` and
+    ``console-intl.huaweicloud.com/drs/?region=…&locale=en-us`` in Huawei's guides; for Europe, the address of
+    *My Credentials*, ``console.eu.huaweicloud.com/iam``.
+    """
+    if not region:
+        return "https://console.huaweicloud.com/drs/"
+    name = quote(region, safe="")
+    if endpoint_of(region).endswith(".eu"):
+        return f"https://console.eu.huaweicloud.com/drs/?region={name}"
+    if region.startswith("cn-"):
+        return f"https://console.huaweicloud.com/drs/?region={name}"
+    return f"https://console-intl.huaweicloud.com/drs/?region={name}&locale=en-us"
 
 
 def endpoint_of(region: str) -> str:
@@ -330,7 +421,7 @@ def _is_whole(value: object) -> bool:
 
 @dataclass(slots=True)
 class _Objects:
-    """What the pages of one object type amount to, without keeping them."""
+    """Totals over the pages of one object type, without keeping the pages."""
 
     name: str
     count: int = 0
@@ -370,9 +461,103 @@ class _Objects:
             state = MigrationState.SUCCEEDED
         else:
             state = MigrationState.RUNNING if self.percent_sum else MigrationState.PENDING
-        return known_phase(
+        return interned_phase(
             name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """
+    Reason why the objects of a type were not listed.
+
+    :ivar text: warning for the user; empty if no list is expected.
+    :ivar at: time of the refusal.
+    :ivar is_brief: counts at that poll only, because the poll ran out of time, which says nothing about the
+        next one, or because a verdict may depend on the list.
+    """
+
+    text: str
+    at: datetime
+    is_brief: bool = False
+
+    def stands(self, now: datetime) -> bool:
+        # A clock that was set back must not prolong the back-off.
+        return not self.is_brief and self.at <= now < self.at + ASK_AGAIN_AFTER
+
+
+@dataclass(slots=True)
+class _Lists:
+    """
+    The lists of a job's objects, by object type.
+
+    :ivar word: the job's status at the time of the request.
+    :ivar read: the types whose list was read to its end in this poll.
+    :ivar failure: the transient error that kept a list from being read in this poll.
+    """
+
+    word: str
+    objects: dict[str, _Objects] = field(default_factory=dict)
+    refusals: dict[str, _Refusal] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    failure: MigrationError | None = None
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return one warning per distinct refusal."""
+        types: dict[str, list[str]] = {}
+        for object_type, refusal in self.refusals.items():
+            if refusal.text:
+                types.setdefault(refusal.text, []).append(object_type)
+        return tuple(
+            f"The objects of the job (object_types: {', '.join(names)}) are not listed: {text}"
+            for text, names in types.items()
+        )
+
+
+_LEAVE_OUT: Final = "pass object_types=() to leave the objects out"
+_LIST_REMEDIES: Final[tuple[tuple[type[MigrationError], str], ...]] = (
+    (
+        MigrationPermissionError,
+        f"Grant the system-defined policy DRS ReadOnlyAccess in the project of this region, or {_LEAVE_OUT}.",
+    ),
+    (
+        MigrationNotFoundError,
+        "This region or cloud may not have the call, or the job is gone there: check the job in the DRS "
+        f"console, or {_LEAVE_OUT}.",
+    ),
+    (
+        MigrationAuthenticationError,
+        f"The status was read with the same credentials: if this persists, {_LEAVE_OUT}.",
+    ),
+    (
+        MigrationRequestError,
+        f"DRS lists the objects of some links and types only: {_LEAVE_OUT}, or choose other types.",
+    ),
+    (
+        MigrationError,
+        f"The list is retried in {ASK_AGAIN_AFTER.seconds // 60} minutes: if this persists, {_LEAVE_OUT}.",
+    ),
+)
+
+
+def _refusal(error: MigrationError, word: str, now: datetime, *, is_needed: bool) -> _Refusal:
+    """
+    Create the cached refusal of a list that was refused or could not be read.
+
+    :param is_needed: true if a verdict may depend on the list.
+    """
+    code = (getattr(error, "code", None) or "").upper()
+    if code == _NO_LIST or (code == _LIST_IS_GONE and word in (*_RELEASE, "DELETED")):
+        return _Refusal("", now)
+    came_back = str(error)
+    if isinstance(error, MigrationApiError) and error.code:
+        # The call's own remedy blames the id, but the status call has already confirmed it.
+        request_id = f", request id {error.request_id}" if error.request_id else ""
+        came_back = f"{error.action}: HTTP {error.http_status}, {error.code}{request_id}."
+    remedy = next(text for kind, text in _LIST_REMEDIES if isinstance(error, kind))
+    text = f"{came_back} The job's status does not depend on them. {remedy}"
+    is_brief = getattr(error, "is_cut_short", False) or (error.is_transient and is_needed)
+    return _Refusal(text, now, is_brief)
 
 
 def _name(database: str | None, table: str | None) -> str:
@@ -383,22 +568,22 @@ def _slowest(objects: Iterable[ObjectProgress]) -> list[ObjectProgress]:
     return heapq.nsmallest(SLOWEST, objects, key=lambda item: item.percent or 0.0)
 
 
-def _read_page(request: Request, response: Response) -> ProgressDataPage:
+def _read_page(request: Request[Any], response: Response) -> ProgressDataPage:
     return ProgressDataPage.read(api_object(request, response))
 
 
-def _read_plain_page(request: Request, response: Response) -> _PlainPage:
+def _read_plain_page(request: Request[Any], response: Response) -> _PlainPage:
     page = _RawPage.read(api_object(request, response))
     return _PlainPage(page.count, [ObjectRow.read(row).plain() for row in page.flow_compare_data or ()])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DrsApi:
     """
     DRS, as one account sees it in one project.
 
     :param endpoint: scheme and host, such as ``https://drs.cn-north-4.myhuaweicloud.com``.
-    :param region: region id, or None where the endpoint alone says it.
+    :param region: region ID, or None if only the endpoint is known.
     """
 
     endpoint: str
@@ -406,31 +591,34 @@ class DrsApi:
     signer: Signer = field(repr=False)
     region: str | None = None
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
-    _listed: dict[tuple[str, tuple[str, ...]], tuple[str, list[_Objects]]] = field(
+    _listed: dict[tuple[str, tuple[str, ...]], _Lists] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """The job's status and its objects as they were last listed, of at most :data:`MAX_LISTED` jobs."""
+    """Cache of the last listed objects of at most :data:`MAX_LISTED` jobs."""
 
     def progress_data_page(
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
-    ) -> Conversation[ProgressDataPage]:
-        """Ask for the page of objects at which a listing stands."""
-        page: ProgressDataPage = yield self._ask_for_page(_read_page, job_id, object_type, listing, language)
-        return page
+    ) -> Flow[ProgressDataPage]:
+        """Get a listing's next page of objects; arguments are validated immediately."""
+        job = require_id("job_id", job_id)
+        check_object_types((object_type,))
+        check_language(language)
 
-    def _ask_for_page(
+        def ask() -> Flow[ProgressDataPage]:
+            return (yield from send(self._request_page(_read_page, job, object_type, listing, language)))
+
+        return ask()
+
+    def _request_page(
         self,
-        read: Callable[[Request, Response], Any],
-        job_id: str,
+        read: Callable[[Request[Any], Response], _T],
+        job: str,
         object_type: str,
         listing: ObjectListing,
         language: str | None = None,
-    ) -> Request:
-        check_object_types((object_type,))
-        if language is not None and str(language).lower() not in LANGUAGES:
-            raise MigrationConfigurationError(f"language must be {' or '.join(LANGUAGES)}, not {language!r}.")
+    ) -> Request[_T]:
+        project = quote(self.project_id, safe="")
         query = encode_query([("limit", str(listing.limit)), ("offset", str(listing.offset))])
-        project, job = quote(self.project_id, safe=""), require("job_id", job_id)
         request = self._request(
             "ShowProgressData",
             "GET",
@@ -448,39 +636,47 @@ class DrsApi:
             )
         return request
 
-    def get_job_status(self, job_id: str) -> Conversation[JobProgress]:
-        """Ask for the status of a job."""
-        job = require("job_id", job_id)
+    def get_job_status(self, job_id: str) -> Flow[JobProgress]:
+        """Get the status of a job; the id is validated immediately."""
+        return self._job_status(require_id("job_id", job_id))
 
-        def read(request: Request, response: Response) -> JobProgress:
+    def _job_status(self, job: str) -> Flow[JobProgress]:
+        def read(request: Request[Any], response: Response) -> JobProgress:
             results = _BatchProgress.read(api_object(request, response)).results
             if results == []:
                 raise api_error(MigrationNotFoundError, request, response, "no such job")
             result = next((item for item in results or () if item.job_id in (job, None)), None)
             if result is None:
                 raise api_error(MigrationResponseError, request, response, "no result for this job")
-            if not result.transfer_status and result.error_code:
-                raise refused(request, response, result.error_code, result.error_msg)
+            if not _word(result):
+                if result.error_code:
+                    raise refused(request, response, result.error_code, result.reason)
+                raise api_error(MigrationResponseError, request, response, "no transfer_status for this job")
             return result.model_copy(update={"request_id": response.headers.get("x-request-id")})
 
-        def read_many(request: Request, response: Response) -> dict[str, JobProgress]:
+        def read_many(request: Request[Any], response: Response) -> dict[str, JobProgress]:
             results = _BatchProgress.read(api_object(request, response)).results or []
             request_id = response.headers.get("x-request-id")
             return {
                 item.job_id: item.model_copy(update={"request_id": request_id})
-                for item in reversed(results)  # of two the first counts, as it does alone
-                if item.job_id and item.transfer_status
+                for item in reversed(results)  # of two entries the first counts, as without batching
+                if item.job_id and _word(item)
             }
 
-        status: JobProgress = yield replace(
-            self._batch_progress([job], read),
-            item=job,
-            batch=lambda jobs: self._batch_progress(jobs, read_many),
-            batch_limit=MAX_JOBS,
+        return (
+            yield from send(
+                replace(
+                    self._batch_progress([job], read),
+                    coalescing_key=job,
+                    batch=lambda jobs: self._batch_progress(jobs, read_many),
+                    batch_limit=MAX_JOBS,
+                )
+            )
         )
-        return status
 
-    def _batch_progress(self, jobs: Sequence[str], read: Callable[[Request, Response], Any]) -> Request:
+    def _batch_progress(
+        self, jobs: Sequence[str], read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]:
         return self._request(
             "BatchListProgresses",
             "POST",
@@ -497,40 +693,71 @@ class DrsApi:
         job_status: bool = True,
         *,
         max_lag: float,
-    ) -> Conversation[MigrationProgress]:
+    ) -> Flow[MigrationProgress]:
         """
-        Ask for the job's status and for its objects, and normalise both.
+        Get the job's status and its objects, and build the record; arguments are validated immediately.
 
-        The objects, a page for each thousand, are asked for only while they can tell something new: not
-        before the job has begun, not in its incremental phase, and not again once all are seen to be copied
-        and the job says the same. While the job says that it copies, its own figures carry the verdict, so
-        listing its objects can be spared: they are then those of the time before.
+        The objects, a page per thousand, are requested only while they may have changed: not before the job
+        has started, not in its incremental phase, and not again once all are copied and the job's status
+        agrees. While the job's status says that it is copying, its own figures decide, so listing its objects
+        is optional: under rate limiting the record keeps the objects of the previous poll.
 
-        :param object_types: whose objects to count.
-        :param job_status: whether to ask for the status.
+        With ``job_status`` the status decides. A list that is refused or unreadable then becomes a warning,
+        and is requested again when the status has changed or after :data:`ASK_AGAIN_AFTER`.
+
+        If only the objects can prove that an ended job is complete, a transient error of the list is raised:
+        the poll counts as failed, and the next one retries.
+
+        :param object_types: object types to count.
+        :param job_status: request the job's status. Without it the list decides, and its errors are raised.
         """
-        types = check_object_types(object_types)
-        if not types and not job_status:
+        job, types = require_id("job_id", job_id), check_object_types(object_types)
+        check_job_status(job_status)
+        if job_status:
+            return self._progress_with_status(job, types, max_lag)
+        if not types:
             raise MigrationConfigurationError(
                 "object_types is empty: without job_status there is nothing to ask."
             )
-        job = (yield from self.get_job_status(job_id)) if job_status else None
-        objects: list[_Objects] = []
-        if job is None:
-            objects = yield from self._list_objects(job_id, types)
-        elif _has_objects(job):
-            before, objects = self._listed.get((job_id, types), ("", []))
-            is_copied = before == _word(job) == _COPIED and all(item.is_done for item in objects)
-            if not is_copied:
-                objects = yield from self._list_objects(job_id, types, job, objects)
-            self._listed.pop((job_id, types), None)  # the last polled is the last to be forgotten
-            self._listed[job_id, types] = _word(job), objects
-            if len(self._listed) > MAX_LISTED:
-                del self._listed[next(iter(self._listed))]
+        return self._progress_of_objects(job, types)
+
+    def _progress_of_objects(self, job_id: str, object_types: tuple[str, ...]) -> Flow[MigrationProgress]:
+        objects = []
+        for object_type in object_types:
+            try:
+                counted = yield from self._count_objects(job_id, object_type)
+            except MigrationApiError as error:
+                if (error.code or "").upper() != _NO_LIST:
+                    raise
+                counted = None
+            objects.append(counted or _Objects(object_type))
+        return _progress_of_objects(objects, **self._common(job_id, objects, self.clock()))
+
+    def _progress_with_status(
+        self, job_id: str, object_types: tuple[str, ...], max_lag: float
+    ) -> Flow[MigrationProgress]:
+        job = yield from self._job_status(job_id)
+        observed_at = self.clock()  # the time of the deciding call: the lists may take a while
+        lists = _Lists(_word(job))
+        if object_types and _has_objects(job):
+            lists = yield from self._list_objects(job_id, object_types, job)
+        if lists.failure and _hangs_on_the_lists(job, lists, max_lag):
+            raise lists.failure
+        objects = [lists.objects[name] for name in object_types if name in lists.objects]
+        return _progress_of_job(
+            job,
+            lists,
+            max_lag,
+            warnings=lists.warnings(),
+            **self._common(job_id, objects, observed_at),
+        )
+
+    def _common(self, job_id: str, objects: list[_Objects], observed_at: datetime) -> dict[str, Any]:
+        """Return the fields of a record that do not depend on the job's status."""
         known = [item for item in objects if item.total]
-        common: dict[str, Any] = {
+        return {
             "service": SERVICE,
-            "migration_id": require("job_id", job_id),
+            "migration_id": job_id,
             "objects": ObjectSummary(
                 total=sum(item.total for item in known),
                 completed=sum(item.completed for item in known),
@@ -538,54 +765,76 @@ class DrsApi:
             )
             if known
             else None,
-            "observed_at": self.clock(),
-            "console_url": "https://console.huaweicloud.com/drs/"
-            + (f"?region={quote(self.region, safe='')}" if self.region else ""),
+            "observed_at": observed_at,
+            "console_url": console_of(self.region),
         }
-        if job is None:
-            return _progress_of_objects(objects, known, common)
-        return _progress_of_job(job, known, common, max_lag)
 
-    def _list_objects(
-        self,
-        job_id: str,
-        object_types: Sequence[str],
-        job: JobProgress | None = None,
-        listed: list[_Objects] | None = None,
-    ) -> Conversation[list[_Objects]]:
-        """Count the objects, or return those that were listed before where that is spared."""
-        objects = []
-        can_be_spared = job is not None and _word(job) == _COPYING
-        for object_type in object_types:
-            counted, listing = _Objects(object_type), ObjectListing()
-            while not listing.at_end:
-                request = self._ask_for_page(_read_plain_page, job_id, object_type, listing)
-                try:
-                    page: _PlainPage | None = yield replace(request, can_be_spared=can_be_spared)
-                except MigrationApiError as error:
-                    code = (error.code or "").upper()
-                    if code != _NO_LIST and not (code == _RELEASED and job is not None):
-                        raise
-                    break
-                if page is None:
-                    return listed or []
-                can_be_spared = False  # what is begun is read to the end
-                rows = page.flow_compare_data
-                counted.add(page.count, listing.take(rows, (row[:4] for row in rows), page.count))
-            objects.append(counted)
-        return objects
+    def _list_objects(self, job_id: str, object_types: tuple[str, ...], job: JobProgress) -> Flow[_Lists]:
+        """List the objects of a job where the response may be new or a verdict depends on it."""
+        word, now = _word(job), self.clock()
+        before = self._listed.pop((job_id, object_types), None) or _Lists("")
+        lists = _Lists(word, dict(before.objects))
+        self._listed[job_id, object_types] = lists  # evict the least recently polled job first
+        if len(self._listed) > MAX_LISTED:
+            del self._listed[next(iter(self._listed))]
+        if before.word == word:
+            standing = {name: item for name, item in before.refusals.items() if item.stands(now)}
+            lists.refusals.update(standing)
+            done = [before.objects[name].is_done for name in object_types if name in before.objects]
+            if word == _COPIED and len(done) == len(object_types) and all(done):
+                return lists
+        is_needed = word == _RELEASED and _is_bulk_done(job, _Lists(word)) is None
+        # A list that has been started is read to its end.
+        is_optional = word == _COPYING
+        for position, object_type in enumerate(object_types):
+            if object_type in lists.refusals:
+                continue
+            try:
+                counted = yield from self._count_objects(job_id, object_type, is_optional=is_optional)
+            except MigrationError as error:
+                # A request error may concern this type only; any other error concerns the call itself.
+                is_of_this_type = isinstance(error, MigrationRequestError)
+                names = (object_type,) if is_of_this_type else object_types[position:]
+                lists.refusals.update(dict.fromkeys(names, _refusal(error, word, now, is_needed=is_needed)))
+                if error.is_transient:
+                    lists.failure = error
+                else:
+                    for name in names:
+                        lists.objects.pop(name, None)
+                continue
+            if counted is None:
+                break
+            is_optional = False
+            lists.objects[object_type] = counted
+            lists.read.add(object_type)
+        return lists
+
+    def _count_objects(
+        self, job_id: str, object_type: str, *, is_optional: bool = False
+    ) -> Flow[_Objects | None]:
+        """Count the objects of one type, page by page; None if the rate limiter skips this optional call."""
+        counted, listing = _Objects(object_type), ObjectListing()
+        while not listing.at_end:
+            request = self._request_page(_read_plain_page, job_id, object_type, listing)
+            page = yield from (send_optional(request) if is_optional else send(request))
+            if page is None:
+                return None
+            is_optional = False
+            new = listing.take(page.rows, (row[:4] for row in page.rows), page.total)
+            counted.add(page.total, new)
+        return counted
 
     def _request(
         self,
         action: str,
         method: str,
         path: str,
-        read: Callable[[Request, Response], Any],
+        read: Callable[[Request[Any], Response], _T],
         *,
         asked_for: str,
         body: bytes = b"",
         language: str | None = None,
-    ) -> Request:
+    ) -> Request[_T]:
         headers = {"content-type": "application/json", "x-project-id": self.project_id}
         if language:
             headers["x-language"] = language.lower()
@@ -611,99 +860,134 @@ def _word(job: JobProgress) -> str:
     return (job.transfer_status or "").strip().upper()
 
 
-def _progress_of_objects(
-    objects: list[_Objects], known: list[_Objects], common: dict[str, Any]
-) -> MigrationProgress:
-    """Normalise what the objects alone tell: not the job's state, only how far existing data is copied."""
+def _progress_of_objects(counted: list[_Objects], **common: Any) -> MigrationProgress:
+    """Build a record from the objects alone: the progress of existing data, without the job's state."""
+    known = [item for item in counted if item.total]
     seen = sum(item.seen for item in known)
     percent = sum(item.percent_sum for item in known) / seen if seen else None
     if not known:
         state = MigrationState.UNKNOWN
     else:
         state = MigrationState.RUNNING if percent else MigrationState.PENDING
-    all_done = len(known) == len(objects) and all(item.is_done for item in known)
-    full = known_phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
+    all_done = len(known) == len(counted) and all(item.is_done for item in known)
+    full = interned_phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
     return MigrationProgress(
         state=state, percent=percent, phases=(full, *(item.phase() for item in known)), **common
     )
 
 
-def _progress_of_job(
-    job: JobProgress, known: list[_Objects], common: dict[str, Any], max_lag: float
-) -> MigrationProgress:
-    word = _word(job)
-    bulk_done = _is_bulk_done(job, word, known)
-    state = _state(job, word, bulk_done, max_lag)
-    phases = tuple(_phases(job, word, state, bulk_done, known))
-    lag = job.delay if job.has_incremental else None
+def _progress_of_job(job: JobProgress, lists: _Lists, max_lag: float, **common: Any) -> MigrationProgress:
+    bulk_done = bool(_is_bulk_done(job, lists))
+    shortfall = _shortfall(job, bulk_done, max_lag)
+    state = _state(job, shortfall, max_lag)
+    known = [item for item in lists.objects.values() if item.total]
+    phases = tuple(_phases(job, state, bulk_done, known))
     return MigrationProgress(
         state=state,
         service_status=job.transfer_status,
         percent=bulk_percent(phases),
         phases=phases,
-        lag_seconds=lag,
-        error=_error(job) if state is MigrationState.FAILED else None,
+        lag_seconds=job.delay if job.has_incremental else None,
+        error=_error(job, state, shortfall),
         request_id=job.request_id,
-        words_reached=_words_reached(job, word, bulk_done),
+        statuses_reached=_statuses_reached(job, bulk_done, shortfall),
         **common,
     )
 
 
-def _is_bulk_done(job: JobProgress, word: str, known: list[_Objects]) -> bool:
-    """Tell whether existing data is known to be copied: something says so, and nothing says otherwise."""
+def _hangs_on_the_lists(job: JobProgress, lists: _Lists, max_lag: float) -> bool:
+    """Tell whether the success of an ended job depends on lists that are not fully known."""
+    return (
+        _word(job) == _RELEASED
+        and _is_bulk_done(job, lists) is None
+        and _shortfall(job, True, max_lag) is None
+    )
+
+
+def _is_bulk_done(job: JobProgress, lists: _Lists) -> bool | None:
+    """
+    Tell whether existing data is known to be copied: at least one sign of it and none against it.
+
+    None without any sign. Only objects listed in this poll count, and they confirm the copy only if no list
+    is missing.
+    """
+    word = _word(job)
     if word in (_COPIED, *_AFTER_THE_COPY):
         return True
-    if word in _FULL or word == "FULL_TRANSFER_FAILED":
+    if word in _FULL or word in _FAILED_AT:
         return False
     parts = (job.progress_map.struct, job.progress_map.data, job.progress_map.index)
     percents = [part.completed for part in parts if part and part.completed is not None]
+    listed = [item for name, item in lists.objects.items() if name in lists.read and item.total]
     # DRS moves triggers and events only while a job is being ended.
-    lists = [item for item in known if item.name not in ("trigger", "event")]
+    listed = [item for item in listed if item.name not in ("trigger", "event")]
     data = job.progress_map.data
     denied = (
         (job.progress is not None and 0 < job.progress < 100)
         or any(percent < 100 for percent in percents)
-        or not all(item.is_done for item in lists)
+        or not all(item.is_done for item in listed)
     )
     affirmed = (
         job.progress == 100
         or (data is not None and data.completed == 100)
-        or any(item.name == "table" for item in lists)
+        or (any(item.name == "table" for item in listed) and not lists.refusals)
         # Without a bulk phase there is nothing to copy once the increment has begun.
-        or ((job.task_mode or "").upper() == "INCR_TRANS" and job.delay is not None)
+        or (job.mode == "INCR_TRANS" and job.delay is not None)
     )
-    return affirmed and not denied
+    if denied:
+        return False
+    return True if affirmed else None
 
 
-def _state(job: JobProgress, word: str, bulk_done: bool, max_lag: float) -> MigrationState:
-    if word == "FULL_TRANSFER_COMPLETE" and (job.task_mode or "").upper() == "FULL_TRANS":
+def _shortfall(job: JobProgress, bulk_done: bool, max_lag: float) -> str | None:
+    """Return the reason why a job that ended now would be incomplete; None if it would be complete."""
+    delay = job.delay
+    if job.error_code:
+        return f"DRS gives the error {job.error_code} ({job.reason or 'without a reason'})"
+    if not bulk_done and not (job.mode == "INCR_TRANS" and delay is None):
+        return "its existing data is not known to be copied"
+    if job.mode == "FULL_TRANS":
+        return None
+    if delay is None:
+        if job.has_not_begun:
+            return "its increment had not begun (a delay below 0)"
+        return "DRS tells no delay of its increment"
+    if delay > max_lag:
+        return f"its increment was {delay:g} s behind (max_lag is {max_lag:g} s)"
+    return None
+
+
+def _state(job: JobProgress, shortfall: str | None, max_lag: float) -> MigrationState:
+    word = _word(job)
+    if word == _COPIED and job.mode == "FULL_TRANS":
         return MigrationState.SUCCEEDED
-    if word == "RELEASE_RESOURCE_COMPLETE" and bulk_done:
+    if word == _RELEASED and shortfall is None:
         return MigrationState.SUCCEEDED
-    if word == _INCREMENTAL and job.delay is not None and job.delay <= max_lag:
+    if word == _INCREMENTAL and not job.error_code and job.delay is not None and job.delay <= max_lag:
         return MigrationState.CAUGHT_UP
     state = STATUSES.state_of(word)
-    # Whatever DRS adds, its failures end alike.
+    # New failure words of DRS are expected to share the suffix of the documented ones.
     is_failure = state is MigrationState.UNKNOWN and word.endswith("_FAILED")
     return MigrationState.FAILED if is_failure else state
 
 
 def _phases(
-    job: JobProgress, word: str, state: MigrationState, bulk_done: bool, known: list[_Objects]
+    job: JobProgress, state: MigrationState, bulk_done: bool, known: list[_Objects]
 ) -> Iterable[Phase]:
-    if (job.task_mode or "").upper() != "INCR_TRANS":
+    word = _word(job)
+    if job.mode != "INCR_TRANS":
         struct = job.progress_map.struct
         if struct and struct.completed is not None:
             done = bulk_done or struct.completed == 100
-            # Structure is copied while the job still says that it starts.
+            # Structure is copied while the job's status is still "starting".
             is_moving = state is MigrationState.PENDING and 0 < struct.completed < 100
-            yield known_phase(
+            yield interned_phase(
                 name="structure",
                 state=MigrationState.SUCCEEDED if done else MigrationState.RUNNING if is_moving else state,
                 percent=100 if done else struct.completed,
             )
         percent = 0.0 if state is MigrationState.PENDING and job.progress is None else job.progress
-        yield known_phase(
+        yield interned_phase(
             name="full",
             state=MigrationState.SUCCEEDED if bulk_done else state,
             service_status=job.transfer_status if word in _FULL or word == "FULL_TRANSFER_FAILED" else None,
@@ -712,29 +996,41 @@ def _phases(
     yield from (item.phase() for item in known)
     if job.has_incremental:
         begun = "INCRE" in word or state is MigrationState.SUCCEEDED
-        yield known_phase(
+        yield interned_phase(
             name="incremental",
             state=state if begun or (bulk_done and job.delay is not None) else MigrationState.PENDING,
             service_status=job.transfer_status if "INCRE" in word else None,
         )
 
 
-def _words_reached(job: JobProgress, word: str, bulk_done: bool) -> frozenset[str]:
-    # A job that is being released, has failed or is paused may have left any phase: only what is
-    # known to have been done counts as passed.
+def _statuses_reached(job: JobProgress, bulk_done: bool, shortfall: str | None) -> frozenset[str]:
+    # A job that is being released, has failed or is paused may have left any phase: only phases known
+    # to be done count as passed.
+    word, order = _word(job), (*_FULL, _INCREMENTAL)
     passed = [*_FULL] if bulk_done else []
-    if bulk_done and word in _RELEASE and job.has_incremental and job.delay is not None:
+    if word in _RELEASE and shortfall is None and job.mode != "FULL_TRANS":
         passed.append(_INCREMENTAL)
+    if word in _FAILED_AT:
+        passed += order[: order.index(_FAILED_AT[word])]
     return (
         frozenset(item.lower() for item in passed)
-        | at_or_before((*_FULL, _INCREMENTAL) if word in (*_FULL, _INCREMENTAL) else (), word)
-        | at_or_before(_RELEASE, word)
+        | up_to(order if word in order else (), word)
+        | up_to(_RELEASE, word)
     )
 
 
-def _error(job: JobProgress) -> MigrationErrorInfo:
-    return MigrationErrorInfo(
-        code=job.error_code or job.transfer_status,
-        message=job.error_msg or f"DRS reports {job.transfer_status} and gives no reason.",
-        remedy="Look at the task's log in the DRS console; once the cause is gone, resume the task there.",
-    )
+def _error(job: JobProgress, state: MigrationState, shortfall: str | None) -> MigrationErrorInfo | None:
+    """Return the reason of a failure, or the unfinished work of an ended job."""
+    if state is MigrationState.FAILED:
+        message = job.reason or f"DRS reports {job.transfer_status} and gives no reason."
+        remedy = "Look at the task's log in the DRS console; once the cause is gone, resume the task there."
+    elif state is MigrationState.CANCELLED:
+        has_ended = _word(job) == _RELEASED
+        message = f"The job has ended, and {shortfall}." if has_ended else "The job was deleted."
+        remedy = (
+            "Compare source and target before anything relies on the data, and ask who ended the job; to "
+            "migrate what is missing, create another job in the DRS console."
+        )
+    else:
+        return None
+    return MigrationErrorInfo(code=job.error_code or job.transfer_status, message=message, remedy=remedy)

@@ -2,24 +2,28 @@
 Alibaba Cloud DTS: ``DescribeMigrationJobStatus`` and ``DescribeDtsJobs`` of version 2020-01-01.
 
 Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
-/api-describedtsjobs. The first writes numbers and booleans as strings, leaves out the sections of phases that
-have not begun, and gives the delay in seconds; it has not been maintained since 2022. The second asks about
-30 instances at once, has other names for the same, and gives the delay of a migration in milliseconds.
+/api-describedtsjobs. The first writes numbers and booleans as strings, omits the sections of phases that have
+not started, and returns the delay in seconds; it has not been maintained since 2022. The second returns up to
+30 instances at once, uses other field names, and returns the delay of a migration in milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
 
 from pydantic import BeforeValidator
 
-from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationConfigurationError,
     MigrationNotFoundError,
+    MigrationRequestError,
+    MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
@@ -29,20 +33,29 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
-    known_phase,
+    interned_phase,
 )
-from airflow_provider_migration.services.alibaba import AlibabaApi, rpc_object
+from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
+from airflow_provider_migration.services.alibaba import (
+    AlibabaApi,
+    is_international,
+    no_status,
+    remember,
+    rpc_object,
+)
 from airflow_provider_migration.services.wire import (
     Count,
+    Lag,
     Number,
     Percentage,
     StatusTable,
     WireModel,
-    api_error,
-    at_or_before,
-    instant,
-    require,
+    parse_timestamp,
+    require_id,
+    up_to,
 )
+
+_T = TypeVar("_T")
 
 SERVICE: Final = "dts"
 VERSION: Final = "2020-01-01"
@@ -50,10 +63,10 @@ VERSION: Final = "2020-01-01"
 LEGACY_API: Final = "DescribeMigrationJobStatus"
 LISTING_API: Final = "DescribeDtsJobs"
 APIS: Final = (LEGACY_API, LISTING_API)
-"""The calls that tell of a migration job."""
+"""The calls that return a migration job."""
 
 MAX_INSTANCES: Final = 30
-"""How many instances ``DescribeDtsJobs`` lists on one page."""
+"""Maximum instances per page of ``DescribeDtsJobs``."""
 
 STATUSES: Final = StatusTable(
     {
@@ -67,13 +80,16 @@ STATUSES: Final = StatusTable(
             "Modifying",
             "Initializing",
         ),
-        # The second word is an old misspelling of the first that the service has been seen to use.
+        # The second word is an old misspelling of the first, observed in real responses.
         MigrationState.PAUSED: ("Suspending", "Suspengding", "Locked"),
         MigrationState.SUCCEEDED: ("Finished",),
         MigrationState.FAILED: ("PrecheckFailed", "MigrationFailed", "Failed", "InitializeFailed"),
     }
 )
-"""``MigrationJobStatus``. ``Finished`` is a success only when every enabled phase is done."""
+"""
+``MigrationJobStatus``. ``Finished`` is a success only when every enabled phase is done and the increment was
+in sync.
+"""
 
 PHASE_STATUSES: Final = StatusTable(
     {
@@ -85,7 +101,7 @@ PHASE_STATUSES: Final = StatusTable(
         MigrationState.FAILED: ("Failed",),
     }
 )
-"""``Status`` of the sections of the answer."""
+"""``Status`` of the sections of a response."""
 
 ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "Migrating", "Finished")
 
@@ -94,12 +110,16 @@ TARGETS: Final = STATUSES.targets(
 )
 
 _SCHEMES: Final = {"postgresql": "postgres", "sqlserver": "mssql"}
-"""How OpenLineage calls an engine, where it is not as DTS does."""
+"""OpenLineage's names of engines that differ from DTS's."""
 
 _REMEDIES: Final = {
     "precheckfailed": "Repair the failed items, then start the precheck again in the DTS console.",
     "initializefailed": "Look at the task's details in the DTS console.",
 }
+_STOPPED_REMEDY: Final = (
+    "Someone has ended the task in the console or by API, and it cannot go on: ask who and why. Compare "
+    "source and destination before anything relies on them."
+)
 _REMEDY: Final = (
     "Look at the failed phase in the DTS console; once its cause is gone the task can be started again."
 )
@@ -109,7 +129,7 @@ class CheckItem(WireModel):
     """One item of the precheck."""
 
     item_name: str | None = None
-    check_status: str | None = None
+    check_status: Verbatim = None
     error_message: str | None = None
     repair_method: str | None = None
 
@@ -123,7 +143,7 @@ class PrecheckDetail(WireModel):
 class PrecheckStatus(WireModel):
     """The precheck."""
 
-    status: str | None = None
+    status: Verbatim = None
     percent: Percentage | None = None
     error_message: str | None = None
     detail: PrecheckDetail | None = None
@@ -133,10 +153,10 @@ class PhaseStatus(WireModel):
     """
     A phase that copies structure or existing data.
 
-    :ivar progress: how many tables or rows have been copied.
+    :ivar progress: number of copied tables or rows.
     """
 
-    status: str | None = None
+    status: Verbatim = None
     percent: Percentage | None = None
     progress: Count | None = None
     error_message: str | None = None
@@ -150,15 +170,15 @@ class SynchronizationStatus(WireModel):
     :ivar checkpoint: epoch seconds.
     """
 
-    status: str | None = None
+    status: Verbatim = None
     percent: Percentage | None = None
-    delay: Number | None = None
+    delay: Lag | None = None
     checkpoint: Number | None = None
     error_message: str | None = None
 
 
 class MigrationMode(WireModel):
-    """Which phases are enabled; None where the service does not say."""
+    """The enabled phases; None where the service does not say."""
 
     structure_initialization: bool | None = None
     data_initialization: bool | None = None
@@ -166,7 +186,7 @@ class MigrationMode(WireModel):
 
     @property
     def is_known(self) -> bool:
-        """Whether the service says of each phase if it is enabled."""
+        """True if the service says for each phase whether it is enabled."""
         return None not in (
             self.structure_initialization,
             self.data_initialization,
@@ -177,29 +197,29 @@ class MigrationMode(WireModel):
 class Endpoint(WireModel):
     """The source or the destination."""
 
-    instance_id: str | None = None
+    instance_id: Verbatim = None
     instance_type: str | None = None
-    engine_name: str | None = None
+    engine_name: Verbatim = None
     database_name: str | None = None
-    ip: str | None = None
-    port: str | None = None
+    ip: Verbatim = None
+    port: Verbatim = None
 
 
 class MigrationJob(WireModel):
     """
-    The answer of ``DescribeMigrationJobStatus``.
+    The response of ``DescribeMigrationJobStatus``.
 
-    :ivar error_message: why the job as a whole has failed; only ``DescribeDtsJobs`` says so.
-    :ivar workaround: what to do about it, likewise.
+    :ivar error_message: reason why the whole job failed; only in ``DescribeDtsJobs``.
+    :ivar workaround: remedy; only in ``DescribeDtsJobs``.
     """
 
     request_id: str | None = None
-    migration_job_id: str | None = None
+    migration_job_id: Verbatim = None
     migration_job_name: str | None = None
-    migration_job_status: str | None = None
+    migration_job_status: Verbatim = None
     migration_job_class: str | None = None
     pay_type: str | None = None
-    task_id: str | None = None
+    task_id: Verbatim = None
     migration_mode: MigrationMode = MigrationMode()
     precheck_status: PrecheckStatus | None = None
     structure_initialization_status: PhaseStatus | None = None
@@ -212,24 +232,24 @@ class MigrationJob(WireModel):
 
 
 class DtsCheckItem(WireModel):
-    """One item of the precheck, as ``DescribeDtsJobs`` has it."""
+    """One item of the precheck in ``DescribeDtsJobs``."""
 
     check_item: str | None = None
-    check_result: str | None = None
+    check_result: Verbatim = None
     failed_reason: str | None = None
     repair_method: str | None = None
 
 
 class DtsPrecheckStatus(WireModel):
-    """The precheck, as ``DescribeDtsJobs`` has it."""
+    """The precheck in ``DescribeDtsJobs``."""
 
-    status: str | None = None
+    status: Verbatim = None
     percent: Percentage | None = None
     error_message: str | None = None
     detail: list[DtsCheckItem] | None = None
 
     def as_precheck_status(self) -> PrecheckStatus:
-        """Return the same as ``DescribeMigrationJobStatus`` would say it."""
+        """Convert to the form of ``DescribeMigrationJobStatus``."""
         items = [
             CheckItem(
                 item_name=item.check_item,
@@ -249,22 +269,22 @@ class DtsPrecheckStatus(WireModel):
 
 class DtsJob(WireModel):
     """
-    A job in the answer of ``DescribeDtsJobs``.
+    A job in the response of ``DescribeDtsJobs``.
 
     :ivar delay: milliseconds.
-    :ivar checkpoint: epoch seconds; before the incremental phase, those at which it will start.
+    :ivar checkpoint: epoch seconds; before the incremental phase, the position at which it will start.
     """
 
-    dts_instance_id: str | None = None
-    dts_job_id: str | None = None
+    dts_instance_id: Verbatim = None
+    dts_job_id: Verbatim = None
     dts_job_name: str | None = None
     dts_job_class: str | None = None
     pay_type: str | None = None
-    status: str | None = None
+    status: Verbatim = None
     error_message: str | None = None
     migration_err_msg: str | None = None
     migration_err_workaround: str | None = None
-    delay: Number | None = None
+    delay: Lag | None = None
     checkpoint: Number | None = None
     migration_mode: MigrationMode = MigrationMode()
     precheck_status: DtsPrecheckStatus | None = None
@@ -275,7 +295,7 @@ class DtsJob(WireModel):
     destination_endpoint: Endpoint | None = None
 
     def as_migration_job(self, request_id: str | None = None) -> MigrationJob:
-        """Return the same as ``DescribeMigrationJobStatus`` would say it."""
+        """Convert to the form of ``DescribeMigrationJobStatus``."""
         return MigrationJob(
             request_id=request_id,
             migration_job_id=self.dts_instance_id,
@@ -305,14 +325,19 @@ class DtsJob(WireModel):
 
 
 class DtsJobs(WireModel):
-    """The answer of ``DescribeDtsJobs``; instances that it does not know are not in its list."""
+    """
+    The response of ``DescribeDtsJobs``; unknown instances are missing from its list.
+
+    :ivar total_record_count: number of jobs on all pages.
+    """
 
     request_id: str | None = None
     dts_job_list: tuple[DtsJob, ...] | None = None
+    total_record_count: Count | None = None
 
 
 _Unread = Annotated[None, BeforeValidator(lambda value: None)]
-"""The items of a precheck are most of an answer, and needed only where one of them may have failed."""
+"""Skips the items of a precheck: most of a response, and needed only if one of them may have failed."""
 
 
 class _PrecheckSummary(PrecheckStatus):
@@ -342,45 +367,107 @@ def _may_have_failed_items(job: MigrationJob) -> bool:
     return MigrationState.FAILED in states
 
 
-def _read(request: Request, response: Response) -> MigrationJob:
-    return MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
+def _read(request: Request[Any], response: Response) -> MigrationJob:
+    job = MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
+    return _with_status(request, response, job, job.request_id)
 
 
-def _read_summary(request: Request, response: Response) -> MigrationJob:
+def _read_summary(request: Request[Any], response: Response) -> MigrationJob:
     data = rpc_object(request, response, payload="MigrationJobStatus")
-    job = _MigrationJobSummary.read(data)
-    return MigrationJob.read(data) if _may_have_failed_items(job) else job
+    job: MigrationJob = _MigrationJobSummary.read(data)
+    if _may_have_failed_items(job):
+        job = MigrationJob.read(data)
+    return _with_status(request, response, job, job.request_id)
 
 
-def _read_jobs(request: Request, response: Response) -> DtsJobs:
+def _with_status(
+    request: Request[Any], response: Response, job: MigrationJob, request_id: str | None
+) -> MigrationJob:
+    if not (job.migration_job_status or "").strip():
+        field = "MigrationJobStatus" if request.action == LEGACY_API else "Status"
+        raise no_status(request, response, field, request_id)
+    return job
+
+
+def _read_jobs(request: Request[Any], response: Response) -> DtsJobs:
     return DtsJobs.read(rpc_object(request, response, payload="DtsJobList"))
 
 
-def _read_known_jobs(request: Request, response: Response) -> Mapping[str, MigrationJob]:
-    data = rpc_object(request, response, payload="DtsJobList")
-    jobs = _known_jobs(_DtsJobsSummary.read(data))
-    return _known_jobs(DtsJobs.read(data)) if any(map(_may_have_failed_items, jobs.values())) else jobs
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """
+    Index of a list of jobs by either id.
+
+    :ivar by_instance: the jobs of each instance; usually one.
+    :ivar by_job: each job by its ``DtsJobId``.
+    :ivar is_cut: true if there are more jobs than on this page.
+    """
+
+    by_instance: Mapping[str, Sequence[MigrationJob]]
+    by_job: Mapping[str, MigrationJob]
+    is_cut: bool = False
+
+    @classmethod
+    def read(cls, request: Request[Any], response: Response) -> _Listed:
+        """Parse the list; the items of a precheck only if one may have failed."""
+        data = rpc_object(request, response, payload="DtsJobList")
+        answer: DtsJobs = _DtsJobsSummary.read(data)
+        if answer.dts_job_list is None and answer.total_record_count != 0:
+            raise no_status(request, response, "DtsJobList", answer.request_id)
+        jobs = [job.as_migration_job(answer.request_id) for job in answer.dts_job_list or ()]
+        if any(map(_may_have_failed_items, jobs)):
+            jobs = [job.as_migration_job(answer.request_id) for job in DtsJobs.read(data).dts_job_list or ()]
+        by_job = {job.task_id: job for job in jobs if job.task_id}
+        by_instance: dict[str, list[MigrationJob]] = {}
+        for job in jobs:
+            # A job that is listed twice counts once.
+            if job.migration_job_id and (not job.task_id or job is by_job[job.task_id]):
+                by_instance.setdefault(job.migration_job_id, []).append(job)
+        is_cut = (answer.total_record_count or 0) > len(answer.dts_job_list or ())
+        return cls(by_instance, by_job, is_cut)
+
+    def of_instance(self, request: Request[Any], response: Response, instance_id: str) -> MigrationJob:
+        """
+        Return the job of an instance.
+
+        :raises MigrationApiError: unless there is exactly one, with a status.
+        """
+        jobs = self.by_instance.get(instance_id, ())
+        if len(jobs) > 1:
+            ids = ", ".join(job.task_id or "one without an id" for job in jobs)
+            text = f"the instance {instance_id} has several jobs; give the DtsJobId of one of them: {ids}"
+            raise api_error(MigrationRequestError, request, response, text)
+        return self._one(request, response, jobs[0] if jobs else None)
+
+    def job(self, request: Request[Any], response: Response, job_id: str) -> MigrationJob:
+        """
+        Return the job with a ``DtsJobId``.
+
+        :raises MigrationApiError: if there is none, or its status is missing.
+        """
+        return self._one(request, response, self.by_job.get(job_id))
+
+    def _one(self, request: Request[Any], response: Response, job: MigrationJob | None) -> MigrationJob:
+        if job is None and self.is_cut:
+            raise api_error(MigrationResponseError, request, response, "not on this page of the list")
+        if job is None:
+            raise api_error(MigrationNotFoundError, request, response, "not in the list")
+        return _with_status(request, response, job, job.request_id)
 
 
-def _known_jobs(answer: DtsJobs) -> dict[str, MigrationJob]:
-    return {
-        job.dts_instance_id: job.as_migration_job(answer.request_id)
-        for job in answer.dts_job_list or ()
-        if job.dts_instance_id and job.status
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DtsApi(AlibabaApi):
     """
     DTS, as one account sees it in one region.
 
-    :param api: the call that is made for the progress of a job, one of :data:`APIS`.
+    :param api: the call for the progress of a job, one of :data:`APIS`.
     """
 
     api: str = LEGACY_API
-    _listed_only: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
-    """The jobs that only ``DescribeDtsJobs`` knows, though the other call is the one to make."""
+    _listed_only: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Instances that only ``DescribeDtsJobs`` knows, although the legacy call is configured."""
+    _instances: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Instance ids of jobs that the user named by their ``DtsJobId``."""
 
     def describe_migration_job_status(
         self,
@@ -389,23 +476,30 @@ class DtsApi(AlibabaApi):
         client_token: str | None = None,
         account_id: str | None = None,
         region_id: str | None = None,
-    ) -> Conversation[MigrationJob]:
-        """Ask for one migration job."""
-        job: MigrationJob = yield self._ask(
-            _read, migration_job_id, client_token=client_token, account_id=account_id, region_id=region_id
+    ) -> Flow[MigrationJob]:
+        """Get one migration job."""
+        return (
+            yield from send(
+                self._request_status(
+                    _read,
+                    migration_job_id,
+                    client_token=client_token,
+                    account_id=account_id,
+                    region_id=region_id,
+                )
+            )
         )
-        return job
 
-    def _ask(
+    def _request_status(
         self,
-        read: Callable[[Request, Response], MigrationJob],
+        read: Callable[[Request[Any], Response], MigrationJob],
         migration_job_id: str,
         *,
         client_token: str | None = None,
         account_id: str | None = None,
         region_id: str | None = None,
-    ) -> Request:
-        job_id = require("migration_job_id", migration_job_id)
+    ) -> Request[MigrationJob]:
+        job_id = require_id("migration_job_id", migration_job_id)
         return self._request(
             SERVICE,
             VERSION,
@@ -420,109 +514,176 @@ class DtsApi(AlibabaApi):
             asked_for=job_id,
         )
 
-    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Conversation[DtsJobs]:
-        """Ask for several migration jobs; those that DTS does not know are left out of the answer."""
-        ids = [require("dts_instance_ids", instance_id) for instance_id in dts_instance_ids]
+    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Flow[DtsJobs]:
+        """Get several migration jobs; unknown ones are missing from the response."""
+        if not isinstance(dts_instance_ids, (list, tuple)):
+            raise MigrationConfigurationError(
+                f"dts_instance_ids must be a list of ids, not {type(dts_instance_ids).__name__}."
+            )
+        ids = [require_id("dts_instance_ids", instance_id) for instance_id in dts_instance_ids]
         if not 0 < len(ids) <= MAX_INSTANCES:
             raise MigrationConfigurationError(
                 f"dts_instance_ids must be 1 to {MAX_INSTANCES} ids, not {len(ids)}."
             )
-        jobs: DtsJobs = yield self._ask_for_list(ids, _read_jobs)
-        return jobs
+        return (yield from send(self._request_list(ids, _read_jobs)))
 
-    def _ask_for_list(
-        self, ids: Sequence[str], read: Callable[[Request, Response], Any], **more: Any
-    ) -> Request:
+    def _request_list(
+        self,
+        ids: Sequence[str],
+        read: Callable[[Request[Any], Response], _T],
+        *,
+        parameter: str = "DtsInstanceId",
+        **more: Any,
+    ) -> Request[_T]:
         return self._request(
             SERVICE,
             VERSION,
             LISTING_API,
             read,
             query={
-                "DtsInstanceId": ",".join(ids),
+                parameter: ",".join(ids),
                 "JobType": "MIGRATION",
                 "PageSize": str(MAX_INSTANCES),
                 "Region": self.region,
                 "WithoutDbList": "true",  # the objects of a job may be megabytes
             },
-            asked_for=", ".join(ids),
-            **more,
+            **{"asked_for": ", ".join(ids), **more},
         )
 
-    def _listed_job(self, migration_job_id: str) -> Conversation[MigrationJob]:
-        """Ask for one job in the list, where it can be together with others."""
-        job_id = require("migration_job_id", migration_job_id)
+    def _find(self, listed: _Listed, request: Request[Any], response: Response, job_id: str) -> MigrationJob:
+        """Find a job in a list by the user's id; never return another job of the same instance."""
+        if job_id in self._instances:
+            return listed.job(request, response, job_id)
+        return listed.of_instance(request, response, job_id)
 
-        def read(request: Request, response: Response) -> MigrationJob:
-            known = _read_known_jobs(request, response)
-            if job_id not in known:
-                raise api_error(MigrationNotFoundError, request, response, "not in the list")
-            return known[job_id]
+    def _listed_instance(self, job_id: str) -> Flow[MigrationJob]:
+        """
+        Get one job from the list by its instance, batched with others where possible.
 
-        job: MigrationJob = yield self._ask_for_list(
-            [job_id],
-            read,
-            item=job_id,
-            batch=lambda ids: self._ask_for_list(ids, _read_known_jobs),
-            batch_limit=MAX_INSTANCES,
+        Jobs named by their ``DtsJobId`` are queried by instance too, so that all share a batch.
+        """
+
+        def read(request: Request[Any], response: Response) -> MigrationJob:
+            return self._find(_Listed.read(request, response), request, response, job_id)
+
+        def batch(ids: Sequence[str]) -> Request[Mapping[str, MigrationJob]]:
+            def read_all(request: Request[Any], response: Response) -> Mapping[str, MigrationJob]:
+                listed = _Listed.read(request, response)
+                found: dict[str, MigrationJob] = {}
+                if listed.is_cut:  # an instance may have a second job on the next page
+                    return found
+                for one in ids:
+                    # A job missing from the list is requested alone.
+                    with suppress(MigrationApiError):
+                        found[one] = self._find(listed, request, response, one)
+                return found
+
+            instances = dict.fromkeys(self._instances.get(one, one) for one in ids)
+            return self._request_list(list(instances), read_all)
+
+        return (
+            yield from send(
+                self._request_list(
+                    [self._instances.get(job_id, job_id)],
+                    read,
+                    coalescing_key=job_id,
+                    batch=batch,
+                    batch_limit=MAX_INSTANCES,
+                    asked_for=job_id,
+                )
+            )
         )
+
+    def _looked_up_job(self, job_id: str) -> Flow[MigrationJob]:
+        """Get a job by its ``DtsJobId``, and cache its instance."""
+
+        def read(request: Request[Any], response: Response) -> MigrationJob:
+            return _Listed.read(request, response).job(request, response, job_id)
+
+        job = yield from send(self._request_list([job_id], read, parameter="DtsJobId"))
+        if job.migration_job_id:
+            remember(self._instances, job_id, job.migration_job_id)
         return job
 
-    def _job(self, migration_job_id: str) -> Conversation[MigrationJob]:
-        """
-        Ask for one job with the call that is to be made.
-
-        Where the legacy call does not know it, and the list does, the list is asked from then on.
-        """
-        if self.api == LISTING_API or migration_job_id in self._listed_only:
-            return (yield from self._listed_job(migration_job_id))
+    def _listed_job(self, job_id: str) -> Flow[MigrationJob]:
+        """Get one job from the list, by the id of the instance, else of the job."""
         try:
-            job: MigrationJob = yield self._ask(_read_summary, migration_job_id)
-        except MigrationNotFoundError as unknown:
-            if unknown.code is None:  # not DTS itself says so
+            return (yield from self._listed_instance(job_id))
+        except MigrationNotFoundError as error:
+            if not _is_told_by_dts(error):
                 raise
-            try:
-                job = yield from self._listed_job(migration_job_id)
-            except MigrationApiError as error:
-                if error.passing:
-                    raise
-                is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
-                also = f"{LISTING_API} does not list it either." if is_unlisted else f"Asked too: {error}"
-                unknown.args = (f"{unknown} {also}",)
-                raise unknown from None
-            self._listed_only.add(migration_job_id)
-        return job
+            unknown = error
+        self._instances.pop(job_id, None)
+        try:
+            return (yield from self._looked_up_job(job_id))
+        except MigrationApiError as error:
+            if error.is_transient:
+                raise
+            is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
+            unknown.add_hint(
+                "It is not the DtsJobId of a migration job either." if is_unlisted else f"Asked too: {error}"
+            )
+        raise unknown
 
-    def progress(self, migration_job_id: str, *, max_lag: float) -> Conversation[MigrationProgress]:
-        """Ask for one migration job and normalise the answer."""
+    def _job(self, migration_job_id: str) -> Flow[MigrationJob]:
+        """
+        Get one job with the configured call.
+
+        If only the list knows the job, the list is used from then on.
+        """
+        job_id = require_id("migration_job_id", migration_job_id)
+        if self.api == LISTING_API or job_id in self._listed_only or job_id in self._instances:
+            return (yield from self._listed_job(job_id))
+        try:
+            return (yield from send(self._request_status(_read_summary, job_id)))
+        except MigrationNotFoundError as error:
+            if error.code is None:  # not a refusal by DTS itself
+                raise
+            unknown = error
+        try:
+            job = yield from self._listed_job(job_id)
+        except MigrationApiError as error:
+            if error.is_transient:
+                raise
+            is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
+            unknown.add_hint(
+                f"{LISTING_API} does not list it either, neither as DtsInstanceId nor as DtsJobId."
+                if is_unlisted
+                else f"Asked too: {error}"
+            )
+        else:
+            if job_id not in self._instances:
+                remember(self._listed_only, job_id, None)
+            return job
+        raise unknown
+
+    def progress(self, migration_job_id: str, *, max_lag: float) -> Flow[MigrationProgress]:
+        """Get one migration job as a record."""
         job = yield from self._job(migration_job_id)
         now = self.clock()
-        phases = tuple(_phases(job))
+        phases = tuple(_phases(job, max_lag))
         state = _state(job, phases, max_lag)
-        incremental = job.data_synchronization_status
-        begun = [phase.name for phase in phases if phase.state is not MigrationState.PENDING]
-        if incremental is None or "incremental" not in begun:
-            incremental = SynchronizationStatus()
+        incremental = _increment(job, phases)
         status = job.migration_job_status
         return MigrationProgress(
             service=SERVICE,
-            migration_id=require("migration_job_id", migration_job_id),
+            migration_id=require_id("migration_job_id", migration_job_id),
             name=job.migration_job_name,
             state=state,
             service_status=status,
             percent=bulk_percent(phases),
             phases=phases,
             lag_seconds=incremental.delay if (incremental.delay or 0) >= 0 else None,
-            checkpoint=instant(incremental.checkpoint, now),
-            error=_error(job, phases) if state is MigrationState.FAILED else None,
+            checkpoint=parse_timestamp(incremental.checkpoint, now),
+            error=_error(job, phases, state),
             observed_at=now,
             request_id=job.request_id,
-            console_url="https://dts.console.aliyun.com/",
-            words_reached=_words_reached(status, state, phases),
+            console_url=_console_url(self.endpoint, job.task_id),
+            statuses_reached=_statuses_reached(status, state, phases),
         )
 
-    def datasets(self, migration_job_id: str) -> Conversation[tuple[DatasetName, DatasetName] | None]:
-        """Ask for one migration job, and name what it reads and what it writes."""
+    def datasets(self, migration_job_id: str) -> Flow[tuple[DatasetName, DatasetName] | None]:
+        """Get the source and the destination of a migration job, as OpenLineage names them."""
         job = yield from self._job(migration_job_id)
         source, destination = _dataset(job.source_endpoint), _dataset(job.destination_endpoint)
         return (source, destination) if source and destination else None
@@ -533,19 +694,38 @@ def endpoint_of(region: str) -> str:
     Return the host of DTS in a region.
 
     Source: https://www.alibabacloud.com/help/en/dts/developer-reference/request-syntax. The SDK's own table
-    sends every region to the central host, which knows nothing of instances overseas.
+    maps every region to the central host, which does not know instances overseas.
     """
     if region in ("cn-wulanchabu", "cn-chengdu", "cn-beijing-finance-1"):
         return "dts.aliyuncs.com"
     return f"dts.{'cn-hangzhou' if region == 'cn-hangzhou-finance' else region}.aliyuncs.com"
 
 
+def _is_told_by_dts(error: MigrationNotFoundError) -> bool:
+    """Tell whether DTS itself does not know an id: by an error code, or by omitting it from a list."""
+    return error.code is not None or error.http_status == 200
+
+
+def _console_url(endpoint: str, task_id: str | None) -> str:
+    """
+    Return the page of a task in the console.
+
+    Source: the description of ``TaskId`` on the page of ``DescribeMigrationJobStatus``, for the console of
+    aliyun.com. No address of one task is documented for the console of alibabacloud.com.
+    """
+    if is_international(endpoint):
+        return "https://dts.console.alibabacloud.com/"
+    task = (task_id or "").strip()
+    page = f"#/progress/{quote(task, safe='')}/config/" if task and len(task) <= 256 else ""
+    return f"https://dts.console.aliyun.com/{page}"
+
+
 def _dataset(endpoint: Endpoint | None) -> DatasetName | None:
     """
-    Return an endpoint's name in OpenLineage, None where DTS does not say which engine or which instance.
+    Return an endpoint's name in OpenLineage; None if the engine or the instance is unknown.
 
-    Source: https://openlineage.io/docs/spec/naming, which names a database by its host and port. Of an
-    instance of Alibaba Cloud DTS gives its id instead, and not always a database: then it is the instance.
+    Source: https://openlineage.io/docs/spec/naming, which names a database by its host and port. For an
+    instance of Alibaba Cloud, DTS returns its id instead. Without a database, the name is the instance.
     """
     if endpoint is None or not endpoint.engine_name:
         return None
@@ -556,7 +736,37 @@ def _dataset(endpoint: Endpoint | None) -> DatasetName | None:
     return DatasetName(f"{_SCHEMES.get(engine, engine)}://{instance}", endpoint.database_name or instance)
 
 
-def _phases(job: MigrationJob) -> Iterable[Phase]:
+_UNDER_WAY: Final = (MigrationState.RUNNING, MigrationState.PAUSED, MigrationState.FAILED)
+
+
+def _has_phase(
+    enabled: bool | None,
+    section: PhaseStatus | SynchronizationStatus | None,
+) -> bool:
+    """Tell whether a job has a phase; a phase in progress counts whatever the mode says."""
+    if section is None or enabled:
+        return bool(enabled)
+    return enabled is None or PHASE_STATUSES.state_of(section.status) in _UNDER_WAY
+
+
+def _is_in_sync(delay: float | None, max_lag: float) -> bool:
+    return delay is None or 0 <= delay <= max_lag
+
+
+def _has_increment(job: MigrationJob, max_lag: float) -> bool:
+    """Tell whether a job has an increment; one that has started and lags counts whatever the mode says."""
+    section = job.data_synchronization_status
+    if _has_phase(job.migration_mode.data_synchronization, section):
+        return True
+    if section is None or not (section.status or "").strip():
+        return False
+    state = PHASE_STATUSES.state_of(section.status)
+    if state is MigrationState.PENDING:
+        return False
+    return state is MigrationState.UNKNOWN or not _is_in_sync(section.delay, max_lag)
+
+
+def _phases(job: MigrationJob, max_lag: float) -> Iterable[Phase]:
     mode = job.migration_mode
     if precheck := job.precheck_status:
         yield _phase("precheck", precheck)
@@ -564,11 +774,17 @@ def _phases(job: MigrationJob) -> Iterable[Phase]:
         ("structure", mode.structure_initialization, job.structure_initialization_status),
         ("full", mode.data_initialization, job.data_initialization_status),
     ):
-        if enabled or (enabled is None and bulk):
+        if _has_phase(enabled, bulk):
             yield _phase(name, bulk or PhaseStatus(status="NotStarted"), done=bulk.progress if bulk else None)
     incremental = job.data_synchronization_status
-    if mode.data_synchronization or (mode.data_synchronization is None and incremental):
+    if _has_increment(job, max_lag):
         yield _phase("incremental", incremental or SynchronizationStatus(status="NotStarted"))
+
+
+def _increment(job: MigrationJob, phases: Iterable[Phase]) -> SynchronizationStatus:
+    """Return the section of the incremental phase, or an empty one before it has started."""
+    begun = any(phase.name == "incremental" and phase.state is not MigrationState.PENDING for phase in phases)
+    return (job.data_synchronization_status if begun else None) or SynchronizationStatus()
 
 
 def _phase(
@@ -583,7 +799,7 @@ def _phase(
         percent = 100
     elif state is MigrationState.PENDING and percent is None:
         percent = 0
-    return known_phase(
+    return interned_phase(
         name=name,
         state=state,
         service_status=section.status,
@@ -593,37 +809,51 @@ def _phase(
     )
 
 
+def _undone(phases: Iterable[Phase]) -> list[Phase]:
+    """Return the unfinished bulk phases, and the increment if it is not in sync."""
+    done = {MigrationState.SUCCEEDED, MigrationState.UNKNOWN}
+    return [
+        phase
+        for phase in phases
+        if (phase.name in BULK_PHASES and phase.state not in done)
+        or (phase.name == "incremental" and phase.state not in {*done, MigrationState.CAUGHT_UP})
+    ]
+
+
 def _state(job: MigrationJob, phases: tuple[Phase, ...], max_lag: float) -> MigrationState:
     state = STATUSES.state_of(job.migration_job_status)
     bulk = {phase.state for phase in phases if phase.name in BULK_PHASES}
     incremental = {phase.state for phase in phases if phase.name == "incremental"}
+    delay = _increment(job, phases).delay
+    in_sync = _is_in_sync(delay, max_lag)
     if state is MigrationState.SUCCEEDED:
-        # A job that a person stops half way is Finished too.
-        undone = (bulk - {MigrationState.SUCCEEDED}) | (
-            incremental - {MigrationState.SUCCEEDED, MigrationState.CAUGHT_UP}
-        )
-        if undone - {MigrationState.UNKNOWN}:
+        # A job that a person ends half way, or while it lags, is Finished too.
+        if _undone(phases) or not in_sync:
             return MigrationState.CANCELLED
-        # A phase that never began has no section: only the mode tells that none is missing.
-        is_certain = not undone and (bulk or incremental) and job.migration_mode.is_known
+        # A phase that never started has no section: only the mode can prove that none is missing.
+        is_certain = (
+            (bulk or incremental)
+            and MigrationState.UNKNOWN not in bulk | incremental
+            and job.migration_mode.is_known
+        )
         return state if is_certain else MigrationState.UNKNOWN
     if (job.migration_job_status or "").strip().lower() == "migrating":
-        delay = (job.data_synchronization_status or SynchronizationStatus()).delay
         bulk_done = bulk == {MigrationState.SUCCEEDED} or (not bulk and job.migration_mode.is_known)
-        in_sync = delay is None or 0 <= delay <= max_lag
         if bulk_done and incremental == {MigrationState.CAUGHT_UP} and in_sync:
             return MigrationState.CAUGHT_UP
     return state
 
 
-def _words_reached(status: str | None, state: MigrationState, phases: tuple[Phase, ...]) -> frozenset[str]:
-    # A job that was stopped by hand has not passed through what comes before Finished.
+def _statuses_reached(status: str | None, state: MigrationState, phases: tuple[Phase, ...]) -> frozenset[str]:
+    # A job that was ended by hand has not necessarily passed the statuses before Finished.
     is_stopped = (
         STATUSES.state_of(status) is MigrationState.SUCCEEDED and state is not MigrationState.SUCCEEDED
     )
-    words = at_or_before(() if is_stopped else ORDER, status)
-    increment = next((phase.state for phase in phases if phase.name == "incremental"), None)
-    if increment is MigrationState.CAUGHT_UP or (increment and state is MigrationState.SUCCEEDED):
+    words = up_to(() if is_stopped else ORDER, status)
+    # The phase may be Catched although the job has failed, is paused, is being changed or lags: the word
+    # counts only if the rest of the same response agrees.
+    has_increment = any(phase.name == "incremental" for phase in phases)
+    if state is MigrationState.CAUGHT_UP or (has_increment and state is MigrationState.SUCCEEDED):
         words |= {"catched"}
     return words
 
@@ -635,7 +865,7 @@ def _reason(section: PrecheckStatus | PhaseStatus | SynchronizationStatus) -> st
 
 def _failed_items(precheck: PrecheckStatus) -> str:
     items = (precheck.detail.check_item if precheck.detail else None) or []
-    # In one line, for a log, and yet a page can tell one item from the next.
+    # One line for logs, with bullets by which the UI page separates the items.
     return " ".join(
         "• "
         + ": ".join(filter(None, (item.item_name, item.error_message)))
@@ -645,8 +875,17 @@ def _failed_items(precheck: PrecheckStatus) -> str:
     )
 
 
-def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
+def _error(job: MigrationJob, phases: tuple[Phase, ...], state: MigrationState) -> MigrationErrorInfo | None:
+    """Return the reason of a failure, or the unfinished work of a job that was ended by hand."""
     status = job.migration_job_status
+    if state is MigrationState.CANCELLED:
+        return MigrationErrorInfo(
+            code=status,
+            message=f"The task was ended by hand: {_shortfall(job, phases)}.",
+            remedy=_STOPPED_REMEDY,
+        )
+    if state is not MigrationState.FAILED:
+        return None
     precheck = job.precheck_status or PrecheckStatus()
     reasons = "; ".join(f"{phase.name}: {phase.error}" for phase in phases if phase.error)
     return MigrationErrorInfo(
@@ -657,3 +896,18 @@ def _error(job: MigrationJob, phases: tuple[Phase, ...]) -> MigrationErrorInfo:
         or f"DTS reports {status} and gives no reason.",
         remedy=job.workaround or _REMEDIES.get((status or "").strip().lower(), _REMEDY),
     )
+
+
+def _shortfall(job: MigrationJob, phases: tuple[Phase, ...]) -> str:
+    """Describe the unfinished work of a job that was ended by hand."""
+    missing = [
+        f"the phase {phase.name} was not done ({phase.service_status})"
+        + (f": {phase.error}" if phase.error else "")
+        for phase in _undone(phases)
+    ]
+    delay = _increment(job, phases).delay
+    if delay is not None and delay < 0:
+        missing.append(f"the increment reports an impossible delay ({delay:.15g} s), so it was not in sync")
+    elif delay:
+        missing.append(f"the increment was {delay:.15g} s behind")
+    return ", and ".join(missing)

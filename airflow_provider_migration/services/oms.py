@@ -1,15 +1,16 @@
 """
-OceanBase Migration Service, in three forms that tell the same of a project.
+OceanBase Migration Service: three equivalent APIs for the progress of a project.
 
 - ``GET /api/omsp/v2/migrations/{projectId}/progress`` of a console, ids ``p_…``. Source: OMS community
   edition 3.3.0 to 4.1.0, API reference.
-- ``POST /api/v2?Action=DescribeProjectProgress`` of a console, ids ``np_…``; DescribeProjectSteps tells more.
+- ``POST /api/v2?Action=DescribeProjectProgress`` of a console, ids ``np_…``; DescribeProjectSteps adds
+details.
   Source: https://en.oceanbase.com/docs/community-oms-en-10000000001658106, from 4.1.1 on.
 - The same two actions of the service that Alibaba Cloud hosts (OceanBasePro, 2019-09-01). Source:
   https://alibabacloud.com/help/zh/apsaradb-for-oceanbase/latest/api-oceanbasepro-2019-09-01-describeprojectprogress.
 
-The answer says whether it succeeded in ``success``, with HTTP 200 in either case. The step names are those of
-OMS's own enumeration.
+The field ``success`` tells whether a call succeeded, with HTTP 200 in either case. The step names are those
+of OMS's own enumeration.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_migration.api_errors import api_error, error_by_code, error_by_status, own_code
 from airflow_provider_migration.auth.basic import BasicSigner
-from airflow_provider_migration.conversation import Conversation, Request, Response
+from airflow_provider_migration.clock import utc_now
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
@@ -40,8 +42,10 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
-    known_phase,
+    clean_text,
+    interned_phase,
 )
+from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services import alibaba
 from airflow_provider_migration.services.alibaba import AlibabaApi
 from airflow_provider_migration.services.wire import (
@@ -50,36 +54,34 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
-    api_error,
-    at_or_before,
-    error_by_code,
-    error_by_status,
-    instant,
     json_object,
-    require,
-    utc_now,
+    parse_timestamp,
+    require_id,
+    up_to,
 )
+
+_T = TypeVar("_T")
 
 SERVICE: Final = "oms"
 VERSION: Final = "2019-09-01"
-"""Of the API that Alibaba Cloud hosts."""
+"""API version of the OMS hosted by Alibaba Cloud."""
 
 PROGRESS_API: Final = "GetMigrationProgress"
 ACTION_API: Final = "DescribeProjectProgress"
 APIS: Final = (PROGRESS_API, ACTION_API)
-"""The calls of a console that tell of a project."""
+"""The calls of a console that return the progress of a project."""
 
 STATUSES: Final = StatusTable(
     {
         MigrationState.PENDING: ("INIT",),
-        MigrationState.RUNNING: ("RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING"),
+        MigrationState.RUNNING: ("RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING", "RUNNING_ALARMING"),
         MigrationState.PAUSED: ("SUSPEND",),
         MigrationState.SUCCEEDED: ("FINISHED",),
         MigrationState.FAILED: ("FAILED",),
         MigrationState.CANCELLED: ("RELEASING", "RELEASED", "DELETED"),
     }
 )
-"""``status`` of the project."""
+"""``status`` of the project. RUNNING_ALARMING is a filter value of ListProjects."""
 
 STATUS_ORDER: Final = ("INIT", "RUNNING", "FINISHED")
 
@@ -95,7 +97,7 @@ STEPS: Final = (
     ("incremental", ("APP_SWITCH", "TRANSFER_APP_SWITCH")),
     ("reverse_incremental", ("REVERSE_INCR_SYNC", "REVERSE_INCR_TRANSFER")),
 )
-"""``currentStep`` in the order in which a project goes through, with the phase each belongs to."""
+"""``currentStep`` values in the order of a project, each with its phase."""
 
 _RANKS: Final = {word: rank for rank, (_, words) in enumerate(STEPS) for word in words}
 _FORWARD_RANK: Final = _RANKS["INCR_SYNC"]
@@ -108,7 +110,7 @@ ERRORS: Final[tuple[tuple[str, type[MigrationApiError]], ...]] = (
     (r"GHANA-OPERAT000101", MigrationPermissionError),
     (r"PARAM_ERROR", MigrationRequestError),
 )
-"""Error codes; one that is not listed may pass, as OMS's internal errors do."""
+"""Error codes; unlisted codes count as transient, like OMS's internal errors."""
 
 
 STEP_STATUSES: Final = StatusTable(
@@ -120,37 +122,78 @@ STEP_STATUSES: Final = StatusTable(
         MigrationState.FAILED: ("FAILED",),
     }
 )
-"""``status`` of a step. MONITORING is the increment once it has been in sync, whatever its lag is since."""
+"""``status`` of a step. MONITORING means that the increment has been in sync once, whatever its lag now."""
 
 _STANDING_STILL: Final = (MigrationState.FAILED, MigrationState.PAUSED)
-"""States in which an increment is not in sync, whatever its last checkpoint; its project may still run."""
+"""States of an increment that is not in sync, whatever its checkpoint; its project may still run."""
+
+_UNDER_WAY: Final = (MigrationState.RUNNING, MigrationState.SUCCEEDED)
+"""Step states of an increment that can be in sync; the forward one ends after the switch-over."""
 
 MAX_SAMPLE_AGE: Final = 60.0
 """
-For how many seconds OMS's own sample of a checkpoint counts. It takes one every 10 s; one that is older says
-that OMS has stopped looking, not that the lag is small.
+Maximum age in seconds of OMS's own checkpoint sample. OMS takes one every 10 s; an older sample means that
+OMS has stopped sampling, not that the lag is small.
 """
 
+_STANDS_AFTER: Final = timedelta(seconds=30)
+"""Time after which a repeated transient refusal of the steps counts as permanent."""
 
-class ErrorDetail(WireModel):
-    """What newer releases say of an error."""
+ASK_AGAIN_AFTER: Final = timedelta(minutes=15)
+"""Back-off after a permanent refusal of DescribeProjectSteps."""
+
+_MOST_REFUSALS: Final = 1000
+"""Maximum projects with a cached refusal; the oldest is evicted first."""
+
+_TEXT_LIMIT: Final = 160
+"""Maximum characters per part of an error text, so that all parts fit into the message."""
+
+
+class UpstreamError(WireModel):
+    """The error of an upstream component of OMS."""
 
     code: str | None = None
     message: str | None = None
+
+
+class ErrorDetail(WireModel):
+    """Error details of newer releases."""
+
+    code: str | None = None
+    message: str | None = None
+    reason: str | None = None
     proposal: str | None = None
+    upstream_error_detail: UpstreamError | None = None
+
+    def said(self, message: str | None = None, advice: str | None = None) -> str:
+        """
+        Join the distinct texts, each truncated to 160 characters.
+
+        :param message: the older ``message`` beside the detail.
+        :param advice: the older ``advice`` beside the detail.
+        """
+        upstream = self.upstream_error_detail or UpstreamError()
+        parts: list[str] = []
+        for text in (message, self.message, self.reason, advice, self.proposal, upstream.message):
+            part = clean_text(text, _TEXT_LIMIT)
+            if part and not any(part in other for other in parts):
+                # A later text may contain an earlier one, as in "[CODE]: text".
+                parts = [other for other in parts if other not in part]
+                parts.append(part)
+        return "; ".join(parts)
 
 
 class ProjectProgress(WireModel):
     """
-    ``data`` of the answer.
+    ``data`` of the response.
 
-    :ivar incr_sync_checkpoint: epoch seconds up to which the forward increment is applied.
-    :ivar reverse_incr_sync_checkpoint: the same for the reverse increment.
+    :ivar incr_sync_checkpoint: position of the forward increment, in epoch seconds.
+    :ivar reverse_incr_sync_checkpoint: position of the reverse increment.
     """
 
-    status: str | None = None
+    status: Verbatim = None
     importance: str | None = None
-    current_step: str | None = None
+    current_step: Verbatim = None
     enable_struct_migration: bool | None = None
     enable_full_migration: bool | None = None
     enable_incr_sync: bool | None = None
@@ -162,7 +205,7 @@ class ProjectProgress(WireModel):
 
     @property
     def is_bulk_done(self) -> bool:
-        """Whether structure and existing data are known to be done, as far as they are enabled."""
+        """True if structure and existing data, where enabled, are known to be done."""
         return all(
             is_enabled is False or percent == 100
             for is_enabled, percent in (
@@ -173,7 +216,11 @@ class ProjectProgress(WireModel):
 
 
 class _Answer(WireModel):
-    """What every answer has around its ``data``."""
+    """
+    Envelope of every response.
+
+    :ivar answered_at: the service's own time, from the ``Date`` header; None without one.
+    """
 
     success: bool | None = None
     code: str | None = None
@@ -181,20 +228,21 @@ class _Answer(WireModel):
     advice: str | None = None
     request_id: str | None = None
     error_detail: ErrorDetail | None = None
+    answered_at: datetime | None = None
 
 
 class ProjectProgressResult(_Answer):
-    """The whole answer."""
+    """The whole response."""
 
     data: ProjectProgress | None = None
 
 
 class _TransferProgress(WireModel):
-    """``data`` of DescribeProjectProgress, which has other names for the same."""
+    """``data`` of DescribeProjectProgress, with other field names."""
 
-    status: str | None = None
+    status: Verbatim = None
     alarm_level: str | None = None
-    current_step: str | None = None
+    current_step: Verbatim = None
     enable_struct_transfer: bool | None = None
     enable_full_transfer: bool | None = None
     enable_incr_sync: bool | None = None
@@ -205,7 +253,7 @@ class _TransferProgress(WireModel):
     reverse_incr_transfer_checkpoint: Number | None = None
 
     def as_project_progress(self) -> ProjectProgress:
-        """Return the same by the names of GetMigrationProgress."""
+        """Convert to the field names of GetMigrationProgress."""
         return ProjectProgress(
             status=self.status,
             importance=self.alarm_level,
@@ -226,7 +274,7 @@ class _TransferProgressResult(_Answer):
 
 
 class StepErrors(WireModel):
-    """Why a step has failed."""
+    """The error of a step."""
 
     error_code: str | None = None
     error_msg: str | None = None
@@ -234,11 +282,11 @@ class StepErrors(WireModel):
 
 class StepInfo(WireModel):
     """
-    What a step says of itself.
+    Details of a step.
 
-    :ivar processed_records: how many rows have been copied or compared.
-    :ivar incr_timestamp_checkpoint: epoch seconds up to which the increment is applied.
-    :ivar checkpoint_sample_timestamp: epoch seconds at which OMS looked, by its own clock.
+    :ivar processed_records: number of copied or compared rows.
+    :ivar incr_timestamp_checkpoint: position of the increment, in epoch seconds.
+    :ivar checkpoint_sample_timestamp: epoch seconds of the sample, by OMS's own clock.
     """
 
     processed_records: Count | None = None
@@ -250,27 +298,27 @@ class ProjectStep(WireModel):
     """One step of a project."""
 
     order: int | None = None
-    name: str | None = None
-    status: str | None = None
+    name: Verbatim = None
+    status: Verbatim = None
     progress: Percentage | None = None
     extra_info: StepErrors | None = None
     step_info: StepInfo | None = None
 
     @property
     def rank(self) -> int:
-        """Its place in :data:`STEPS`, or -1."""
+        """Index in :data:`STEPS`, or -1."""
         return _RANKS.get((self.name or "").strip().upper(), -1)
 
     @property
     def error(self) -> str | None:
-        """Why it has failed; None where it has not."""
+        """Error text of a failed step, else None."""
         if STEP_STATUSES.state_of(self.status) is not MigrationState.FAILED:
             return None
         return self.extra_info.error_msg if self.extra_info else None
 
 
 class ProjectStepsResult(_Answer):
-    """The answer of DescribeProjectSteps."""
+    """The response of DescribeProjectSteps."""
 
     data: list[ProjectStep] | None = None
 
@@ -278,61 +326,134 @@ class ProjectStepsResult(_Answer):
 _AnyAnswer = TypeVar("_AnyAnswer", bound=_Answer)
 
 
-def _read(request: Request, response: Response) -> ProjectProgressResult:
-    return _checked(ProjectProgressResult, request, response)
+def _read(request: Request[Any], response: Response) -> ProjectProgressResult:
+    return _with_status(_checked(ProjectProgressResult, request, response), request, response)
 
 
-def _read_transfer(request: Request, response: Response) -> ProjectProgressResult:
-    result = _checked(_TransferProgressResult, request, response)
-    return ProjectProgressResult(
-        **result.model_dump(exclude={"data", "error_detail"}),
-        error_detail=result.error_detail,
-        data=result.data.as_project_progress() if result.data else None,
+def _read_transfer(request: Request[Any], response: Response) -> ProjectProgressResult:
+    answer = _checked(_TransferProgressResult, request, response)
+    result = ProjectProgressResult(
+        **answer.model_dump(exclude={"data", "error_detail"}),
+        error_detail=answer.error_detail,
+        data=answer.data.as_project_progress() if answer.data else None,
     )
+    return _with_status(result, request, response)
 
 
-def _read_steps(request: Request, response: Response) -> ProjectStepsResult:
-    return _checked(ProjectStepsResult, request, response)
-
-
-def _checked(kind: type[_AnyAnswer], request: Request, response: Response) -> _AnyAnswer:
+def _with_status(
+    result: ProjectProgressResult, request: Request[Any], response: Response
+) -> ProjectProgressResult:
     """
-    Return the answer, of a console or of Alibaba Cloud's gateway.
+    Return the response if it contains the status of the project.
+
+    :raises MigrationResponseError: if not; the error is transient, because the next response may contain it.
+    """
+    if result.data is None or not (result.data.status or "").strip():
+        text = "no status in the response"
+        raise api_error(MigrationResponseError, request, response, text, request_id=result.request_id)
+    return result
+
+
+def _read_steps(request: Request[Any], response: Response) -> ProjectStepsResult:
+    result = _checked(ProjectStepsResult, request, response)
+    if result.data is None:
+        text = "no steps in the response"
+        raise api_error(MigrationResponseError, request, response, text, request_id=result.request_id)
+    return result
+
+
+def _checked(kind: type[_AnyAnswer], request: Request[Any], response: Response) -> _AnyAnswer:
+    """
+    Parse and check a response of a console or of Alibaba Cloud's gateway.
 
     :raises MigrationApiError: if the call was refused, whatever the HTTP status.
     """
+    is_hosted = not isinstance(request.signer, BasicSigner)
+    read_object = alibaba.gateway_object if is_hosted else json_object
     try:
-        result = kind.read(json_object(request, response))
+        result = kind.read(read_object(request, response))
     except MigrationAuthenticationError as error:
         raise _with_expiry(request, error) from None
     by_status = error_by_status(response.status)
     has_data = getattr(result, "data", None) is not None
     if not by_status and (result.success or (result.success is None and has_data)):
-        return result
-    detail = result.error_detail or ErrorDetail()
-    code = result.code or detail.code
-    said = "; ".join(filter(None, (result.message or detail.message, result.advice or detail.proposal)))
+        return result.model_copy(update={"answered_at": response.date})
+    code = own_code(response, result.code, (result.error_detail or ErrorDetail()).code)
+    shown = response.redact(result)
+    said = (shown.error_detail or ErrorDetail()).said(shown.message, shown.advice)
     otherwise = MigrationServiceError if code or result.success is False else MigrationResponseError
-    codes = ERRORS if isinstance(request.signer, BasicSigner) else (*ERRORS, *alibaba.ERRORS)
+    codes = (*ERRORS, *alibaba.ERRORS) if is_hosted else ERRORS
     problem = api_error(
         error_by_code(codes, code) or by_status or otherwise,
         request,
         response,
-        said or "no data in the answer",
+        said or "no data in the response",
         code=code,
         request_id=result.request_id,
     )
+    if is_hosted:
+        problem = alibaba.with_advice(problem, code, response.date)
     raise _with_expiry(request, problem)
 
 
-def _with_expiry(request: Request, error: MigrationApiError) -> MigrationApiError:
-    """Add to a refused password what may be the cause; what OMS itself answers then is not documented."""
+def _with_expiry(request: Request[Any], error: MigrationApiError) -> MigrationApiError:
+    """
+    Add the likely cause to the error for a refused password.
+
+    The body of OMS's own refusal is not documented, so a 401 without a code cannot be distinguished from that
+    of a proxy: a running wait retries the old password until ``max_poll_errors`` polls have failed.
+    """
     if isinstance(error, MigrationAuthenticationError) and isinstance(request.signer, BasicSigner):
-        error.args = (
-            f"{error} Passwords of OMS expire after 90 days, unless its parameter "
-            "oms.user.password.expiration.date.config says otherwise: log in to the console as this user.",
+        error.add_hint(
+            "Passwords of OMS expire after 90 days, unless its parameter "
+            "oms.user.password.expiration.date.config says otherwise: log in to the console as this user."
         )
     return error
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """
+    A refusal of the steps of a project.
+
+    :ivar warning: text for the user.
+    :ivar since: time of the last call; while not permanent, of the first refusal.
+    :ivar is_standing: permanent: the call backs off, and the verdict is made without it.
+    """
+
+    warning: str
+    since: datetime
+    is_standing: bool
+
+
+@dataclass(slots=True)
+class _Memory:
+    """
+    Facts about a console or account that are cached between polls.
+
+    :ivar refusals: by project.
+    :ivar has_moved_on: true if the console has only the newer call.
+    """
+
+    refusals: dict[str, _Refusal] = field(default_factory=dict)
+    has_moved_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """
+    The steps of a project, as far as they could be read.
+
+    :ivar items: the steps; empty if there are none or they cannot be read.
+    :ivar answered_at: the service's own time, or None.
+    :ivar is_needed: true if the increment's step must confirm that the project is caught up.
+    :ivar warnings: for the record.
+    """
+
+    items: Sequence[ProjectStep] = ()
+    answered_at: datetime | None = None
+    is_needed: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class _Projects(ABC):
@@ -341,69 +462,118 @@ class _Projects(ABC):
     __slots__ = ()
 
     clock: Callable[[], datetime]
-
-    @property
-    @abstractmethod
-    def console_url(self) -> str:
-        """Where a person looks at a project."""
+    memory: _Memory
 
     @abstractmethod
-    def project_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
-        """Ask for the progress of a project with the call that its id needs."""
+    def console_url_of(self, project_id: str) -> str:
+        """Return the console page that shows a project."""
 
     @abstractmethod
-    def _ask_action(
-        self, action: str, project_id: str, read: Callable[[Request, Response], Any]
-    ) -> Request: ...
+    def project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """Get the progress of a project with the call that matches its id."""
 
-    def describe_project_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
-        """Ask for the progress of a project, from OMS 4.1.1 on."""
-        result: ProjectProgressResult = yield self._ask_action(ACTION_API, project_id, _read_transfer)
-        return result
+    @abstractmethod
+    def _request_action(
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]: ...
 
-    def describe_project_steps(self, project_id: str) -> Conversation[ProjectStepsResult]:
-        """Ask for the steps of a project, from OMS 4.1.1 on."""
-        result: ProjectStepsResult = yield self._ask_action("DescribeProjectSteps", project_id, _read_steps)
-        return result
+    def describe_project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """Get the progress of a project (OMS 4.1.1 or newer)."""
+        return (yield from send(self._request_action(ACTION_API, project_id, _read_transfer)))
+
+    def describe_project_steps(self, project_id: str) -> Flow[ProjectStepsResult]:
+        """Get the steps of a project (OMS 4.1.1 or newer)."""
+        return (yield from send(self._request_action("DescribeProjectSteps", project_id, _read_steps)))
 
     def _has_steps(self, project_id: str) -> bool:
         """Tell whether there is a call for the steps of a project."""
         return True
 
-    def _steps(self, project_id: str, state: MigrationState) -> Conversation[Sequence[ProjectStep]]:
-        """Ask for the steps of a project that has begun and not ended; a record is made without them too."""
+    def _steps(self, project_id: str, state: MigrationState) -> Flow[_Steps]:
+        """
+        Get the steps of a project in progress; they are optional for the record.
+
+        After a permanent refusal (no permission, no such call) the lag by the service's time decides alone,
+        as with the older call, which has no steps: the checkpoint of a failed increment stands still, so its
+        lag grows past ``max_lag``. After a transient error the project is not caught up at this poll. A
+        refusal without OMS's own code, and an authentication error right after a successful progress call,
+        count as transient at first and as permanent if they recur half a minute later.
+        """
         on_its_way = (MigrationState.RUNNING, MigrationState.PAUSED, MigrationState.FAILED)
         if state not in on_its_way or not self._has_steps(project_id):
-            return ()
+            return _Steps()
+        refusals, now = self.memory.refusals, self.clock()
+        known = refusals.get(project_id)
+        if known and known.is_standing and abs(now - known.since) < ASK_AGAIN_AFTER:
+            return _Steps(warnings=(known.warning,))
         try:
-            return (yield from self.describe_project_steps(project_id)).data or ()
-        except MigrationApiError:
-            return ()
+            result = yield from self.describe_project_steps(project_id)
+        except MigrationApiError as error:
+            effect = (
+                "The project is not taken as caught up at this poll."
+                if error.is_transient
+                else "The record has no details of the steps; give the account the right to call "
+                "DescribeProjectSteps, or let the call through."
+            )
+            warning = f"The steps of OMS project {project_id} could not be read: {error} {effect}"
+            if error.is_transient:
+                refusals.pop(project_id, None)
+                return _Steps(is_needed=True, warnings=(warning,))
+            may_pass = error.tolerated_after_success or isinstance(error, MigrationAuthenticationError)
+            since = known.since if known else now
+            stood = known is not None and (known.is_standing or now - since >= _STANDS_AFTER)
+            is_standing = not may_pass or stood
+            refusals.pop(project_id, None)
+            refusals[project_id] = _Refusal(warning, now if is_standing else since, is_standing)
+            if len(refusals) > _MOST_REFUSALS:
+                del refusals[next(iter(refusals))]
+            return _Steps(is_needed=not is_standing, warnings=(warning,))
+        refusals.pop(project_id, None)
+        return _Steps(result.data or (), result.answered_at, is_needed=True)
 
-    def progress(self, project_id: str, *, max_lag: float) -> Conversation[MigrationProgress]:
-        """Ask for the progress of a project, where there are for its steps, and normalise the answers."""
+    def progress(self, project_id: str, *, max_lag: float) -> Flow[MigrationProgress]:
+        """Get the progress of a project, with its steps where available, as a record."""
+        project_id = require_id("project_id", project_id)
         result = yield from self.project_progress(project_id)
+        asked_at = self.clock()  # the time of the deciding call: the steps may take a while
         project = result.data or ProjectProgress()
         state = STATUSES.state_of(project.status)
         steps = yield from self._steps(project_id, state)
         now = self.clock()
         rank = _RANKS.get((project.current_step or "").strip().upper(), -1)
-        checkpoint = _checkpoint(project, rank, now)
-        increment = _increment(steps, rank)
+        increment = _increment(steps.items, rank)
+        told_at = result.answered_at or asked_at
+        checkpoint = _checkpoint(project, rank, told_at)
         lag = None
         if checkpoint and state is MigrationState.RUNNING:
-            seen_at, checkpoint = _sampled_at(increment, now) or (now, checkpoint)
-            lag = max((seen_at - checkpoint).total_seconds(), 0.0)
-        phases = tuple(_phases(project, rank, state, steps))
-        if (
-            state is MigrationState.RUNNING
+            until, checkpoint = _measured(
+                increment, checkpoint, told_at, steps.answered_at or result.answered_at, now
+            )
+            lag = max((until - checkpoint).total_seconds(), 0.0)
+        phases = tuple(_phases(project, rank, state, steps.items))
+        warnings = steps.warnings
+        is_in_sync = (
+            (project.status or "").strip().upper() == "RUNNING"  # its objects are not being changed
             and _is_enabled(project.enable_incr_sync, rank >= _FORWARD_RANK)
             and rank >= _FORWARD_RANK
             and project.is_bulk_done
-            and STEP_STATUSES.state_of(increment.status) not in _STANDING_STILL
             and lag is not None
             and lag <= max_lag
+        )
+        if (
+            is_in_sync
+            and steps.is_needed
+            and (step := STEP_STATUSES.state_of(increment.status)) not in _UNDER_WAY
         ):
+            is_in_sync = False
+            if step is MigrationState.UNKNOWN and not warnings:
+                warnings = (
+                    f"DescribeProjectSteps does not say how the increment of OMS project {project_id} runs "
+                    f"(status {clean_text(increment.status, 64)!r} of its step), so the project is not taken "
+                    "as caught up. Look at the project in the console; to judge by the checkpoint alone, "
+                    "name the older call as api, where the console has it.",
+                )
+        if is_in_sync:
             state = MigrationState.CAUGHT_UP
             phases = tuple(
                 phase.model_copy(update={"state": state}) if phase.state is MigrationState.RUNNING else phase
@@ -411,68 +581,101 @@ class _Projects(ABC):
             )
         return MigrationProgress(
             service=SERVICE,
-            migration_id=require("project_id", project_id),
+            migration_id=project_id,
             state=state,
             service_status=project.status,
             percent=bulk_percent(phases),
             phases=phases,
             lag_seconds=lag,
             checkpoint=checkpoint,
-            error=_error(result, project, steps) if state is MigrationState.FAILED else None,
-            observed_at=now,
+            error=_error(result, project, steps.items) if state is MigrationState.FAILED else None,
+            observed_at=asked_at,
             request_id=result.request_id,
-            console_url=self.console_url,
-            words_reached=_words_reached(project.status, rank, state),
+            console_url=self.console_url_of(project_id),
+            statuses_reached=_statuses_reached(
+                project, rank, steps.items, is_unread=steps.is_needed and bool(steps.warnings)
+            ),
+            warnings=warnings,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class OmsApi(_Projects):
     """
     An OMS console, as one of its users sees it.
 
     :param endpoint: scheme, host and port, such as ``http://oms.example:8089``.
-    :param api: the call for the progress of a project, one of :data:`APIS`; without it, the one that ids of
-        its form belong to.
+    :param api: the call for the progress of a project, one of :data:`APIS`; default: by the form of the id.
     """
 
     endpoint: str
     signer: BasicSigner = field(repr=False)
     api: str | None = None
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
+    memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
 
-    @property
-    def console_url(self) -> str:
-        """The console itself."""
-        return f"{self.endpoint}/"
+    def console_url_of(self, project_id: str) -> str:
+        """Return the list of projects of a newer console, else the console itself."""
+        return f"{self.endpoint}/{'oms-v2/migration' if self._has_steps(project_id) else ''}"
 
-    def get_migration_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
-        """Ask for the progress of a project, up to OMS 4.1.0."""
-        project = require("project_id", project_id)
-        result: ProjectProgressResult = yield Request(
-            service=SERVICE,
-            action=PROGRESS_API,
-            method="GET",
-            url=f"{self.endpoint}/api/omsp/v2/migrations/{quote(project, safe='')}/progress",
-            headers={"accept": "application/json"},
-            read=_read,
-            signer=self.signer,
-            asked_for=project,
+    def get_migration_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """Get the progress of a project (OMS 4.1.0 or older)."""
+        project = require_id("project_id", project_id)
+        return (
+            yield from send(
+                Request(
+                    service=SERVICE,
+                    action=PROGRESS_API,
+                    method="GET",
+                    url=f"{self.endpoint}/api/omsp/v2/migrations/{quote(project, safe='')}/progress",
+                    headers={"accept": "application/json"},
+                    read=_read,
+                    signer=self.signer,
+                    asked_for=project,
+                )
+            )
         )
-        return result
 
     def _has_steps(self, project_id: str) -> bool:
-        by_id = ACTION_API if str(project_id).strip().startswith("np_") else PROGRESS_API
-        return (self.api or by_id) == ACTION_API
+        is_newer = self.memory.has_moved_on or project_id.startswith("np_")
+        return (self.api or (ACTION_API if is_newer else PROGRESS_API)) == ACTION_API
 
-    def project_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
-        """Ask for the progress of a project with the call that is given, or that its id belongs to."""
+    def project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """
+        Get the progress of a project with the configured call, else with the call that matches its id.
+
+        A console that was upgraded past 4.1.0 may no longer have the call of its old ids. After a 404 without
+        OMS's own code, the newer call is tried, and used from then on once it has succeeded.
+        """
+        project_id = require_id("project_id", project_id)
         if self._has_steps(project_id):
-            return self.describe_project_progress(project_id)
-        return self.get_migration_progress(project_id)
+            try:
+                return (yield from self.describe_project_progress(project_id))
+            except MigrationNotFoundError:
+                self.memory.has_moved_on = False
+                raise
+        try:
+            return (yield from self.get_migration_progress(project_id))
+        except MigrationNotFoundError as error:
+            if error.code or self.api:
+                raise
+        try:
+            result = yield from self.describe_project_progress(project_id)
+        except MigrationNotFoundError as error:
+            error.add_hint(
+                f"Neither {PROGRESS_API} nor {ACTION_API} finds it. Name the call that the console "
+                f"has: api='{PROGRESS_API}' up to OMS 4.1.0, api='{ACTION_API}' from 4.1.1 on."
+            )
+            # The 404 that led here did not come from OMS.
+            error.tolerated_after_success = True
+            raise
+        self.memory.has_moved_on = True
+        return result
 
-    def _ask_action(self, action: str, project_id: str, read: Callable[[Request, Response], Any]) -> Request:
-        project = require("project_id", project_id)
+    def _request_action(
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]:
+        project = require_id("project_id", project_id)
         return Request(
             service=SERVICE,
             action=action,
@@ -486,21 +689,24 @@ class OmsApi(_Projects):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class HostedOmsApi(_Projects, AlibabaApi):
-    """The OMS that Alibaba Cloud hosts, as one account sees it in one region."""
+    """OMS hosted by Alibaba Cloud, as one account sees it in one region."""
 
-    @property
-    def console_url(self) -> str:
-        """The console of ApsaraDB for OceanBase."""
+    memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
+
+    def console_url_of(self, project_id: str) -> str:
+        """Return the console of ApsaraDB for OceanBase; no address of a project is documented."""
         return "https://oceanbase.console.aliyun.com/"
 
-    def project_progress(self, project_id: str) -> Conversation[ProjectProgressResult]:
-        """Ask for the progress of a project."""
+    def project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """Get the progress of a project."""
         return self.describe_project_progress(project_id)
 
-    def _ask_action(self, action: str, project_id: str, read: Callable[[Request, Response], Any]) -> Request:
-        project = require("project_id", project_id)
+    def _request_action(
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]:
+        project = require_id("project_id", project_id)
         return self._request(SERVICE, VERSION, action, read, form={"Id": project}, asked_for=project)
 
 
@@ -510,38 +716,55 @@ def hosted_endpoint_of(region: str) -> str:
 
 
 def _increment(steps: Sequence[ProjectStep], rank: int) -> ProjectStep:
-    """Return the step of the increment that is under way, or an empty one where OMS tells of none."""
+    """Return the step of the current increment, or an empty one if OMS lists none."""
     current = _REVERSE_RANK if rank >= _REVERSE_RANK else _FORWARD_RANK
     return next((step for step in steps if step.rank == current), None) or ProjectStep()
 
 
-def _sampled_at(increment: ProjectStep, now: datetime) -> tuple[datetime, datetime] | None:
+def _measured(
+    increment: ProjectStep,
+    checkpoint: datetime,
+    told_at: datetime,
+    service_time: datetime | None,
+    our_time: datetime,
+) -> tuple[datetime, datetime]:
     """
-    Return when OMS looked at an increment, and how far it was then, both by its own clock.
+    Return the service's time and the checkpoint, whose difference is the lag.
 
-    None where it does not say so, or has not looked for a while.
+    A sample contains both by OMS's own clock. If the ``Date`` header reveals the age of a sample, the age is
+    added to the lag, because the time since is unknown. A sample that is too old (by the service's time, else
+    by this machine's) is ignored in favour of the project's checkpoint. The project's checkpoint is also used
+    if the sample's is far ahead of it: of two different ones, the older one is safe.
+
+    :param told_at: time of the response with the project's checkpoint.
+    :param service_time: time of the response with the sample by the service's clock, or None.
     """
     info = increment.step_info or StepInfo()
-    sampled_at = instant(info.checkpoint_sample_timestamp, now)
-    checkpoint = instant(info.incr_timestamp_checkpoint, now)
-    if sampled_at is None or checkpoint is None or abs((now - sampled_at).total_seconds()) > MAX_SAMPLE_AGE:
-        return None
-    return sampled_at, checkpoint
+    reference = service_time or our_time
+    sampled_at = parse_timestamp(info.checkpoint_sample_timestamp, reference)
+    sample = parse_timestamp(info.incr_timestamp_checkpoint, reference)
+    if sampled_at is None or sample is None:
+        return told_at, checkpoint
+    if (reference - sampled_at).total_seconds() > MAX_SAMPLE_AGE:
+        return told_at, checkpoint
+    until = max(sampled_at, service_time or sampled_at)
+    is_behind = (sample - checkpoint).total_seconds() > MAX_SAMPLE_AGE
+    return until, checkpoint if is_behind else sample
 
 
 def _checkpoint(project: ProjectProgress, rank: int, now: datetime) -> datetime | None:
-    # Once the project runs backwards the forward checkpoint stands still for good.
+    # In the reverse phase the forward checkpoint is frozen.
     if rank >= _REVERSE_RANK:
         is_enabled, checkpoint = project.enable_reverse_incr_sync, project.reverse_incr_sync_checkpoint
     elif rank >= _FORWARD_RANK:
         is_enabled, checkpoint = project.enable_incr_sync, project.incr_sync_checkpoint
     else:
         return None
-    return instant(checkpoint, now) if _is_enabled(is_enabled, True) else None
+    return parse_timestamp(checkpoint, now) if _is_enabled(is_enabled, True) else None
 
 
 def _is_enabled(flag: bool | None, is_evident: bool) -> bool:
-    """Return what OMS says of a phase, or what is evident where it says nothing."""
+    """Return OMS's own flag of a phase, else the evidence."""
     return is_evident if flag is None else flag
 
 
@@ -575,7 +798,7 @@ def _phases(
             phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
         own = [each for each in steps if each.rank >= 0 and names[each.rank] == name]
         copied = [each.step_info.processed_records for each in own if name == "full" and each.step_info]
-        yield known_phase(
+        yield interned_phase(
             name=name,
             state=phase_state,
             service_status=step if here else None,
@@ -586,7 +809,10 @@ def _phases(
 
 
 def _bulk_state(percent: float | None, here: bool, state: MigrationState) -> MigrationState:
-    # Progress decides, not the step: what the step has passed may still be incomplete.
+    # A project that has failed or is paused in this phase has not passed it, whatever the progress.
+    if here and state in _STANDING_STILL:
+        return state
+    # Progress decides, not the step: a phase before the current step may still be incomplete.
     if percent == 100 or state is MigrationState.SUCCEEDED:
         return MigrationState.SUCCEEDED
     if here:
@@ -594,15 +820,46 @@ def _bulk_state(percent: float | None, here: bool, state: MigrationState) -> Mig
     return MigrationState.RUNNING if percent is not None and 0 < percent < 100 else MigrationState.PENDING
 
 
-def _words_reached(status: str | None, rank: int, state: MigrationState) -> frozenset[str]:
-    is_running = STATUSES.state_of(status) is MigrationState.RUNNING
-    words = at_or_before(STATUS_ORDER, "RUNNING" if is_running else status) | at_or_before((), status)
-    # A released project proves nothing of its steps, a finished one all of them.
+def _statuses_reached(
+    project: ProjectProgress, rank: int, steps: Sequence[ProjectStep], *, is_unread: bool = False
+) -> frozenset[str]:
+    """
+    Return the status words and steps that a project has passed, or is in without a problem.
+
+    A step in which the project, or the step itself, has failed or is paused is not reached; earlier steps
+    are. A released project, or one of unknown status, proves no step; a finished one proves all enabled
+    steps.
+
+    :param is_unread: true if the steps could not be read at this poll: the current one may have stopped.
+    """
+    state = STATUSES.state_of(project.status)
+    is_running = state is MigrationState.RUNNING
+    words = up_to(STATUS_ORDER, "RUNNING" if is_running else project.status)
+    words |= up_to((), project.status)
+    stands_still = any(
+        step.rank == rank and STEP_STATUSES.state_of(step.status) in _STANDING_STILL for step in steps
+    )
+    passed: Iterable[int] = range(rank)
     if state is MigrationState.SUCCEEDED:
-        rank = len(STEPS) - 1
+        passed = (each for each in range(len(STEPS)) if _is_step_enabled(project, each))
     elif state in (MigrationState.CANCELLED, MigrationState.UNKNOWN):
-        rank = -1
-    return words | {word.lower() for _, step in STEPS[: rank + 1] for word in step}
+        passed = ()
+    elif is_running and not stands_still and not is_unread:
+        passed = range(rank + 1)
+    return words | {word.lower() for each in passed for word in STEPS[each][1]}
+
+
+def _is_step_enabled(project: ProjectProgress, rank: int) -> bool:
+    """Tell whether a step is enabled, by the project's flags; checks and switch-over always are."""
+    flags = {
+        _RANKS["STRUCT_MIGRATION"]: project.enable_struct_migration,
+        _RANKS["INCR_LOG_PULL"]: project.enable_incr_sync,
+        _RANKS["FULL_MIGRATION"]: project.enable_full_migration,
+        _RANKS["INDEX_MIGRATION"]: project.enable_full_migration,
+        _FORWARD_RANK: project.enable_incr_sync,
+        _REVERSE_RANK: project.enable_reverse_incr_sync,
+    }
+    return flags.get(rank) is not False
 
 
 def _error(
@@ -613,7 +870,7 @@ def _error(
     return MigrationErrorInfo(
         code=detail.code or project.status,
         message=failed
-        or detail.message
+        or detail.model_copy(update={"proposal": None}).said()
         or f"OMS reports {project.status}"
         + (f" at step {project.current_step}." if project.current_step else " and gives no reason."),
         remedy=detail.proposal

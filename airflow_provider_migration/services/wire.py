@@ -1,14 +1,13 @@
-"""What the four services have in common on the wire, and how little of it is relied upon."""
+"""Tolerant response models, status tables and parsing helpers shared by all services."""
 
 from __future__ import annotations
 
 import json
-import re
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import Annotated, Any, Final, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -19,19 +18,13 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from airflow_provider_migration.conversation import Request, Response
+from airflow_provider_migration.api_errors import api_error, error_by_status
 from airflow_provider_migration.exceptions import (
-    MigrationApiError,
-    MigrationAuthenticationError,
     MigrationConfigurationError,
-    MigrationNotFoundError,
-    MigrationPermissionError,
-    MigrationRequestError,
     MigrationResponseError,
-    MigrationServiceError,
-    MigrationThrottledError,
 )
-from airflow_provider_migration.progress import MAX_COUNT, MILESTONES, MigrationState, clean_text
+from airflow_provider_migration.progress import MAX_COUNT, MILESTONES, MigrationState
+from airflow_provider_migration.sansio import Request, Response
 
 
 def _plain(key: object) -> str:
@@ -39,12 +32,12 @@ def _plain(key: object) -> str:
 
 
 def has_field(data: Mapping[str, Any], name: str) -> bool:
-    """Tell whether an answer has a field, whatever the case of its name."""
+    """Tell whether a response has a field; case and underscores in its name are ignored."""
     return _plain(name) in map(_plain, data)
 
 
 def _no_boolean(value: object) -> object:
-    # To Python false is 0, and 0 is a lag to be glad of.
+    # bool is an int: reject it, or `false` would read as a lag of 0.
     if isinstance(value, bool):
         raise ValueError("not a number")
     return value
@@ -54,20 +47,36 @@ def _no_percent_sign(value: object) -> object:
     return value.strip().removesuffix("%") if isinstance(value, str) else _no_boolean(value)
 
 
+def _unreadable_is_negative(value: object) -> object:
+    # If an unreadable lag were dropped, the migration could count as in sync.
+    if value is None or value == "":
+        return value
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type] # whatever came
+    except (TypeError, ValueError, OverflowError):
+        return UNREADABLE_LAG
+    return seconds if math.isfinite(seconds) else UNREADABLE_LAG
+
+
+UNREADABLE_LAG: Final = -2.0
+"""Placeholder for an unreadable lag; services write -1 before the incremental phase."""
+
 Number = Annotated[float, BeforeValidator(_no_boolean)]
+Lag = Annotated[float, BeforeValidator(_unreadable_is_negative)]
+"""Lag in seconds or milliseconds; an unreadable value becomes negative, which is never in sync."""
 Percentage = Annotated[float, BeforeValidator(_no_percent_sign)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
 class _Names(dict[str, tuple[str, "_Names | None"] | None]):
     """
-    For each name that a service has written so far: the field it means, and the names inside that field.
+    Cache of field names as a service spells them: the model's field, and the names inside that field.
 
-    :param model: whose fields.
+    :param model: the model with the fields.
     """
 
     _MOST: Final = 1000
-    """How many are kept: an answer may be made of names that never come again."""
+    """Maximum number of cached names: a response may be full of names that never recur."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         super().__init__()
@@ -83,7 +92,7 @@ class _Names(dict[str, tuple[str, "_Names | None"] | None]):
         return meaning
 
     def rename(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return an object by the model's own names, and without what the model has no field for."""
+        """Rename an object's keys to the model's field names; drop unknown keys."""
         renamed = {}
         for written, value in data.items():
             if meaning := self[written]:
@@ -97,7 +106,7 @@ class _Names(dict[str, tuple[str, "_Names | None"] | None]):
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that a field holds, be it in a list or optional."""
+    """Return the model inside a field's type, also within a list or an optional."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
@@ -107,7 +116,7 @@ _names_of = cache(_Names)
 
 
 class WireModel(BaseModel):
-    """A tolerant model of something a service answers, made by :meth:`read`. Each field has a default."""
+    """A tolerant response model, created with :meth:`read`. Each field has a default."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -120,11 +129,11 @@ class WireModel(BaseModel):
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
         """
-        Make the model of a JSON object.
+        Create the model from a JSON object.
 
-        Fields are found whatever the case of their names (``MigrationJobStatus``, ``migration_job_status``).
-        Numbers and booleans may come as strings and texts as numbers. A value that does not fit its field is
-        taken as absent, because an answer that is odd in one place still tells the rest.
+        Field names match regardless of case and underscores (``MigrationJobStatus``,
+        ``migration_job_status``). Numbers and booleans may be strings, and texts may be numbers. A value that
+        does not fit its field is treated as absent, because the rest of the response is still usable.
         """
         fields = _names_of(cls).rename(data)
         while True:
@@ -136,12 +145,12 @@ class WireModel(BaseModel):
 
 
 def _drop(fields: Any, location: tuple[int | str, ...]) -> None:
-    """Drop the innermost field on the way to a value."""
+    """Drop the innermost field on the path to a value."""
     owner, name = fields, location[0]
     for step in location:
         if isinstance(fields, dict):
             owner, name = fields, step
-            if step not in fields:  # dropped before, for another value in it
+            if step not in fields:  # dropped already, for another value in it
                 return
         fields = fields[step]
     del owner[name]
@@ -149,9 +158,9 @@ def _drop(fields: Any, location: tuple[int | str, ...]) -> None:
 
 class StatusTable:
     """
-    The status words of a service and the states they mean; compared without regard to case.
+    The status words of a service and the states they map to; case-insensitive.
 
-    :param words: for each state its words, as the service documents them.
+    :param words: the documented words of each state.
     """
 
     def __init__(self, words: Mapping[MigrationState, tuple[str, ...]]) -> None:
@@ -159,17 +168,17 @@ class StatusTable:
         self._states = {word.lower(): state for state, group in words.items() for word in group}
 
     def state_of(self, word: str | None) -> MigrationState:
-        """Return the state that a word means; ``unknown`` for a word that is not documented, or for none."""
+        """Return the state of a word; ``unknown`` for an undocumented or missing word."""
         return self._states.get((word or "").strip().lower(), MigrationState.UNKNOWN)
 
     def targets(
         self, *, further: Iterable[str] = (), states: Iterable[MigrationState] = ()
     ) -> frozenset[str]:
         """
-        Return, in lower case, every target that a migration of the service can reach.
+        Return every target that a migration of the service can reach, in lower case.
 
-        :param further: words that are targets though they are no status (steps).
-        :param states: states that follow from more than one word.
+        :param further: further target words that are not statuses, such as steps.
+        :param states: states derived from more than one word.
         """
         return frozenset(
             [*MILESTONES, *self._states, *(word.lower() for word in further)]
@@ -177,11 +186,11 @@ class StatusTable:
         )
 
 
-def at_or_before(order: tuple[str, ...], word: str | None) -> frozenset[str]:
+def up_to(order: tuple[str, ...], word: str | None) -> frozenset[str]:
     """
-    Return the words of an order up to and including one of them, in lower case.
+    Return the words up to and including a given one, in lower case.
 
-    A word that is not in the order is returned alone, cut where it is longer than any word.
+    A word that is not in the order is returned alone, truncated to 256 characters.
     """
     return _at_or_before(order, (word or "").strip().lower()[:256])
 
@@ -194,16 +203,11 @@ def _at_or_before(order: tuple[str, ...], reached: str) -> frozenset[str]:
     return frozenset((reached,)) if reached else frozenset()
 
 
-def utc_now() -> datetime:
-    """Return the time of this machine, in UTC."""
-    return datetime.now(UTC)
-
-
-def instant(value: float | None, now: datetime) -> datetime | None:
+def parse_timestamp(value: float | None, now: datetime) -> datetime | None:
     """
-    Return epoch seconds (or milliseconds) as UTC time; None for what cannot be a checkpoint.
+    Parse epoch seconds (or milliseconds) as UTC time; None for a value that cannot be a checkpoint.
 
-    Zero, negative and tiny numbers stand for "none yet"; more than a day ahead of the clock is no time.
+    Zero, negative and tiny numbers mean "none yet"; more than a day ahead of the clock is rejected.
     """
     if value is None:
         return None
@@ -213,114 +217,23 @@ def instant(value: float | None, now: datetime) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-_REMEDIES: Final[Mapping[type[MigrationApiError], str]] = {
-    MigrationAuthenticationError: (
-        "Check login and password of the connection, where requests are signed also its security token and "
-        "this machine's clock."
-    ),
-    MigrationPermissionError: (
-        "Give the account of the connection the right to make this call, and check the connection's region "
-        "and project."
-    ),
-    MigrationNotFoundError: (
-        "Check the id, and that host, region and project of the connection are those it lives in."
-    ),
-    MigrationRequestError: "Check the arguments and the connection.",
-    MigrationThrottledError: "Raise poke_interval, or watch fewer migrations with this account.",
-    MigrationServiceError: (
-        "If this stays, check host, port and scheme in the connection, the network, and the service's status."
-    ),
-    MigrationResponseError: (
-        "Check host in the connection: a proxy, a login page or another service may have answered."
-    ),
-}
-
-
-def api_error(
-    error: type[MigrationApiError],
-    request: Request,
-    response: Response | None,
-    text: object,
-    *,
-    code: str | None = None,
-    request_id: str | None = None,
-) -> MigrationApiError:
-    """
-    Make the error for an answer: what was asked, what came back, what to do.
-
-    :param response: the answer, or None when there was none.
-    :param text: what the service says, or what is wrong. Left out where a key was refused, because
-        services echo there what was signed.
-    """
-    came_back = [f"HTTP {response.status}"] if response else []
-    if code:
-        came_back.append(str(clean_text(code, 128)))
-    if error is not MigrationAuthenticationError and text:
-        came_back.append(str(clean_text(text, 500)).rstrip(". "))
-    if request_id:
-        came_back.append(f"request id {clean_text(request_id, 128)}")
-    remedy = _REMEDIES[error]
-    # Some services name the id themselves.
-    asked_for = clean_text(request.asked_for, 256) or ""
-    if error is MigrationNotFoundError and asked_for not in re.findall(r"[\w-]+", f"{clean_text(text, 500)}"):
-        remedy = remedy.replace("the id", f"the id {asked_for}".rstrip(), 1)
-    return error(
-        f"{request.action} at {urlsplit(request.url).netloc}: {', '.join(came_back)}. {remedy}",
-        service=request.service,
-        action=request.action,
-        http_status=response.status if response else None,
-        code=clean_text(code, 128),
-        request_id=clean_text(request_id, 128),
-    )
-
-
-def error_by_status(status: int) -> type[MigrationApiError] | None:
-    """Return what an HTTP status means where the answer itself says nothing; None for success."""
-    if 200 <= status < 300:
-        return None
-    known: dict[int, type[MigrationApiError]] = {
-        401: MigrationAuthenticationError,
-        403: MigrationPermissionError,
-        404: MigrationNotFoundError,
-        408: MigrationServiceError,
-        425: MigrationServiceError,
-        429: MigrationThrottledError,
-    }
-    if status in known:
-        return known[status]
-    if 400 <= status < 500:
-        return MigrationRequestError
-    return MigrationServiceError if status >= 500 else MigrationResponseError
-
-
-def error_by_code(
-    table: Iterable[tuple[str, type[MigrationApiError]]], code: str | None
-) -> type[MigrationApiError] | None:
-    """
-    Return the error of the first row whose pattern is found at the start of a code; None when no row fits.
-
-    :param table: regular expressions, compared without regard to case, and what they mean.
-    """
-    return next((error for pattern, error in table if re.match(pattern, code or "", re.IGNORECASE)), None)
-
-
 def _parse(body: bytes) -> Any:
-    """Return what JSON says, or None for what is none."""
+    """Parse JSON; None for invalid JSON."""
     try:
-        return from_json(body, cache_strings="keys")  # texts seldom come again
+        return from_json(body, cache_strings="keys")  # string values rarely recur
     except ValueError:
         pass
     try:
-        return json.loads(body)  # slower, but it knows more encodings
+        return json.loads(body)  # slower, but supports more encodings
     except (ValueError, RecursionError):
         return None
 
 
-def json_object(request: Request, response: Response) -> dict[str, Any]:
+def json_object(request: Request[Any], response: Response) -> dict[str, Any]:
     """
-    Return the body as a JSON object.
+    Parse the body as a JSON object.
 
-    :raises MigrationApiError: what the HTTP status says, where the body is no JSON object.
+    :raises MigrationApiError: by the HTTP status, if the body is not a JSON object.
     """
     data = _parse(response.body)
     if isinstance(data, dict):
@@ -332,17 +245,19 @@ def json_object(request: Request, response: Response) -> dict[str, Any]:
     raise api_error(error_by_status(response.status) or MigrationResponseError, request, response, text)
 
 
-def require(argument: str, value: object) -> str:
+def require_id(argument: str, value: object) -> str:
     """
     Return an id as text.
 
-    :raises MigrationConfigurationError: if it is empty, too long, or holds what no id holds.
+    :raises MigrationConfigurationError: if it is empty, too long or not printable.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
-        raise MigrationConfigurationError(f"{argument} must be a text, not {type(value).__name__}.")
+        raise MigrationConfigurationError(f"{argument} must be a string, not {type(value).__name__}.")
     text = "" if value is None else str(value).strip()
     if not text:
-        raise MigrationConfigurationError(f"{argument} is empty: give the id that the service shows.")
+        raise MigrationConfigurationError(f"{argument} is empty; use the ID that the service shows.")
     if len(text) > 256 or not text.isprintable():
-        raise MigrationConfigurationError(f"{argument} is no id: it is too long or has control characters.")
+        raise MigrationConfigurationError(
+            f"{argument} is not a valid ID: it is too long or contains control characters."
+        )
     return text

@@ -1,7 +1,7 @@
 """
 The four migration services on one local port: strict, scripted, seeded.
 
-DataWorks, DTS, OMS and DRS (with IAM) answer as the clouds do, signatures and error bodies included,
+DataWorks, DTS, OMS and DRS (with IAM) respond like the clouds, including signature checks and error bodies,
 so that the vendors' own SDK clients work unchanged. From a shell::
 
     python -m airflow_provider_migration.simulator --scenario my.yaml --speed 10
@@ -14,9 +14,9 @@ From a test, on a free port, with a migration that pauses half way::
         with Simulator({"migrations": [migration]}, speed=20) as simulator:
             yield simulator
 
-``simulator.url`` and ``simulator.connections()`` say how to reach it, ``simulator.jump("dts", "dts1", 20)``
-moves a migration to the 20th second of its script, ``simulator.requests`` and ``simulator.writes`` tell
-what was asked. Nothing here imports Airflow, and nothing is imported before it is used.
+``simulator.url`` and ``simulator.connections()`` are for connecting, ``simulator.jump("dts", "dts1", 20)``
+moves a migration to the 20th second of its script, ``simulator.requests`` and ``simulator.writes`` record
+the requests. Nothing here imports Airflow, and every import is lazy.
 """
 
 from __future__ import annotations

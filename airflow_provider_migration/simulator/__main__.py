@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """End with one line and status 2."""
+        """Exit with one line and status 2."""
         self.exit(2, f"simulator: error: {message}\n")
 
 
@@ -44,12 +44,12 @@ def _parser() -> _Parser:
         prog="python -m airflow_provider_migration.simulator",
         description="Serve DataWorks, DTS, OMS and DRS on a local port, or print connections to it.",
     )
-    parser.add_argument("command", nargs="?", choices=["env"], help="print export AIRFLOW_CONN_…=… and end")
+    parser.add_argument("command", nargs="?", choices=["env"], help="print export AIRFLOW_CONN_…=… and exit")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port", type=_port, default=8100, help="port; 0 picks a free one (default: %(default)s)"
     )
-    parser.add_argument("--scenario", metavar="FILE", help="YAML file; without it, the built-in scenario")
+    parser.add_argument("--scenario", metavar="FILE", help="YAML file (default: the built-in scenario)")
     parser.add_argument(
         "--speed", type=_speed, default=1.0, help="seconds of script per second (default: %(default)s)"
     )
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run the command line and return the exit status.
 
-    :param arguments: instead of the process's own.
+    :param arguments: command-line arguments; default: ``sys.argv``.
     """
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"export AIRFLOW_CONN_{conn_id.upper()}={shlex.quote(json.dumps(connection))}")
         return 0
 
-    # Signals are caught before anything slow, so that an early Ctrl-C ends quietly too.
+    # Handle signals before anything slow, so that an early Ctrl-C exits quietly too.
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

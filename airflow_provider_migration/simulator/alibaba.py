@@ -13,10 +13,11 @@ import hmac
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape
 
 from airflow_provider_migration.auth.alibaba import ALGORITHM, DATE_FORMAT, signature
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
-from airflow_provider_migration.simulator.oms import oms_data
+from airflow_provider_migration.simulator.oms import oms_data, refusal_of_steps
 from airflow_provider_migration.simulator.scripts import Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_migration.simulator.playback import Frame, Playback
 
 CLOCK_TOLERANCE = 15 * 60
-"""Seconds by which a request's date may be off, and for which a nonce is remembered (twice, both ways)."""
+"""Allowed clock skew of a request in seconds; nonces are kept for twice as long."""
 
 _VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks", "2019-09-01": "oms"}
 _REQUIRED = {
@@ -58,7 +59,7 @@ _WRITES = {
     "ReleaseProject": "oms",
 }
 _READ_PREFIXES = ("Describe", "Get", "List")
-_ID_PARAMETERS = ("MigrationJobId", "DtsInstanceId", "MigrationId", "Id")
+_ID_PARAMETERS = ("MigrationJobId", "DtsInstanceId", "DtsJobId", "MigrationId", "Id")
 
 _CHECK_ITEMS = (
     "CHECK_CONN_SRC",
@@ -101,7 +102,7 @@ class Alibaba:
         self._nonces: dict[str, float] = {}
 
     def subject(self, call: Call) -> Subject:
-        """Return what the call is about; the action decides the service, else the version."""
+        """Return the subject of the call; the action determines the service, else the version."""
         action = call.headers.get("x-acs-action", "")
         by_version = _VERSIONS.get(call.headers.get("x-acs-version", ""), "alibaba")
         service = _REQUIRED[action][0] if action in _REQUIRED else _WRITES.get(action, by_version)
@@ -114,7 +115,7 @@ class Alibaba:
         )
 
     def admit(self, call: Call) -> None:
-        """Check the signature and everything it covers."""
+        """Check the signature and the signed headers."""
         headers = call.headers
         if call.path != "/":
             self._refuse(
@@ -195,7 +196,7 @@ class Alibaba:
 
     def _error(self, call: Call, status: int, code: str, message: str) -> Answer:
         request_id = self._identifiers.uuid()
-        content = {
+        content: dict[str, str] = {
             "RequestId": request_id,
             "HostId": call.headers.get("host", ""),
             "Code": code,
@@ -206,6 +207,22 @@ class Alibaba:
 
     def _refuse(self, call: Call, status: int, code: str, message: str) -> NoReturn:
         refuse(self._error(call, status, code, message))
+
+    def _fail(self, call: Call, frame: Frame) -> None:
+        """Refuse a call if the scenario has an error for it."""
+        error = frame.error
+        action = call.headers["x-acs-action"]
+        if error is None or (error.actions and action not in error.actions):
+            return
+        if error.http_status == 200 and not error.xml:
+            prefix = "Err" if _REQUIRED[action][0] == "dts" else "Error"
+            fields = {"Success": False, f"{prefix}Code": error.code, f"{prefix}Message": error.message}
+            refuse(Answer(200, {"RequestId": self._identifiers.uuid(), **fields}))
+        answer = self._error(call, error.http_status or 400, error.code, error.message)
+        if error.xml:
+            parts = (f"<{name}>{escape(text)}</{name}>" for name, text in answer.content.items())
+            answer = Answer(answer.status, f"<Error>{''.join(parts)}</Error>")
+        refuse(answer)
 
     def _refuse_incomplete(self, call: Call, missing: str) -> NoReturn:
         message = f"The request signature does not conform to Aliyun standards: {missing} is needed."
@@ -247,7 +264,7 @@ class Alibaba:
         )
         right_hash = headers["x-acs-content-sha256"] == call.content_sha256
         if not right_hash or not hmac.compare_digest(expected.encode(), parts["Signature"].encode()):
-            # The cloud echoes what it signed, so a client that shows the message shows the token too.
+            # The cloud echoes the string to sign, so a client that shows the message also shows the token.
             lines = [
                 call.method,
                 call.path,
@@ -275,7 +292,7 @@ class Alibaba:
         frame = self._playback.poll("dts", job_id)
         if frame is None or not getattr(frame.migration, "legacy", True):
             self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
-        self._fail_dts(call, frame)
+        self._fail(call, frame)
         job = frame.steps_over(dts_job(frame), numbers_as_text=True)
         return Answer(200, {"RequestId": self._identifiers.uuid(), **job})
 
@@ -298,9 +315,11 @@ class Alibaba:
         is_migration = parameters.get("JobType", "MIGRATION") == "MIGRATION"
         everything = ",".join(item.id for item in self._playback.of("dts"))
         ids = (parameters.get("DtsInstanceId") or everything).split(",") if is_migration else []
+        if jobs := parameters.get("DtsJobId"):  # a job is listed only if both ids match
+            ids = [one for one in ids if _task_id(one) in jobs.split(",")]
         frames = [frame for frame in (self._playback.poll("dts", job_id) for job_id in ids) if frame]
         for frame in frames:
-            self._fail_dts(call, frame)
+            self._fail(call, frame)
         shown = frames[(int(page) - 1) * size : int(page) * size]
         answer = {
             "RequestId": self._identifiers.uuid(),
@@ -315,18 +334,13 @@ class Alibaba:
         }
         return Answer(200, answer)
 
-    def _fail_dts(self, call: Call, frame: Frame) -> None:
-        if (error := frame.error) is None:
-            return
-        if error.http_status == 200:
-            fields = {"Success": False, "ErrCode": error.code, "ErrMessage": error.message}
-            refuse(Answer(200, {"RequestId": self._identifiers.uuid(), **fields}))
-        self._refuse(call, error.http_status or 400, error.code, error.message)
-
     def _oms(self, call: Call, action: str, project_id: str) -> Answer:
         frame = self._playback.poll("oms", project_id)
         request_id = self._identifiers.uuid()
-        failure = frame.error if frame else None
+        refused = refusal_of_steps(frame, action) if frame else None
+        if isinstance(refused, Answer):
+            return refused
+        failure = refused or (frame.error if frame else None)
         if frame is None or failure is not None:
             code = failure.code if failure else "GHANA-PROJECT000001"
             message = failure.message if failure else f"Project {project_id} does not exist."
@@ -373,12 +387,8 @@ class Alibaba:
             self._refuse(
                 call, 404, "InvalidMigration.NotFound", f"The migration {migration_id} does not exist."
             )
+        self._fail(call, frame)
         envelope = {"RequestId": self._identifiers.uuid(), "HttpStatusCode": 200, "Success": True}
-        if (error := frame.error) is not None:
-            if error.http_status == 200:
-                fields = {"Success": False, "ErrorCode": error.code, "ErrorMessage": error.message}
-                return Answer(200, envelope | fields)
-            self._refuse(call, error.http_status or 400, error.code, error.message)
         if call.headers["x-acs-action"] == "GetMigrationProcess":
             return Answer(
                 200, envelope | {"Data": frame.steps_over(dataworks_steps(frame.moment), "process")}
@@ -402,13 +412,17 @@ def _parameters(call: Call) -> dict[str, str]:
     return {**call.parameters, **dict(form)}
 
 
+def _task_id(instance_id: str) -> str:
+    return instance_id.removeprefix("dts")
+
+
 def dts_job(frame: Frame) -> dict[str, Any]:
-    """Return what DescribeMigrationJobStatus says of a job; phases that have not begun are absent."""
+    """Return a job's response to DescribeMigrationJobStatus; phases that have not started are absent."""
     moment, migration = frame.moment, frame.migration
     endpoint = {"UserName": "dtstest", "InstanceType": "RDS", "EngineName": "MySQL"}
     incremental = migration.has_incremental
     job: dict[str, Any] = {
-        "TaskId": migration.id.removeprefix("dts"),
+        "TaskId": _task_id(migration.id),
         "MigrationJobId": migration.id,
         "MigrationJobName": migration.name,
         "MigrationJobClass": "2xlarge",
@@ -455,7 +469,7 @@ def dts_job(frame: Frame) -> dict[str, Any]:
 
 
 def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what DescribeDtsJobs says of a job of which DescribeMigrationJobStatus says the other."""
+    """Convert a job from DescribeMigrationJobStatus to the form of DescribeDtsJobs."""
     mode = job.get("MigrationMode") or {}
     item: dict[str, Any] = {
         "DtsInstanceID": job.get("MigrationJobId"),
@@ -523,7 +537,7 @@ def _check_items(fraction: float, *, failed: bool) -> list[dict[str, str]]:
 
 
 def dataworks_steps(moment: Moment) -> list[dict[str, str]]:
-    """Return what GetMigrationProcess says: the list grows as steps begin."""
+    """Return the steps of GetMigrationProcess; the list grows as steps start."""
     done = 0.15 * (moment.precheck or 0) + 0.15 * (moment.structure or 0) + 0.7 * (moment.full or 0)
     begun = 0 if moment.precheck is None else min(int(done * len(_IMPORT_STEPS)) + 1, len(_IMPORT_STEPS))
     steps = [{"TaskName": name, "TaskStatus": "SUCCESS"} for name in _IMPORT_STEPS[:begun]]
@@ -537,7 +551,7 @@ def dataworks_steps(moment: Moment) -> list[dict[str, str]]:
 
 
 def dataworks_summary(frame: Frame) -> dict[str, Any]:
-    """Return what GetMigrationSummary says; only a finished package has a ``DownloadUrl``."""
+    """Return the summary of GetMigrationSummary; only a finished package has a ``DownloadUrl``."""
     migration, condition = frame.migration, frame.moment.condition
     created = int(frame.began * 1000)
     summary: dict[str, Any] = {
@@ -559,7 +573,7 @@ def dataworks_summary(frame: Frame) -> dict[str, Any]:
 
 
 def dataworks_list_item(frame: Frame) -> dict[str, Any]:
-    """Return what ListMigrations says of a package, whose status words are others; an error has its text."""
+    """Return a package of ListMigrations, which uses other status words; a failed one has a message."""
     summary = frame.steps_over(dataworks_summary(frame), "summary")
     word = str(summary.get("Status", ""))
     status = next((ours for ending, ours in _LISTED_STATUS.items() if word.endswith(ending)), word)
@@ -582,7 +596,7 @@ _LISTED_STATUS = {"_SUCCESS": "SUCCESS", "_ERROR": "FAILURE", "ING": "RUNNING"}
 
 
 def _pascal(value: Any) -> Any:
-    """Return the same with the names of Alibaba Cloud."""
+    """Convert all names to Alibaba Cloud's PascalCase."""
     if isinstance(value, dict):
         return {name[0].upper() + name[1:]: _pascal(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Which request is befallen by which fault: drawn from the seed, the same each time."""
+"""Fault injection: faults are drawn from the seed, reproducibly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Faults:
-    """Deals faults; each service counts its own requests, so services do not disturb one another."""
+    """Draws faults; each service counts its own requests, so services do not affect one another."""
 
     def __init__(self, faults: Sequence[Fault], seed: int) -> None:
         self._faults = faults
@@ -21,7 +21,7 @@ class Faults:
         self._requests: Counter[str] = Counter()
 
     def next(self, service: str) -> Fault | None:
-        """Return the fault of the service's next request: the first listed one that befalls it, or None."""
+        """Return the first listed fault drawn for the service's next request, or None."""
         number = self._requests[service]
         self._requests[service] += 1
         for position, fault in enumerate(self._faults):

@@ -30,6 +30,7 @@ from airflow_provider_migration.simulator.identity import (
     SECURITY_TOKEN,
     USER,
 )
+from airflow_provider_migration.simulator.scenario import ApiError
 from airflow_provider_migration.simulator.scripts import Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
     from airflow_provider_migration.simulator.playback import Frame, Playback
 
 CLOCK_TOLERANCE = 15 * 60
-"""Seconds by which ``x-sdk-date`` may be off."""
+"""Allowed clock skew of ``x-sdk-date`` in seconds."""
 LOCK_AFTER, LOCK_SECONDS = 5, 5 * 60
-"""So many wrong signatures in a row lock the AK for so many seconds."""
+"""Consecutive wrong signatures that lock the AK, and the seconds of the lock."""
 TOKEN_SECONDS = 24 * 3600
-"""How long a token is valid."""
+"""Lifetime of a token in seconds."""
 
 OBJECT_TYPES = (
     "table",
@@ -122,12 +123,12 @@ class Huawei:
         self._locked_until = 0.0
 
     def revoke_tokens(self) -> None:
-        """Forget every token and temporary key issued so far, as a changed right does."""
+        """Revoke every issued token and temporary key, as after a change of permissions."""
         self._tokens.clear()
         self._keys.clear()
 
     def subject(self, call: Call) -> Subject:
-        """Return what the call is about."""
+        """Return the subject of the call."""
         action, groups = _route(call)
         if action in _IAM_ACTIONS:
             return Subject("iam", action, "", writes=False)
@@ -168,8 +169,7 @@ class Huawei:
             case "ShowProgressData":
                 return self._progress_data(call, **groups)
             case "BatchListProgresses":
-                results = [self._progress(call, groups["project"], job) for job in self._jobs(call)]
-                return self._ok(202, {"results": results, "count": len(results)})
+                return self._batch_progress(call, groups["project"])
             case "BatchListJobStatus":
                 return self._ok(200, self._job_status(call, groups["project"]))
         content = {"error_msg": "The API does not exist or has not been published in the environment."}
@@ -227,7 +227,7 @@ class Huawei:
             self._refuse_gateway(f"Get secretKey failed,ak:{access_key},err:ak not exist")
         if now < self._locked_until:
             self._refuse_gateway("AK access failed to reach the limit,forbidden.")
-        # The lasting key may be used as a temporary one too.
+        # The permanent key may also be used as a temporary one.
         known = (None, SECURITY_TOKEN) if temporary is None else (temporary.security_token,)
         if headers.get("x-security-token") not in known:
             self._refuse_gateway("decrypt token fail")
@@ -354,9 +354,12 @@ class Huawei:
         if frame is None:
             self._refuse(call, 400, "DRS.M05003")
         if (error := frame.error) is not None:
-            refusal = {"error_code": error.code, "error_msg": error.message}
-            return Answer(error.http_status or 400, refusal, self._request_id())
+            return self._api_error(error)
         scripted = frame.steps_over({}, "objects").get(type)
+        if isinstance(scripted, Mapping) and "page" in scripted:
+            return Answer(scripted.get("http_status", 502), str(scripted["page"]))
+        if isinstance(scripted, Mapping):
+            return self._api_error(ApiError.model_validate(scripted))
         rows: Any = ObjectRows(frame, type) if scripted is None else scripted
         if name := call.parameters.get("search_name"):
             rows = [row for row in rows if name in f"{row.get('src_db')}.{row.get('src_tb')}"]
@@ -366,6 +369,25 @@ class Huawei:
             "flow_compare_data": list(rows[offset : offset + limit]),
         }
         return self._ok(200, content)
+
+    def _api_error(self, error: ApiError) -> Answer:
+        """Return a scripted error; errors of the gateway have their own body."""
+        if error.code.startswith("APIG"):
+            return Answer(error.http_status or 400, self._gateway_content(error.code, error.message))
+        content = {"error_code": error.code, "error_msg": error.message}
+        return Answer(error.http_status or 400, content, self._request_id())
+
+    def _batch_progress(self, call: Call, project: str) -> Answer:
+        """Answer for each job; for an error with an HTTP status, the code is also in the result."""
+        jobs = self._jobs(call)
+        for job in jobs:
+            frame = self._poll(project, job)
+            error = frame and frame.error
+            if error and error.http_status is not None:
+                result = {"job_id": job, "error_code": error.code, "error_message": error.message}
+                return self._ok(error.http_status, {"results": [result], "count": 1})
+        results = [self._progress(call, project, job) for job in jobs]
+        return self._ok(202, {"results": results, "count": len(results)})
 
     def _progress(self, call: Call, project: str, job: str) -> dict[str, Any]:
         frame = self._poll(project, job)
@@ -464,7 +486,7 @@ def _iso(time: float) -> str:
 
 
 def drs_job(frame: Frame) -> dict[str, Any]:
-    """Return a job's item of batch-progress, numbers as text as there; the delay is -1 before its phase."""
+    """Return a job's item of batch-progress, with numbers as text; the delay is -1 before its phase."""
     moment = frame.moment
     remaining = 0.0 if moment.full is None else (1 - moment.full) * frame.migration.duration / 2
     lag = -1.0 if moment.lag is None else moment.lag
@@ -495,7 +517,7 @@ def drs_job(frame: Frame) -> dict[str, Any]:
 
 
 _STARTING_SHARE, _FULL_SHARE = 0.4, 0.9
-"""Where, in the fraction of its phase, STARTJOBING ends and the full transfer is complete."""
+"""Ends of STARTJOBING and of the full transfer, as fractions of their phase."""
 
 
 def _full_fraction(moment: Moment) -> float:
@@ -525,7 +547,7 @@ def _status(moment: Moment) -> str:
 
 class ObjectRows:
     """
-    The rows of progress-data for one object type: a lazy sequence, so that 100,000 objects cost nothing.
+    The rows of progress-data for one object type, as a lazy sequence for up to 100,000 objects.
 
     Empty before the full phase and, as the console shows it, again in the incremental phase.
     """
@@ -535,7 +557,7 @@ class ObjectRows:
         full = (moment.structure or 0.0) if object_type == "table_structure" else _full_fraction(moment)
         self._fraction = full
         self._of_database = object_type == "database"
-        # Triggers and events are moved when the task is ended, so they stay below 100 %.
+        # Triggers and events are copied when the task is ended, so they stay below 100 %.
         self._ceiling = 90 if object_type in ("trigger", "event") else 100
         tables = getattr(frame.migration, "objects", 0)
         shown = (moment.structure or 0.0) >= _STARTING_SHARE and moment.lag is None
@@ -551,7 +573,7 @@ class ObjectRows:
         return [self._row(number) for number in range(*part.indices(self._count))]
 
     def _row(self, number: int) -> dict[str, Any]:
-        # Half of the time is spread over when objects begin; each takes the other half.
+        # The starts of the objects are spread over the first half; each object takes the other half.
         progress = min(max(self._fraction * 2 - number / self._count, 0.0), 1.0)
         database = f"shop_{number % 4}"
         table = "" if self._of_database else f"table_{number:06d}"

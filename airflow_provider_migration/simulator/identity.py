@@ -1,4 +1,4 @@
-"""Who may ask, and where: the simulator's fixed credentials, regions and connections."""
+"""Fixed credentials, regions and connections of the simulator."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ ACCESS_KEY = "SIMULATORACCESSKEY"
 SECRET_KEY = "simulator-secret-key"
 """Alibaba Cloud AccessKey secret and Huawei Cloud SK."""
 SECURITY_TOKEN = "simulator-security-token"
-"""The one temporary token (Alibaba Cloud STS, Huawei Cloud) that is accepted when a token is sent."""
+"""The only accepted temporary token (Alibaba Cloud STS, Huawei Cloud)."""
 USER = "simulator"
 """IAM user and OMS console user."""
 PASSWORD = "simulator-password"
 """Password of :data:`USER`."""
 DOMAIN = "simulator-domain"
-"""The Huawei Cloud account of the IAM user, which also delegates to itself by :data:`AGENCY`."""
+"""The Huawei Cloud account of the IAM user; also the delegating account of :data:`AGENCY`."""
 DOMAIN_ID = "d78cbac186b744899480f25bd022f468"
 """Id of :data:`DOMAIN`."""
 AGENCY = "simulator-agency"
@@ -24,11 +24,11 @@ AGENCY = "simulator-agency"
 ALIBABA_REGION = "cn-hangzhou"
 HUAWEI_REGION = "cn-north-4"
 HUAWEI_PROJECT = "5237e10fe9aa4ad5b16b6a5245248314"
-"""The DRS project of the built-in scenario; IAM knows it by :data:`HUAWEI_REGION` too."""
+"""The DRS project of the built-in scenario; IAM also finds it by :data:`HUAWEI_REGION`."""
 
 
 def base_url(host: str, port: int) -> str:
-    """Return the address of a simulator; an IPv6 address is put into brackets."""
+    """Return the base URL of a simulator; IPv6 addresses get brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -41,7 +41,7 @@ def connections(url: str) -> dict[str, dict[str, Any]]:
 
     def connection(conn_type: str, login: str, password: str, **extra: str) -> dict[str, Any]:
         fields = {"conn_type": conn_type, "login": login, "password": password, "host": url, "extra": extra}
-        # Airflow takes an empty extra for a secret that is too short to be masked, and says so in each log.
+        # Airflow treats an empty extra as a secret that is too short to mask, and warns in each log.
         return {name: value for name, value in fields.items() if value}
 
     return {

@@ -2,8 +2,8 @@
 OceanBase Migration Service: HTTP Basic, and the progress of a migration project, by the "omsp v2" API and by
 the actions DescribeProjectProgress and DescribeProjectSteps of ``/api/v2``.
 
-Business errors come with HTTP 200 and ``success: false``; a wrong password is turned away by the web
-server in front, with a page instead of JSON.
+Business errors come with HTTP 200 and ``success: false``; a wrong password is refused by the web server in
+front, with a page instead of JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from airflow_provider_migration.simulator.wire import (
 
 if TYPE_CHECKING:
     from airflow_provider_migration.simulator.playback import Frame, Playback
+    from airflow_provider_migration.simulator.scenario import ApiError
 
 _PROGRESS = re.compile(r"/api/omsp/v2/migrations/(?P<id>[^/]+)/progress")
 _ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps")
@@ -43,7 +44,7 @@ class Oms:
         self._identifiers = identifiers
 
     def subject(self, call: Call) -> Subject:
-        """Return what the call is about."""
+        """Return the subject of the call."""
         if found := _PROGRESS.fullmatch(call.path):
             return Subject("oms", "GetMigrationProgress", found["id"], call.method not in ("GET", "HEAD"))
         action = call.parameters.get("Action", "") if call.path == "/api/v2" else ""
@@ -71,14 +72,19 @@ class Oms:
         project = found["id"] if found else _id(call)
         if not project:
             return self._failure("PARAM_ERROR", "id must not be empty.")
-        # The older call knows the older ids only.
+        # The older call only knows the older ids.
         known = not found or not project.startswith("np_")
         frame = self._playback.poll("oms", project) if known else None
         if frame is None:
             return self._failure(
                 "GHANA-PROJECT000001", f"Project {project} does not exist or has been deleted."
             )
-        if (error := frame.error) is not None:
+        if found and not getattr(frame.migration, "legacy", True):
+            return Answer(404, html_page(404, "Not Found"))
+        refused = refusal_of_steps(frame, action)
+        if isinstance(refused, Answer):
+            return refused
+        if (error := refused or frame.error) is not None:
             return self._failure(error.code, error.message, error.http_status or 200)
         data = oms_data(frame, action)
         return Answer(200, {"success": True, **_EMPTY_ENVELOPE, "cost": "13 ms", "data": data})
@@ -118,6 +124,15 @@ def _id(call: Call) -> str | None:
     return project if isinstance(project, str) else None
 
 
+def refusal_of_steps(frame: Frame, action: str) -> ApiError | Answer | None:
+    """Return the scripted error of DescribeProjectSteps, or the HTML page of a proxy in front of OMS."""
+    error: ApiError | None = getattr(frame.migration, "steps_error", None)
+    if error is None or action != "DescribeProjectSteps":
+        return None
+    status = error.http_status or 502
+    return error if error.code else Answer(status, html_page(status, error.message or "Refused"))
+
+
 def oms_data(frame: Frame, action: str) -> Any:
     """Return the ``data`` of the answer to a call."""
     if action == "DescribeProjectSteps":
@@ -140,7 +155,7 @@ _TRANSFER_NAMES = {
     "fullMigrationProgress": "fullTransferProgress",
     "reverseIncrSyncCheckpoint": "reverseIncrTransferCheckpoint",
 }
-"""What DescribeProjectProgress calls the fields of GetMigrationProgress."""
+"""DescribeProjectProgress' names of the fields of GetMigrationProgress."""
 
 _TRANSFER_STEPS = {
     "PRE_CHECK": "TRANSFER_PRECHECK",
@@ -158,7 +173,7 @@ _ROWS = 200_001
 
 
 def oms_steps(frame: Frame) -> list[dict[str, Any]]:
-    """Return what DescribeProjectSteps says, in OMS's order; the sample of a checkpoint is 2 s old."""
+    """Return the steps of DescribeProjectSteps in OMS's order; the checkpoint's sample is 2 s old."""
     moment, incremental = frame.moment, frame.migration.has_incremental
     current = _TRANSFER_STEPS.get(_step(moment, incremental))
     fractions = {
@@ -202,7 +217,7 @@ def oms_steps(frame: Frame) -> list[dict[str, Any]]:
 
 
 def _share(fraction: float | None, begin: float, end: float) -> float | None:
-    """Return how much of a part of a phase is done."""
+    """Return the progress of a part of a phase."""
     if fraction is None or fraction < begin:
         return None
     return min((fraction - begin) / (end - begin), 1.0)
@@ -227,7 +242,7 @@ def oms_progress(frame: Frame) -> dict[str, Any]:
 
 
 _PRECHECK_SHARE, _LOG_PULL_SHARE, _FULL_SHARE = 0.7, 0.05, 0.9
-"""Where, in the fraction of its phase, PRE_CHECK ends, INCR_LOG_PULL ends, FULL_MIGRATION ends."""
+"""Ends of PRE_CHECK, INCR_LOG_PULL and FULL_MIGRATION, as fractions of their phase."""
 
 
 def _percent(fraction: float | None, share: float = 1.0) -> int:

@@ -1,4 +1,4 @@
-"""Plays a scenario: when each migration began, where it stands, what its steps say."""
+"""Playback of a scenario: start times, positions and scripted steps of the migrations."""
 
 from __future__ import annotations
 
@@ -6,29 +6,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from airflow_provider_migration.simulator.scenario import (
-    ApiError,
-    DataWorksMigration,
-    DrsMigration,
-    DtsMigration,
-    OmsMigration,
-    Scenario,
-)
+from airflow_provider_migration.simulator.scenario import ApiError, Migration, Scenario
 from airflow_provider_migration.simulator.scripts import Moment, at
 
-AnyMigration = DataWorksMigration | DtsMigration | OmsMigration | DrsMigration
 _RELATIVE_TIME = re.compile(r"now(?:([+-])(\d+))?")
 
 
 class Frame:
-    """What one migration answers now."""
+    """The current response of one migration."""
 
-    def __init__(self, migration: AnyMigration, *, began: float, now: float, seconds: float) -> None:
+    def __init__(self, migration: Migration, *, began: float, now: float, seconds: float) -> None:
         self.migration = migration
         self.began = began
         self.now = now
         self._steps = [step for step in migration.steps if step.at <= seconds]
-        # Explicit steps without a script say everything themselves, over a migration that has not begun.
+        # Explicit steps without a script replace everything in the response of a migration that has not
+        # started.
         script_time = 0.0 if migration.steps and migration.script is None else seconds
         self.moment: Moment = at(
             migration.script or "success",
@@ -39,15 +32,15 @@ class Frame:
 
     @property
     def error(self) -> ApiError | None:
-        """The error that the latest step answers with."""
+        """The error of the latest step, if it has one."""
         return self._steps[-1].error if self._steps else None
 
     def steps_over(self, answer: Any, part: str | None = None, *, numbers_as_text: bool = False) -> Any:
         """
-        Return the answer with what the steps say merged over it.
+        Merge the fields of the steps over the response.
 
-        :param part: the key of a step that holds the fields; without it, the step itself does.
-        :param numbers_as_text: whether the service writes times as text.
+        :param part: the key of a step that holds the fields; default: the step itself.
+        :param numbers_as_text: render times as text, for services that do so.
         """
         for step in self._steps:
             if part is None:
@@ -87,7 +80,7 @@ class Playback:
     """
     The running scenario; a migration's script begins with its first poll.
 
-    :param clock: the time in seconds since 1970.
+    :param clock: returns the time in epoch seconds.
     :param speed: seconds of script per second of clock.
     """
 
@@ -95,13 +88,13 @@ class Playback:
         self.scenario = scenario
         self.clock = clock
         self._speed = speed
-        self._migrations: dict[tuple[str, str], AnyMigration] = {
+        self._migrations: dict[tuple[str, str], Migration] = {
             (item.service, item.id): item for item in scenario.migrations
         }
         self._began: dict[tuple[str, str], float] = {}
 
     def poll(self, service: str, migration_id: str) -> Frame | None:
-        """Return what a migration answers now; None when there is no such migration."""
+        """Return the current frame of a migration; None for an unknown migration."""
         key = (service, migration_id)
         migration = self._migrations.get(key)
         if migration is None:
@@ -112,15 +105,15 @@ class Playback:
 
     def jump(self, service: str, migration_id: str, seconds: float) -> None:
         """
-        Put a migration to this second of its script; it goes on from there.
+        Move a migration to a second of its script, from which it continues.
 
-        :raises KeyError: when there is no such migration.
+        :raises KeyError: for an unknown migration.
         """
         key = (service, migration_id)
         if key not in self._migrations:
             raise KeyError(f"no {service} migration {migration_id!r} in the scenario")
         self._began[key] = self.clock() - seconds / self._speed
 
-    def of(self, service: str) -> Iterator[AnyMigration]:
+    def of(self, service: str) -> Iterator[Migration]:
         """Yield the migrations of a service."""
         return (item for item in self.scenario.migrations if item.service == service)

@@ -1,5 +1,5 @@
 """
-What the simulator plays: the migrations, their scripts, the faults on the wire.
+Scenarios of the simulator: migrations, their scripts, faults on the wire.
 
 See :class:`Scenario` for the keys of a scenario file.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,7 +18,7 @@ from airflow_provider_migration.simulator.scripts import SCRIPTS
 
 
 class ScenarioError(ValueError):
-    """A scenario is missing or wrong; the message says which key, and what is allowed."""
+    """A missing or invalid scenario; the message names the key and the allowed values."""
 
 
 _YAML_NAMES: dict[type, str] = {dict: "mapping", list: "list"}
@@ -30,27 +30,33 @@ class _Strict(BaseModel):
 
 class ApiError(_Strict):
     """
-    An error that a step answers with, in the vendor's own body.
+    An error response of a step, with the vendor's own body.
 
-    :param http_status: 400 without it, for OMS 200.
+    :param http_status: HTTP status; default: 400, for OMS 200.
+    :param xml: Alibaba Cloud only: respond in XML although JSON was requested.
+    :param actions: Alibaba Cloud only: the affected calls; default: all.
     """
 
     code: str
     message: str = ""
     http_status: int | None = Field(None, ge=200, le=599)
+    xml: bool = False
+    actions: tuple[str, ...] = ()
 
 
 class Step(BaseModel):
     """
-    From ``at`` seconds on, the service's own fields are merged over what it would answer.
+    Fields of the service that are merged over its response from ``at`` seconds on.
 
     Fields of DTS go into the body, those of OMS into ``data``. DataWorks takes ``summary`` (fields of its
     ``Data``) and ``process`` (the list of steps), DRS takes ``job`` (fields of the batch-progress item) and
-    ``objects`` (rows by object type). A text such as ``now-12`` becomes the Unix time of 12 seconds ago.
+    ``objects`` (by object type the rows, or instead an error as below, or a ``page`` of HTML as sent by a
+    proxy with ``http_status``). A text such as ``now-12`` becomes the Unix time of 12 seconds ago.
 
-    :param at: seconds since the first poll, times the speed.
-    :param replace: forget what would be answered and what earlier steps said; this way fields can be absent.
-    :param error: answer with an error of the service instead.
+    :param at: seconds since the first poll, multiplied by the speed.
+    :param replace: discard the default response and earlier steps, so that fields can be absent.
+    :param error: respond with an error of the service. In DRS's batch-progress an error with ``http_status``
+        sets the status of the whole response, otherwise only the job's result contains the error.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -74,11 +80,11 @@ class _Migration(_Strict, ABC):
     @property
     @abstractmethod
     def id(self) -> str:
-        """The id that the sensors and the records know it by."""
+        """The id used by the sensors and records."""
 
     @property
     def has_incremental(self) -> bool:
-        """Whether an incremental phase follows the full one."""
+        """True if an incremental phase follows the full one."""
         return bool(getattr(self, "incremental", False))
 
     @model_validator(mode="before")
@@ -88,7 +94,7 @@ class _Migration(_Strict, ABC):
             service = str(values.get("service"))
             if script not in SCRIPTS[service]:
                 allowed = ", ".join(sorted(SCRIPTS[service]))
-                raise ValueError(f"script {script!r} is not one that {service} has; allowed: {allowed}")
+                raise ValueError(f"script {script!r} is not available for {service}; allowed: {allowed}")
             if script == "flap" and values.get("incremental") is False:
                 raise ValueError("script 'flap' is about lag and needs incremental: true")
         return values
@@ -112,7 +118,7 @@ class _Migration(_Strict, ABC):
 
     @property
     def step_parts(self) -> dict[str, type]:
-        """The parts that a step may name; none where a step holds the service's fields directly."""
+        """The allowed parts of a step; none if a step holds the service's fields directly."""
         return {}
 
 
@@ -130,7 +136,7 @@ class DataWorksMigration(_Migration):
 
     @property
     def step_parts(self) -> dict[str, type]:
-        """What GetMigrationSummary and GetMigrationProcess answer."""
+        """Parts for GetMigrationSummary and GetMigrationProcess."""
         return {"summary": dict, "process": list}
 
 
@@ -149,11 +155,20 @@ class DtsMigration(_Migration):
 
 
 class OmsMigration(_Migration):
-    """A migration project of OMS."""
+    """
+    A migration project of OMS.
+
+    :param legacy: false if the console lacks the call of releases up to 4.1.0: then the web server in front
+        responds to that call with a 404.
+    :param steps_error: the response to DescribeProjectSteps instead of the steps; with an empty ``code``, an
+        HTML page as sent by a proxy in front of the console.
+    """
 
     service: Literal["oms"]
     project_id: str
     incremental: bool = True
+    legacy: bool = True
+    steps_error: ApiError | None = None
 
     @property
     def id(self) -> str:
@@ -162,7 +177,7 @@ class OmsMigration(_Migration):
 
 
 class DrsMigration(_Migration):
-    """A job of DRS; ``objects`` is how many tables it has, up to 100,000."""
+    """A job of DRS; ``objects`` is the number of its tables, up to 100,000."""
 
     service: Literal["drs"]
     job_id: str
@@ -177,8 +192,20 @@ class DrsMigration(_Migration):
 
     @property
     def step_parts(self) -> dict[str, type]:
-        """What batch-progress and progress-data answer."""
+        """Parts for batch-progress and progress-data."""
         return {"job": dict, "objects": dict}
+
+    @model_validator(mode="after")
+    def _lists_can_be_played(self) -> DrsMigration:
+        for number, step in enumerate(self.steps):
+            for object_type, content in step.fields.get("objects", {}).items():
+                is_refusal = isinstance(content, Mapping) and ("page" in content) != ("code" in content)
+                if not (isinstance(content, list) or is_refusal):
+                    raise ValueError(
+                        f"steps[{number}].objects.{object_type} must be a list of rows, or a mapping with a "
+                        "code or a page"
+                    )
+        return self
 
 
 Migration = Annotated[
@@ -190,31 +217,39 @@ class Fault(_Strict):
     """
     A fault on the wire, after a request was authenticated.
 
-    :param kind: ``throttle``; ``throttle_with_hint`` (says how long to wait); ``server_error``; ``html``
-        (a page where JSON was expected); ``truncated`` (the connection ends in the middle of the body);
-        ``slow``; ``drop`` (the connection ends without an answer).
-    :param rate: the share of requests that it befalls, drawn from the seed and the request's number among
-        the authenticated ones of its service.
-    :param first: only the first so many authenticated requests of each service can be befallen.
-    :param service: only this service (``iam`` is Huawei Cloud's token service), else each one.
-    :param hint: seconds that ``throttle_with_hint`` suggests.
-    :param delay: seconds of real time that ``slow`` takes.
-    :param status: HTTP status of ``throttle``, ``throttle_with_hint``, ``server_error`` and ``html``; without
-        it, the vendor's usual one.
+    :param kind: ``throttle``; ``throttle_with_hint`` (suggests a wait); ``server_error``; ``html`` (a page
+        instead of JSON); ``truncated`` (the connection ends in the middle of the body); ``slow``; ``drop``
+        (the connection ends without a response).
+    :param rate: the share of affected requests, drawn from the seed and the request's number among the
+        authenticated requests of its service.
+    :param first: affect only the first so many authenticated requests of each service.
+    :param service: affect only this service (``iam`` is Huawei Cloud's token service); default: all.
+    :param hint: suggested wait of ``throttle_with_hint`` in seconds.
+    :param delay: duration of ``slow`` in seconds of real time.
+    :param status: HTTP status of ``throttle``, ``throttle_with_hint``, ``server_error`` and ``html``;
+        default: the vendor's usual status.
     """
 
     kind: Literal["throttle", "throttle_with_hint", "server_error", "html", "truncated", "slow", "drop"]
     rate: float = Field(1.0, ge=0, le=1)
     first: int | None = Field(None, ge=1)
-    service: Literal["dataworks", "dts", "oms", "drs", "iam"] | None = None
+    service: str | None = None
     hint: float = Field(1.0, gt=0)
     delay: float = Field(5.0, gt=0)
     status: int | None = Field(None, ge=200, le=599)
 
+    @field_validator("service")
+    @classmethod
+    def _known_service(cls, service: str | None) -> str | None:
+        known = (*SCRIPTS, "iam")
+        if service is not None and service not in known:
+            raise ValueError(f"service {service!r} is not known; allowed: {', '.join(known)}")
+        return service
+
 
 class Scenario(_Strict):
     """
-    Everything that is played; the top level of a scenario file.
+    The top level of a scenario file.
 
     A migration has its service's ids, named as the sensors name them, and a ``script`` (default ``success``;
     see :data:`~airflow_provider_migration.simulator.scripts.SCRIPTS`) with a ``duration`` in seconds, or
@@ -233,12 +268,15 @@ class Scenario(_Strict):
           - {kind: throttle, rate: 0.1, service: dts}
           - {kind: drop, first: 1}
 
-    :param seed: decides every draw; the same seed and the same requests give the same answers.
+    :param seed: random seed; the same seed and the same requests produce the same responses.
+    :param clock_offset: seconds by which the services' clocks are ahead of this machine's: in the ``Date`` of
+        responses, in the times in them, and in the check of a request's time.
     """
 
     seed: int = 0
     migrations: tuple[Migration, ...] = ()
     faults: tuple[Fault, ...] = ()
+    clock_offset: float = Field(0.0, allow_inf_nan=False)
 
     @field_validator("migrations")
     @classmethod
@@ -246,16 +284,18 @@ class Scenario(_Strict):
         seen = set()
         for migration in migrations:
             if (key := (migration.service, migration.id)) in seen:
-                raise ValueError(f"{migration.service} {migration.id} is there twice; give each its own id")
+                raise ValueError(
+                    f"{migration.service} {migration.id} is there twice; each migration needs its own id"
+                )
             seen.add(key)
         return migrations
 
     @classmethod
     def load(cls, source: Scenario | Mapping[str, Any] | str | Path | None) -> Scenario:
         """
-        Return the scenario that ``source`` is, holds or names; the built-in one for None.
+        Load a scenario from an instance, a mapping or a file; None loads the built-in one.
 
-        :raises ScenarioError: when the file cannot be read or a key is wrong.
+        :raises ScenarioError: if the file cannot be read or a key is invalid.
         """
         if isinstance(source, Scenario):
             return source
@@ -289,12 +329,13 @@ class Scenario(_Strict):
 
 
 _MODELS: dict[str | int, type[BaseModel]] = {
-    "dataworks": DataWorksMigration,
-    "dts": DtsMigration,
-    "oms": OmsMigration,
-    "drs": DrsMigration,
+    **{
+        get_args(model.model_fields["service"].annotation)[0]: model
+        for model in get_args(get_args(Migration)[0])
+    },
     "faults": Fault,
     "error": ApiError,
+    "steps_error": ApiError,
 }
 
 
@@ -329,4 +370,4 @@ BUILT_IN: dict[str, Any] = {
         {"service": "drs", "job_id": "163b98e8-6088-46c3-8b86-c18fea6jb502"},
     ],
 }
-"""The scenario that is played when none is given: each migration succeeds in 30 to 40 seconds."""
+"""The default scenario: each migration succeeds in 30 to 40 seconds."""

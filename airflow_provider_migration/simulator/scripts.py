@@ -1,7 +1,7 @@
 """
-How a migration moves: the ready-made scripts, and where each stands after so many seconds.
+Ready-made scripts, and the position of a migration in its script over time.
 
-A script runs through the phases that all four services have. Each service's own module turns a
+A script runs through the phases that all four services share. Each service's own module translates a
 :class:`Moment` into its own words.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Condition(Enum):
-    """How a migration is doing."""
+    """Condition of a migration."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -29,12 +29,12 @@ class Condition(Enum):
 @dataclass(frozen=True)
 class Moment:
     """
-    Where a migration stands.
+    Position of a migration.
 
     :param precheck: fraction done from 0 to 1; None before the phase begins. Also ``structure``, ``full``.
     :param lag: seconds behind the source; None before the incremental phase.
-    :param caught_up: whether the lag has been near 0 and is so now.
-    :param since: for how long the condition has held, as a fraction of the script's duration.
+    :param caught_up: true if the lag has reached about 0 and is there now.
+    :param since: duration of the condition, as a fraction of the script's duration.
     """
 
     condition: Condition
@@ -71,7 +71,7 @@ _HALTS = {
     "never_ending": _Halt(0.6, math.inf, Condition.RUNNING),
     "unknown_status": _Halt(0.5, 0.8, Condition.UNKNOWN),
 }
-"""Where a script stands still, in fractions of its duration, and how it looks meanwhile."""
+"""Pauses of the scripts, in fractions of their duration, with the condition meanwhile."""
 
 _FLAPS = ((1.1, 1.4), (1.6, 1.9))
 _FLAP_LAG = 180.0
@@ -87,7 +87,7 @@ SCRIPTS = {
     "drs": _WITH_PAUSE_AND_LAG,
 }
 """
-The scripts of each service. ``duration`` is when ``success`` reaches its end; the others count in it:
+The scripts of each service. ``success`` ends after ``duration``; the others use fractions of it:
 
 - ``success``: through every phase to the end, and well from then on;
 - ``failure``: fails at 60 %, in the full phase; ``precheck_failure``: fails in the precheck;
@@ -101,11 +101,11 @@ The scripts of each service. ``duration`` is when ``success`` reaches its end; t
 
 def at(script: str, seconds: float, *, duration: float, incremental: bool) -> Moment:
     """
-    Return where a script stands.
+    Return the position in a script.
 
-    :param seconds: since the script began.
+    :param seconds: seconds since the script started.
     :param duration: seconds until ``success`` reaches its end.
-    :param incremental: whether an incremental phase follows the full one.
+    :param incremental: add an incremental phase after the full one.
     """
     time = seconds / duration
     condition, since = Condition.RUNNING, 0.0
@@ -143,5 +143,5 @@ def _lag(time: float, *, flapping: bool) -> float:
     for begin, end in _FLAPS if flapping else ():
         if begin <= time < end:
             return _FLAP_LAG * math.sin(math.pi * (time - begin) / (end - begin))
-    # A service in sync still shows a second or two now and then.
+    # A service in sync still reports a second or two at times.
     return 1 + math.sin(time * 40)

@@ -1,4 +1,4 @@
-"""The HTTP side: one port for all services, faults on the wire, a record of what was asked."""
+"""HTTP server: one port for all services, faults on the wire, a record of the requests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
@@ -43,14 +44,14 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
     """
-    One request that came.
+    One received request.
 
     :param time: by the simulator's clock.
-    :param service: ``dataworks``, ``dts``, ``oms``, ``drs``, ``iam``; ``alibaba`` when it cannot be told.
+    :param service: ``dataworks``, ``dts``, ``oms``, ``drs``, ``iam``; ``alibaba`` if unknown.
     :param action: the vendor's name of the call, else method and path.
-    :param id: the migration asked for, as text; empty when none was named.
-    :param status: the HTTP status answered; 0 for a dropped connection.
-    :param fault: the kind of fault that befell it, or None.
+    :param id: the requested migration, as text; empty if none was named.
+    :param status: the HTTP status of the response; 0 for a dropped connection.
+    :param fault: the kind of the injected fault, or None.
     """
 
     time: float
@@ -63,19 +64,20 @@ class RequestRecord:
 
 class Simulator:
     """
-    The simulator on a port of its own, in a thread of its own; a context manager.
+    The simulator, on its own port and thread; a context manager.
 
-    Leaving the context ends the thread and closes every socket.
+    Leaving the context stops the thread and closes every socket.
 
     :param scenario: a :class:`~airflow_provider_migration.simulator.scenario.Scenario`, its content as a
         mapping, or the path of a YAML file; without it, the built-in one.
     :param host: the address to listen on.
     :param port: the port; 0 picks a free one.
     :param speed: seconds of script per second of clock.
-    :param seed: instead of the scenario's seed.
-    :param clock: tells the time in seconds since 1970; signatures, tokens and scripts all go by it.
-    :raises ScenarioError: when the scenario is wrong.
-    :raises ValueError: when the speed is not a positive number.
+    :param seed: overrides the scenario's seed.
+    :param clock: returns the time in epoch seconds for ``Date`` headers, signatures, tokens and scripts; the
+        scenario's ``clock_offset`` is added.
+    :raises ScenarioError: if the scenario is invalid.
+    :raises ValueError: if the speed is not a positive number.
     """
 
     def __init__(
@@ -95,8 +97,8 @@ class Simulator:
         self.port = port
         seed = self.scenario.seed if seed is None else seed
         identifiers = Identifiers(seed)
-        self._clock = clock
-        self._playback = Playback(self.scenario, clock=clock, speed=speed)
+        self._clock: Callable[[], float] = lambda: clock() + self.scenario.clock_offset
+        self._playback = Playback(self.scenario, clock=self._clock, speed=speed)
         self._faults = Faults(self.scenario.faults, seed)
         self._huawei = Huawei(self._playback, identifiers)
         self._records: deque[RequestRecord] = deque(maxlen=_KEPT_REQUESTS)
@@ -126,7 +128,7 @@ class Simulator:
 
     @property
     def writes(self) -> int:
-        """How many requests wanted to change something; each was refused."""
+        """Number of requests that tried to change something; all were refused."""
         return self._writes
 
     def connections(self) -> dict[str, dict[str, Any]]:
@@ -135,22 +137,31 @@ class Simulator:
 
     def jump(self, service: str, migration_id: str | int, seconds: float) -> None:
         """
-        Put a migration to this second of its script, polled before or not; it goes on from there.
+        Move a migration to a second of its script, polled before or not; it continues from there.
 
-        :raises KeyError: when the scenario has no such migration.
+        :raises KeyError: if the scenario has no such migration.
         """
         self._playback.jump(service, str(migration_id), seconds)
 
+    def set_faults(self, *faults: Mapping[str, Any]) -> None:
+        """
+        Replace the faults on the wire, for example during a throttling test.
+
+        :param faults: as in a scenario; none to disable faults.
+        """
+        seed = self.scenario.seed
+        self._faults = Faults(Scenario.load({"faults": list(faults)}).faults, seed)
+
     def revoke_tokens(self) -> None:
-        """Make every IAM token and agency's key issued so far invalid, as a changed right does."""
+        """Revoke every issued IAM token and agency key, as after a change of permissions."""
         self._huawei.revoke_tokens()
 
     def start(self) -> None:
         """
-        Listen; returns when requests are answered.
+        Start listening; return when requests are served.
 
-        :raises OSError: when the address cannot be had.
-        :raises RuntimeError: when it is running already.
+        :raises OSError: if the address is not available.
+        :raises RuntimeError: if it is running already.
         """
         if self._thread is not None:
             raise RuntimeError("the simulator is running already")
@@ -165,6 +176,7 @@ class Simulator:
             log_config=None,
             log_level="critical",
             access_log=False,
+            date_header=False,
             timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
@@ -179,9 +191,9 @@ class Simulator:
 
     def stop(self) -> None:
         """
-        End the thread and close every socket; harmless when not started.
+        Stop the thread and close every socket; does nothing if not started.
 
-        What is played goes on by the clock, and :meth:`start` listens on the same port again.
+        Playback continues with the clock, and :meth:`start` listens on the same port again.
         """
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
@@ -250,7 +262,8 @@ class Simulator:
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.delay)
         response_class = _BROKEN_RESPONSES.get(kind or "", Response)
-        headers = {**answer.headers, "content-type": answer.content_type}
+        date = formatdate(self._clock(), usegmt=True)
+        headers = {"date": date, **answer.headers, "content-type": answer.content_type}
         return response_class(answer.body, answer.status, headers)
 
 
@@ -269,7 +282,7 @@ def _instead(vendor: Vendor, call: Call, fault: Fault | None) -> Answer | None:
 
 
 class _TruncatedResponse(Response):
-    """Announces the whole body, sends the first half, and ends the connection."""
+    """Announces the whole body, sends the first half, and closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -278,11 +291,11 @@ class _TruncatedResponse(Response):
 
 
 class _DroppedResponse(Response):
-    """Ends the connection without an answer."""
+    """Closes the connection without a response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["transport"].abort()
-        # Returning before the connection is known to be lost would be answered with a 500.
+        # Returning before the disconnect is noticed would send a 500.
         await receive()
 
 
@@ -290,7 +303,7 @@ _BROKEN_RESPONSES: dict[str, type[Response]] = {"truncated": _TruncatedResponse,
 
 
 class _DroppableProtocol(H11Protocol):
-    """Lets a response reach its connection."""
+    """Gives responses access to their connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
@@ -298,7 +311,7 @@ class _DroppableProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens."""
+    """Signals when it is listening."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What every service of the simulator shares: a call, an answer, a refusal."""
+"""Requests, responses and refusals shared by the simulated services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from urllib.parse import parse_qsl
 
-from airflow_provider_migration.conversation import encode_query
+from airflow_provider_migration.sansio import encode_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; ``content`` is sent as JSON, or as HTML when it is text."""
+    """One answer; ``content`` is sent as JSON, or as HTML or XML when it is text."""
 
     status: int
     content: Any
@@ -59,12 +59,14 @@ class Answer:
 
     @property
     def content_type(self) -> str:
-        """``text/html`` for text, else JSON."""
-        return "text/html" if isinstance(self.content, str) else "application/json;charset=utf-8"
+        """HTML or XML for text, else JSON."""
+        if isinstance(self.content, str):
+            return "text/xml;charset=utf-8" if self.content.startswith("<Error>") else "text/html"
+        return "application/json;charset=utf-8"
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer of the service, not an error of the simulator
-    """The service does not do what was asked; ``answer`` says so in the vendor's words."""
+    """A refused call; ``answer`` is the vendor's error response."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -73,7 +75,7 @@ class Refused(Exception):  # noqa: N818  a refusal is an answer of the service, 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a call is about, told without judging it: ``writes`` when it would change something."""
+    """The target of a call, before any check; ``writes`` is true for a call that would change something."""
 
     service: str
     action: str
@@ -85,23 +87,23 @@ class Vendor(Protocol):
     """A service, or several that share a gateway."""
 
     def subject(self, call: Call) -> Subject:
-        """Return what the call is about."""
+        """Return the subject of the call."""
 
     def admit(self, call: Call) -> None:
-        """Let an authenticated call pass, or raise :class:`Refused`."""
+        """Authenticate a call, or raise :class:`Refused`."""
 
     def answer(self, call: Call) -> Answer:
         """Answer an admitted call, or raise :class:`Refused`."""
 
     def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
-        """Answer as a throttled call is answered; ``hint`` is the wait in seconds to suggest."""
+        """Return the response to a throttled call; ``hint`` is the suggested wait in seconds."""
 
     def broken(self, call: Call, *, status: int | None) -> Answer:
-        """Answer as a service that has failed."""
+        """Return the response of a failed service."""
 
 
 def html_page(status: int, title: str) -> str:
-    """Return a page such as a load balancer puts where JSON was expected."""
+    """Return an HTML page, as a load balancer sends instead of JSON."""
     return (
         f"<html>\r\n<head><title>{status} {title}</title></head>\r\n"
         f"<body>\r\n<center><h1>{status} {title}</h1></center>\r\n"
@@ -110,7 +112,7 @@ def html_page(status: int, title: str) -> str:
 
 
 def parse_authorization(header: str, algorithm: str) -> dict[str, str] | None:
-    """Return the parts of ``ALGORITHM Name=value,Name=value``, or None when it is not of that algorithm."""
+    """Parse ``ALGORITHM Name=value,Name=value``; None for another algorithm."""
     scheme, _, rest = header.partition(" ")
     if scheme != algorithm:
         return None
@@ -131,14 +133,14 @@ def basic_credentials(header: str) -> tuple[str, str] | None:
 
 
 class Identifiers:
-    """Request ids and tokens that look random and repeat with the seed."""
+    """Pseudo-random request ids and tokens, reproducible by the seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._count = 0
 
     def hexadecimal(self, length: int = 32) -> str:
-        """Return ``length`` hexadecimal digits that were not given before."""
+        """Return ``length`` new hexadecimal digits."""
         self._count += 1
         text = f"{self._seed}:{self._count}".encode()
         return hashlib.shake_256(text).hexdigest((length + 1) // 2)[:length]

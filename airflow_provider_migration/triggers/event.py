@@ -1,4 +1,4 @@
-"""The trigger that starts DAGs: it tells an asset each time that a migration reaches a target."""
+"""The trigger that starts DAGs: it emits an asset event each time a migration reaches a target."""
 
 from __future__ import annotations
 
@@ -8,46 +8,50 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
 from inspect import Parameter, signature
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_migration.compat import BaseEventTrigger
+from airflow_provider_migration.compat import BaseEventTrigger, asset_state_store
 
 if TYPE_CHECKING:
+    from airflow_provider_migration.exceptions import MigrationApiError
     from airflow_provider_migration.sensors.base import MigrationSensor
     from airflow_provider_migration.triggers.sharing import SharedHook
-    from airflow_provider_migration.verdict import Verdict, Watch
+    from airflow_provider_migration.wait.tracker import WaitTracker
 
 REFUSED_SECONDS: Final = 900
-"""How long not to ask again after a refusal: a service locks a key that goes on asking wrongly."""
+"""Seconds without a request after a refusal: a service locks a key that keeps sending wrong signatures."""
 
 STORING_SECONDS: Final = 5
-"""How long Airflow may take until an event is in its database; it collects them every second."""
+"""Seconds that Airflow may take to store an event; it collects them every second."""
 
 
 class MigrationEventTrigger(BaseEventTrigger):
     """
-    Tell an asset each time that a migration reaches a target; for an ``AssetWatcher``, made by :meth:`of`.
+    Emit an asset event each time a migration reaches a target; for an ``AssetWatcher``, created by
+    :meth:`of`.
 
-    The event's ``extra["payload"]`` is the record with which the target was reached. There is one event for
-    each time that it is reached, not for each poll: the next one can only come after the target was left.
-    From Airflow 3.3 on the asset's state store keeps that across triggerers; on older releases a triggerer
-    that starts tells anew what it finds reached.
+    The event's ``extra["payload"]`` is the record with which the target was reached. There is one event each
+    time the target is reached, not one per poll: the next event requires that the target was left in between.
+    From Airflow 3.3 on the asset's state store keeps this across triggerers; on older releases a triggerer
+    that starts emits an event for a target that is already reached.
 
-    What fails does not end the watching: Airflow would only begin it anew, at once. A poll that fails is
-    followed by the next one, a refusal (a wrong key, a missing right, an unknown id) is asked about again
-    after 15 minutes, and both are lines in the triggerer's log. The trigger holds no secret.
+    An error does not end the trigger, because Airflow would restart it at once. After a failed poll the
+    trigger continues with the next one, after a refusal (a wrong key, a missing right, an unknown id) 15
+    minutes later; it logs both. The trigger holds no secret.
 
-    :param hook: where the hook is, as ``module:Class``.
-    :param hook_arguments: what to make it with, as JSON text: before 3.3 Airflow hands an object over in a
-        wrapping of its own.
-    :param ids: which migration, as arguments of the hook's ``aget_progress``; also as JSON text.
-    :param targets: what to tell of; one is enough.
-    :param max_lag: up to how many seconds of lag count as caught up.
-    :param hold_for: for how many seconds a target must hold without a break before it counts.
+    :param hook: the hook's class, as ``module:Class``.
+    :param hook_arguments: the hook's arguments, as JSON text: before 3.3 Airflow passes nested arguments in a
+        wrapper of its own.
+    :param ids: the migration, as arguments of the hook's ``aget_progress``; also as JSON text.
+    :param targets: the targets; reaching one is enough.
+    :param max_lag: maximum lag in seconds that counts as caught up.
+    :param hold_for: seconds for which a target must hold without a break.
     :param poke_interval: seconds between two polls.
     """
 
@@ -81,41 +85,60 @@ class MigrationEventTrigger(BaseEventTrigger):
         sensor: type[MigrationSensor],
         *,
         target_status: str | Sequence[str] | None = None,
-        max_lag: float = 60,
-        hold_for: float = 0,
-        poke_interval: float | None = None,
+        max_lag: float | timedelta = 60,
+        hold_for: float | timedelta = 0,
+        poke_interval: float | timedelta | None = None,
         **which: Any,
     ) -> Self:
         """
-        Watch the migration that a sensor with the same arguments would wait for.
+        Create the trigger from the arguments of a sensor.
 
-        :param sensor: the service's sensor.
-        :param target_status: what to tell of, as the sensor takes it; without it, the sensor's default.
+        Each argument must be a constant: without a task, no template is rendered.
+
+        :param sensor: the class of the service's sensor.
+        :param target_status: as the sensor takes it; without it, the sensor's default.
         :param max_lag: as the sensor takes it.
         :param hold_for: as the sensor takes it.
-        :param poke_interval: seconds between two polls, more than 0; without it, the sensor's default.
-        :param which: the sensor's ids and its connection id; the hook's ``region`` and the like, too.
+        :param poke_interval: as the sensor takes it; without it, the sensor's default.
+        :param which: the sensor's ids and connection id, and the hook's other arguments such as ``region``.
         :raises MigrationConfigurationError: for an argument that is missing, unknown or wrong.
         """
         from airflow_provider_migration.exceptions import MigrationConfigurationError
-        from airflow_provider_migration.sensors.base import is_number
-        from airflow_provider_migration.services.wire import require
-        from airflow_provider_migration.verdict import chosen_targets
+        from airflow_provider_migration.sensors import base
+        from airflow_provider_migration.services.wire import require_id
+        from airflow_provider_migration.wait.policy import chosen_targets
 
-        whose = f"{cls.__name__} of {sensor.__name__}"
-        interval = _default(sensor, "poke_interval") if poke_interval is None else poke_interval
-        for name, value, least in (
-            ("max_lag", max_lag, "0 or more"),
-            ("hold_for", hold_for, "0 or more"),
-            ("poke_interval", interval, "more than 0"),
+        if not (
+            isinstance(sensor, type)
+            and issubclass(sensor, base.MigrationSensor)
+            and hasattr(sensor, "hook_class")
         ):
-            if not is_number(value) or (least == "more than 0" and not value):
-                raise MigrationConfigurationError(
-                    f"{whose}: {name} must be a number of seconds, {least}, not {value!r}."
-                )
+            raise MigrationConfigurationError(
+                f"{cls.__name__}: sensor must be the class of a migration sensor, such as "
+                f"DtsMigrationJobSensor, not {base.shown(sensor)}."
+            )
+        whose = f"{cls.__name__} of {sensor.__name__}"
+        given = {
+            "target_status": _default(sensor, "target_status") if target_status is None else target_status,
+            "max_lag": base.to_seconds(max_lag),
+            "hold_for": base.to_seconds(hold_for),
+            "poke_interval": base.to_seconds(
+                _default(sensor, "poke_interval") if poke_interval is None else poke_interval
+            ),
+        }
+        for name, value in {**given, **which}.items():
+            if not base.is_constant(value):
+                problem = f"must be a constant, not {base.shown(value)}."
+                base.refuse(whose, name, f"{problem} Without a task, no template is rendered.")
+        for name in ("max_lag", "hold_for", "poke_interval"):
+            least, allowed = 0, base.DURATION
+            if name == "poke_interval":
+                least, allowed = base.MIN_INTERVAL, base.INTERVAL
+            if not base.is_number(given[name]) or given[name] < least:
+                base.refuse(whose, name, f"must be {allowed}, not {base.shown(given[name])}.")
         hook_class = resolve_name(sensor.hook_class)
         own = signature(sensor.__init__).parameters
-        # As the sensor makes it, so that both share a hook on the triggerer.
+        # The same arguments as the sensor's, so that both share a hook on the triggerer.
         hook_arguments = {
             name: which.pop(name) if name in which else own[name].default
             for name in signature(hook_class).parameters
@@ -129,25 +152,30 @@ class MigrationEventTrigger(BaseEventTrigger):
             known = ", ".join([*sensor.id_arguments, *signature(hook_class).parameters, *own_arguments])
             raise MigrationConfigurationError(f"{whose}: {error}; it takes {known}.") from None
         bound.apply_defaults()
-        ids = {name: bound.arguments[name] for name in sensor.id_arguments}
+        ids = {name: sensor._read_id(whose, name, bound.arguments[name]) for name in sensor.id_arguments}
         for name, value in ids.items():
             if asked.parameters[name].default is Parameter.empty:
-                require(name, value)
-        given = _default(sensor, "target_status") if target_status is None else target_status
+                require_id(name, value)
+        for name, value in hook_arguments.items():
+            if value is not None:
+                hook_arguments[name] = base.read_text(whose, name, value)
+        if hook_arguments.get(sensor.conn_argument, "") is None:
+            base.read_text(whose, sensor.conn_argument, None)
+        targets = base.read_targets(whose, given["target_status"])
         possible = hook_class(**hook_arguments).targets(**ids)
         return cls(
             hook=sensor.hook_class,
             hook_arguments=json.dumps(hook_arguments),
-            ids=json.dumps(ids, default=sorted),  # some may be a set
-            # In the same order at each parse: Airflow would take it for another trigger.
-            targets=sorted(chosen_targets(whose, given, possible)),
-            max_lag=max_lag,
-            hold_for=hold_for,
-            poke_interval=interval,
+            ids=json.dumps(ids),
+            # Sorted, because Airflow takes another order at the next parse for another trigger.
+            targets=sorted(chosen_targets(whose, targets, possible)),
+            max_lag=given["max_lag"],
+            hold_for=given["hold_for"],
+            poke_interval=given["poke_interval"],
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the trigger is made of again, in plain JSON."""
+        """Return the trigger's class and arguments, in plain JSON."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -162,13 +190,14 @@ class MigrationEventTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll for as long as Airflow lets it, and give an event each time that a target is reached."""
-        from airflow_provider_migration.exceptions import MigrationApiError, MigrationError
-        from airflow_provider_migration.metrics import report_poll
-        from airflow_provider_migration.triggers.sharing import moment_in, shared_hook
-        from airflow_provider_migration.verdict import Outcome, Watch, Wishes
+        """Poll until Airflow stops the trigger, and yield an event each time a target is reached."""
+        from airflow_provider_migration.exceptions import MigrationApiError
+        from airflow_provider_migration.polling import poll_once
+        from airflow_provider_migration.triggers.sharing import seconds_to_next_slot, shared_hook
+        from airflow_provider_migration.wait.policy import WaitPolicy
+        from airflow_provider_migration.wait.tracker import Outcome, WaitTracker
 
-        wishes = Wishes(
+        policy = WaitPolicy(
             targets=tuple(self.targets),
             started_at=time.time(),
             deadline=math.inf,
@@ -177,82 +206,76 @@ class MigrationEventTrigger(BaseEventTrigger):
             max_poll_errors=None,
             poke_interval=self.poke_interval,
         )
-        watch = Watch(wishes)
-        is_told: bool | None = None
+        tracker = WaitTracker(policy)
+        has_emitted: bool | None = None
         least = 0.0
-        while True:
-            await asyncio.sleep(moment_in(self.ids, self.poke_interval, time.time(), least))
-            least = self.poke_interval / 2
-            try:
-                if is_told is None:
-                    is_told = await self._recall()
-                async with (
-                    shared_hook(self.hook, self.hook_arguments) as shared,
-                    shared.hook.keep_session(),
-                ):
-                    while True:
-                        verdict = await self._poll(shared, watch)
-                        if verdict.outcome is Outcome.DONE and watch.progress and not is_told:
-                            self.log.info("%s", verdict.reason)
-                            yield TriggerEvent(watch.progress.model_dump(mode="json"))
-                            is_told = True
-                            # One that is told twice is better than one that is lost.
-                            await asyncio.sleep(STORING_SECONDS)
-                            await self._remember(watch.progress.observed_at.isoformat())
-                        elif is_told and watch.history.held_since is None:
-                            is_told = False
-                            await self._remember(None)
-                        await asyncio.sleep(moment_in(self.ids, self.poke_interval, time.time(), least))
-            except MigrationError as error:
-                watch.fail_poll(error, time.time())
-                report_poll(self.hook, self.ids, error)
-                if news := watch.news(error):
-                    self.log.warning("%s", news)
-                if isinstance(error, MigrationApiError) and not error.passing:
-                    await asyncio.sleep(REFUSED_SECONDS)
-            except Exception:
-                self.log.exception("Watching %s has failed; it goes on.", self.ids)
+        async with AsyncExitStack() as stack:
+            shared: SharedHook | None = None
+            while True:
+                pause = seconds_to_next_slot(self.ids, self.poke_interval, time.time(), least)
+                await asyncio.sleep(max(pause, tracker.history.retry_after))
+                least = self.poke_interval / 2
+                try:
+                    if has_emitted is None:
+                        has_emitted = await self._restore()
+                    with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
+                        if shared is None:
+                            shared = await stack.enter_async_context(
+                                shared_hook(self.hook, self.hook_arguments)
+                            )
+                        poll.answer = await shared.poll(self.ids, self.max_lag)
+                    if poll.verdict.outcome is Outcome.DONE and tracker.progress and not has_emitted:
+                        self.log.info("%s", poll.verdict.reason)
+                        yield TriggerEvent(tracker.progress.model_dump(mode="json"))
+                        has_emitted = True
+                        # At-least-once: a duplicate event is better than a lost one.
+                        await asyncio.sleep(STORING_SECONDS)
+                        await self._save(tracker.progress.observed_at.isoformat())
+                    elif has_emitted and poll.error is None and tracker.history.held_since is None:
+                        has_emitted = False
+                        await self._save(None)
+                    elif isinstance(poll.error, MigrationApiError) and self._is_refused(poll.error, tracker):
+                        await asyncio.sleep(REFUSED_SECONDS)
+                except Exception:
+                    self.log.exception("Watching %s has failed; it goes on.", self.ids)
 
-    async def _poll(self, shared: SharedHook, watch: Watch) -> Verdict:
-        from airflow_provider_migration.metrics import report_poll
-
-        progress = await shared.poll(self.ids, self.max_lag)
-        verdict = watch.observe(progress, time.time())
-        report_poll(self.hook, self.ids, progress)
-        if news := watch.news():
-            self.log.info("%s", news)
-        return verdict
+    @staticmethod
+    def _is_refused(error: MigrationApiError, tracker: WaitTracker) -> bool:
+        """Tell whether another request soon is useless: a refusal, or a used-up quota."""
+        if error.is_transient:
+            return getattr(error, "quota_exhausted", False)
+        return not (error.tolerated_after_success and tracker.history.has_answer)
 
     @property
     def _key(self) -> str:
         made_of = json.dumps(self.serialize(), sort_keys=True).encode()
         return f"migration_reached_{hashlib.sha1(made_of, usedforsecurity=False).hexdigest()}"
 
-    async def _recall(self) -> bool:
-        """Tell whether this has been told before; without Airflow's store for assets, no."""
-        store = getattr(self, "asset_state_store", None)
+    async def _restore(self) -> bool:
+        """Tell whether the event was emitted before; False without Airflow's store for assets."""
+        store = asset_state_store(self)
         if store is None:
             return False
         try:
             return await store.aget(self._key) is not None
-        except ValueError:  # a trigger that watches for several assets has the store of none
+        except ValueError:  # a trigger of several assets has no store
             self.asset_state_store = None
             return False
 
-    async def _remember(self, reached_at: str | None) -> None:
-        """Keep that a target has been reached, or forget it."""
-        store = getattr(self, "asset_state_store", None)
+    async def _save(self, reached_at: str | None) -> None:
+        """Store when the target was reached, or delete that."""
+        store = asset_state_store(self)
         if store is None:
             return
         try:
             await (store.adelete(self._key) if reached_at is None else store.aset(self._key, reached_at))
         except Exception as problem:
-            what = "may not tell the next time" if reached_at is None else "may tell this again"
-            self.log.warning("A triggerer that starts anew %s: %s", what, problem)
+            what = "miss the next event" if reached_at is None else "repeat this event"
+            self.log.warning("After a restart the trigger may %s: %s", what, problem)
 
 
 def _default(sensor: type[MigrationSensor], argument: str) -> Any:
-    """Return what a sensor takes where an argument is not given."""
+    """Return a sensor's default for an argument."""
     takes = (vars(kind).get("__init__", object.__init__) for kind in sensor.__mro__)
     taken = (signature(init).parameters for init in takes)
     return next(parameters[argument].default for parameters in taken if argument in parameters)

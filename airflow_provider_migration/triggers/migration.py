@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
-from functools import partial
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, Final
 
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,26 +14,43 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
 from airflow_provider_migration.keys import HISTORY_KEY
-from airflow_provider_migration.metrics import report_poll
-from airflow_provider_migration.publication import points_of
-from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, shared_hook
-from airflow_provider_migration.verdict import Outcome, Verdict, Watch
+from airflow_provider_migration.polling import poll_once
+from airflow_provider_migration.triggers.sharing import SharedHook, seconds_to_next_slot, shared_hook
+from airflow_provider_migration.wait.outbox import points_of
+from airflow_provider_migration.wait.tracker import Verdict, WaitTracker
+from airflow_provider_migration.xcom import write_xcom
+
+LAST_ANSWER_SECONDS: Final = 30.0
+"""Maximum seconds to wait for the last answer after the deadline, until ``read_timeout`` is known."""
+
+LAST_ANSWER_MARGIN: Final = 5.0
+"""Seconds that the last poll may take besides its answer."""
+
+MAX_LAST_ANSWER_SECONDS: Final = 200.0
+"""Upper bound of the above: Airflow's own trigger timeout comes five minutes after the deadline."""
+
+XCOM_SECONDS: Final = 10.0
+LAST_XCOM_SECONDS: Final = 3.0
+"""
+Seconds that the writes to XCom may take after a poll. After the last, whose event says the same, they end
+with the deadline, but may take at least ``LAST_XCOM_SECONDS``.
+"""
 
 
 class MigrationTrigger(BaseTrigger):
     """
-    Go on with the wait that a sensor has begun, until there is a verdict.
+    Continue the wait of a sensor until there is a verdict.
 
-    It holds no secret: the hook looks the connection up on the triggerer. The deadline is a time of day, so
-    a triggerer that starts again does not extend it.
+    The trigger holds no secret: the hook looks up the connection on the triggerer. The deadline is a point in
+    time, so a restart of the triggerer does not extend it.
 
-    :param hook: where the hook is, as ``module:Class``.
-    :param hook_arguments: what to make it with.
-    :param ids: which migration, as arguments of the hook's ``aget_progress``.
-    :param watch: what a :class:`~airflow_provider_migration.verdict.Watch` is made of.
+    :param hook: the hook's class, as ``module:Class``.
+    :param hook_arguments: the hook's arguments.
+    :param ids: the migration, as arguments of the hook's ``aget_progress``.
+    :param tracker: a :class:`~airflow_provider_migration.wait.tracker.WaitTracker`, as JSON.
     :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task whose XCom shows the
         record.
-    :raises TypeError: for a watch that cannot be read.
+    :raises TypeError: for a tracker that cannot be read.
     """
 
     def __init__(
@@ -43,131 +59,141 @@ class MigrationTrigger(BaseTrigger):
         hook: str,
         hook_arguments: dict[str, Any],
         ids: dict[str, Any],
-        watch: dict[str, Any],
+        tracker: dict[str, Any],
         task_key: dict[str, Any],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's is not annotated
         self.hook = hook
         self.hook_arguments = hook_arguments
         self.ids = ids
-        # Not what it is made of besides: of thousands of triggers that would be megabytes.
+        # The JSON is not kept: for thousands of triggers that would be megabytes.
         try:
-            self.watch = Watch.from_json(watch)
+            self.tracker = WaitTracker.from_json(tracker)
         except Exception as problem:  # a later version may have written it
             # Airflow takes this error for one of this trigger; any other ends the triggerer, with all others.
-            raise TypeError(f"The watch of the trigger cannot be read: {problem}") from problem
+            raise TypeError(f"The tracker of the trigger cannot be read: {problem}") from problem
         self.task_key = task_key
+        self._end: tuple[Verdict, MigrationError | None] | None = None
+        self._guard: asyncio.Timeout | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the trigger is made of again, in plain JSON."""
+        """Return the trigger's class and arguments, in plain JSON."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
                 "hook": self.hook,
                 "hook_arguments": self.hook_arguments,
                 "ids": self.ids,
-                "watch": self.watch.to_json(),
+                "tracker": self.tracker.to_json(),
                 "task_key": self.task_key,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until there is a verdict, and give it as the one event."""
-        watch = self.watch
-        verdict, error = await self._wait(watch)
+        """Poll until there is a verdict, and yield it as the one event."""
+        tracker = self.tracker
+        verdict, error = await self._wait_until_the_deadline(tracker)
         yield TriggerEvent(
             {
                 "outcome": verdict.outcome.value,
                 "reason": verdict.reason,
-                "progress": watch.progress.model_dump(mode="json") if watch.progress else None,
+                "progress": tracker.progress.model_dump(mode="json") if tracker.progress else None,
                 "error": error.to_json() if error else None,
-                "points": watch.publication.to_json()["points"],
-                "wait": watch.wait_to_json(verdict, error),
+                "points": tracker.outbox.to_json()["points"],
+                "wait": tracker.wait_to_json(verdict, error),
+                "history": tracker.to_json()["history"],
             }
         )
 
-    async def _wait(self, watch: Watch) -> tuple[Verdict, MigrationError | None]:
-        await self._recall(watch)
-        while True:
-            try:
-                async with (
-                    shared_hook(self.hook, self.hook_arguments) as shared,
-                    shared.hook.keep_session(),
-                ):
-                    return await self._poll_to_the_end(shared, watch)
-            except MigrationError as error:  # the connection cannot be used
-                verdict = watch.fail_poll(error, time.time())
-                report_poll(self.hook, self.ids, error)
-                await self._tell(watch, verdict, error)
-                if verdict.outcome is not Outcome.WAIT:
-                    return verdict, error
-            await asyncio.sleep(watch.next_poll_in(time.time()))
-
-    async def _poll_to_the_end(
-        self, shared: SharedHook, watch: Watch
-    ) -> tuple[Verdict, MigrationError | None]:
-        half = watch.wishes.poke_interval / 2
-        answered_at = watch.progress.observed_at.timestamp() if watch.progress else 0
-        asked_at = max(answered_at, watch.history.errors_since or 0)
-        # Not at once after the sensor's own poll: Airflow's scheduler may take a deferred task that comes
-        # back within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
-        least = min(max(asked_at + half - time.time(), 0), half)
-        while True:
-            await asyncio.sleep(self._pause(watch, least, time.time()))
-            verdict, error = await self._poll(shared, watch)
-            if verdict.outcome is not Outcome.WAIT:
-                return verdict, error
-            least = half
-
-    def _pause(self, watch: Watch, least: float, now: float) -> float:
-        """Return how many seconds to wait until the next poll, at least so many if there is the time."""
-        wishes = watch.wishes
-        if wishes.exponential_backoff or not wishes.poke_interval:
-            return watch.next_poll_in(now)
-        pause = moment_in(self.ids, wishes.poke_interval, now, least)
-        return max(min(pause, wishes.deadline - now), 0)
-
-    async def _poll(self, shared: SharedHook, watch: Watch) -> tuple[Verdict, MigrationError | None]:
-        error: MigrationError | None = None
+    async def _wait_until_the_deadline(self, tracker: WaitTracker) -> tuple[Verdict, MigrationError | None]:
+        """Wait, and end with the last state soon after the deadline, whatever hangs."""
+        self._end = None
+        guard = self._guard = asyncio.timeout(None)
         try:
-            progress = await shared.poll(self.ids, watch.wishes.max_lag)
-        except MigrationError as problem:
-            error = problem
-            verdict = watch.fail_poll(error, time.time())
-            report_poll(self.hook, self.ids, error)
-        else:
-            verdict = watch.observe(progress, time.time())
-            report_poll(self.hook, self.ids, progress)
-        await self._tell(watch, verdict, error)
-        return verdict, error
+            async with guard:
+                self._allow(LAST_ANSWER_SECONDS)
+                return await self._wait(tracker)
+        except TimeoutError:
+            if not guard.expired():
+                raise
+        # If the verdict is known, only the writes to XCom have not ended.
+        return self._end or (tracker.time_out(time.time(), "The last poll did not end in time."), None)
 
-    async def _recall(self, watch: Watch) -> None:
-        """Go on with the history of the triggerer that watched before this one, and write all anew."""
-        points = watch.publication.points
-        last_seen = points[-1][0] if points else watch.wishes.started_at
-        if time.time() - last_seen > 2 * watch.wishes.poke_interval:
-            watch.publication.written.clear()
-            try:
-                written = await sync_to_async(XCom.get_one)(key=HISTORY_KEY, **self.task_key)
-            except Exception as problem:
-                self.log.warning("XCom %s cannot be read: %s", HISTORY_KEY, problem)
-            else:
-                watch.publication.points = points_of(written) or points
+    def _allow(self, last_answer: float) -> None:
+        """Allow the last poll, which begins at the deadline, some seconds for its answer."""
+        if self._guard is not None:
+            last_answer = min(last_answer, MAX_LAST_ANSWER_SECONDS) + LAST_ANSWER_MARGIN
+            left = max(self.tracker.policy.deadline - time.time(), 0) + last_answer
+            self._guard.reschedule(asyncio.get_running_loop().time() + left)
 
-    async def _tell(self, watch: Watch, verdict: Verdict, error: MigrationError | None) -> None:
-        """Show something while the task is deferred; what fails here must not end the wait."""
-        due = watch.publication.due(
-            watch.progress,
-            partial(watch.wait_to_json, verdict, error),
-            watch.wishes.poke_interval,
-            is_last=verdict.outcome is not Outcome.WAIT,
-        )
-        for key, value in due.items():
+    async def _wait(self, tracker: WaitTracker) -> tuple[Verdict, MigrationError | None]:
+        await self._restore(tracker)
+        half = tracker.policy.poke_interval / 2
+        asked_at = tracker.history.polled_at or 0
+        # Not right after the sensor's own poll: Airflow's scheduler may take a deferred task that resumes
+        # within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
+        least = min(max(asked_at + half - time.time(), 0), half)
+        async with AsyncExitStack() as stack:
+            shared: SharedHook | None = None
+            while True:
+                await asyncio.sleep(self._pause(tracker, least, time.time()))
+                with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
+                    if shared is None:
+                        shared = await stack.enter_async_context(shared_hook(self.hook, self.hook_arguments))
+                        self._allow(shared.read_timeout)
+                    poll.answer = await shared.poll(self.ids, tracker.policy.max_lag)
+                await self._publish(tracker, poll.verdict, poll.error)
+                if poll.verdict.ends:
+                    return poll.verdict, poll.error
+                least = half
+
+    def _pause(self, tracker: WaitTracker, least: float, now: float) -> float:
+        """Return the seconds until the next poll, at least ``least`` unless the deadline comes first."""
+        policy = tracker.policy
+        if policy.exponential_backoff or not policy.poke_interval or tracker.history.quota_since is not None:
+            return tracker.next_poll_in(now)
+        pause = seconds_to_next_slot(self.ids, policy.poke_interval, now, least)
+        pause = max(pause, tracker.history.retry_after)
+        return max(min(pause, policy.deadline - now), 0)
+
+    async def _restore(self, tracker: WaitTracker) -> None:
+        """Continue after a restart: restore the history from XCom, and write all entries again."""
+        points = tracker.outbox.points
+        is_gap = tracker.is_gap(tracker.history.polled_at or tracker.policy.started_at, time.time())
+        tracker.forget_unseen(time.time())
+        if is_gap:
+            tracker.outbox.written.clear()
             try:
-                await sync_to_async(XCom.set)(key=key, value=value, **self.task_key)
+                async with asyncio.timeout(XCOM_SECONDS):
+                    written = await sync_to_async(XCom.get_one)(key=HISTORY_KEY, **self.task_key)
             except Exception as problem:
-                self.log.warning("XCom %s cannot be written: %s", key, problem)
+                self.log.warning("XCom %s cannot be read: %r", HISTORY_KEY, problem)
             else:
-                watch.publication.wrote(key)
-        if news := watch.news(error):
-            self.log.log(logging.WARNING if error else logging.INFO, "%s", news)
+                tracker.outbox.points = points_of(written) or points
+
+    async def _publish(self, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None) -> None:
+        """Write to XCom while the task is deferred; a failure here must not end the wait."""
+        if verdict.ends:
+            self._end = verdict, error
+        if due := tracker.due(verdict, error):
+            left = tracker.policy.deadline - time.time() if verdict.ends else XCOM_SECONDS
+            await self._write(tracker, due, max(min(left, XCOM_SECONDS), LAST_XCOM_SECONDS))
+
+    async def _write(self, tracker: WaitTracker, due: dict[str, Any], seconds: float) -> None:
+        async def write() -> None:
+            for key, value in due.items():
+                try:
+                    await sync_to_async(write_xcom)(XCom.set, key, value, self.task_key)
+                except Exception as problem:
+                    self.log.warning("XCom %s cannot be written: %s", key, problem)
+                else:
+                    tracker.outbox.mark_written(key)
+
+        # The thread of a write that hangs cannot be stopped: it is abandoned, not awaited.
+        writing = asyncio.create_task(write())
+        try:
+            _, unwritten = await asyncio.wait([writing], timeout=seconds)
+        finally:
+            writing.cancel()
+        if unwritten:
+            self.log.warning("XCom is not written: no answer from Airflow within %g s.", seconds)

@@ -1,8 +1,8 @@
 """
-What the triggers of one event loop share: a hook for each connection, and one poll for each migration.
+Sharing between the triggers of one event loop: one hook per connection, one poll per migration.
 
-Thousands of triggers would otherwise look the same connection up, fetch the same token and ask the same
-question, thousands of times.
+Otherwise thousands of triggers would look up the same connection, fetch the same token and send the same
+request thousands of times.
 """
 
 from __future__ import annotations
@@ -16,39 +16,44 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from airflow_provider_migration.quota import InFlight
+from airflow_provider_migration.transport.limiter import SingleFlight
 
 if TYPE_CHECKING:
     from airflow_provider_migration.hooks.base import MigrationHook
     from airflow_provider_migration.progress import MigrationProgress
 
-FRESH_SECONDS: Final = 0.05
-"""For how long an answer serves those who ask for the same at the same moment."""
+REUSE_SECONDS: Final = 0.05
+"""Seconds for which an answer is reused for the same request."""
 
 
 class SharedHook:
     """
-    A hook, and the polls that are made with it just now.
+    A hook, and its polls in flight.
 
-    :param hook: the hook, being made.
+    :param hook: the task that creates the hook.
     """
 
     def __init__(self, hook: asyncio.Task[MigrationHook[Any]]) -> None:
-        self.being_made = hook
+        self.creating = hook
         self.users = 0
-        self._polls = InFlight()
+        self._polls = SingleFlight()
 
     @property
     def hook(self) -> MigrationHook[Any]:
-        """The hook, once it is made."""
-        return self.being_made.result()
+        """The hook, once it is created."""
+        return self.creating.result()
+
+    @property
+    def read_timeout(self) -> float:
+        """Read timeout of the connection in seconds, once the connection is read."""
+        return self.hook._settings.read_timeout
 
     async def poll(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
-        """Ask for a migration, or take the answer to another who has just asked for the same."""
+        """Poll a migration, or share a poll of the same one that is in flight."""
         return await self._polls.ask(
             _key(ids, max_lag),
             lambda: self.hook.aget_progress(**ids, max_lag=max_lag),
-            fresh=FRESH_SECONDS,
+            fresh=REUSE_SECONDS,
         )
 
 
@@ -58,10 +63,10 @@ _hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, SharedHook]] = We
 @asynccontextmanager
 async def shared_hook(path: str, arguments: dict[str, Any]) -> AsyncIterator[SharedHook]:
     """
-    Lend the one hook that this event loop has for a connection.
+    Lend the one hook that this event loop has for a connection, and keep its sessions open.
 
-    :param path: where the hook is, as ``module:Class``.
-    :param arguments: what to make it with.
+    :param path: the hook's class, as ``module:Class``.
+    :param arguments: the hook's arguments.
     """
     hooks = _hooks.setdefault(asyncio.get_running_loop(), {})
     key = _key(path, arguments)
@@ -71,30 +76,31 @@ async def shared_hook(path: str, arguments: dict[str, Any]) -> AsyncIterator[Sha
     lent = hooks[key]
     lent.users += 1
     try:
-        await asyncio.shield(lent.being_made)
-        yield lent
+        await asyncio.shield(lent.creating)
+        async with lent.hook.keep_session():
+            yield lent
     finally:
         lent.users -= 1
         if not lent.users:
             del hooks[key]
-            lent.being_made.cancel()
+            lent.creating.cancel()
 
 
-def moment_in(ids: dict[str, Any], interval: float, now: float, least: float = 0) -> float:
+def seconds_to_next_slot(ids: dict[str, Any], interval: float, now: float, minimum: float = 0) -> float:
     """
-    Return how many seconds there are to the next moment that is a migration's own.
+    Return the seconds until this migration's next polling slot (stable hash).
 
-    Each has one in every interval, by chance but always the same: those who watch the same migration meet
-    there, and those who watch thousands do not come together, not even when a triggerer starts.
+    Each migration has one slot per interval: triggers that watch the same migration share a poll, and the
+    polls of thousands of migrations are spread over the interval, even when a triggerer starts.
 
-    :param ids: which migration.
-    :param interval: seconds from one such moment to the next, more than 0.
+    :param ids: the migration.
+    :param interval: seconds between two slots, more than 0.
     :param now: epoch seconds.
-    :param least: seconds that it must be away, at most ``interval``; a nearer one is left out.
+    :param minimum: minimum seconds until the slot, at most ``interval``; a nearer slot is skipped.
     """
     # In thousandths: whole seconds would let a sixtieth of all ask at the same instant.
     pause = interval - (now - zlib.crc32(_key(ids).encode()) / 1000) % interval
-    return pause if pause >= least else pause + interval
+    return pause if pause >= minimum else pause + interval
 
 
 def _make(path: str, arguments: dict[str, Any]) -> MigrationHook[Any]:

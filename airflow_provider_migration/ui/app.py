@@ -1,4 +1,4 @@
-"""The app that serves the pages: files and nothing else, for their data comes from Airflow's own API."""
+"""ASGI app that serves the pages' static files; their data comes from Airflow's own API."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Asked for each time and answered with 304, so that an upgrade never mixes old files with new ones.
+    # Revalidated on each load (304), so that an upgrade never mixes old files with new ones.
     "Cache-Control": "no-cache",
 }
 
 
 class Pages(StaticFiles):
-    """Serves the pages' files, with headers that allow them nothing from elsewhere."""
+    """Serves the pages' files with a strict content security policy."""
 
     def __init__(self) -> None:
         super().__init__(directory=STATIC)

@@ -1,7 +1,7 @@
 """
-What Airflow's UI is told about the pages.
+Airflow plugin that registers the pages in the UI.
 
-Every task process loads this module, so it imports nothing that one would not load anyway.
+Every task process loads this module, so it imports nothing that is not loaded anyway.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class MigrationUiPlugin(AirflowPlugin):
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # a list to whoever reads it
-        """The app that serves the pages' files; made where it is mounted, in the API server."""
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # reads like the base's list
+        """The app that serves the pages' files; created only in the API server, which mounts it."""
         from airflow_provider_migration.ui.app import Pages
 
         return [{"app": Pages(), "url_prefix": f"/{_PREFIX}", "name": "Migration pages"}]

@@ -1,4 +1,4 @@
-"""A migration that fails, and one that someone has paused: what the pages say of them."""
+"""A migration that fails and one that is paused, as shown by the pages."""
 
 from __future__ import annotations
 

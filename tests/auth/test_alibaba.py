@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_migration.auth.alibaba import ALGORITHM, AlibabaSigner, signature
-from airflow_provider_migration.conversation import Request, encode_query
+from airflow_provider_migration.sansio import Request, encode_query
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -56,7 +56,7 @@ def signed_by_sdk(request: Request, headers: dict[str, str], key: str, secret: s
 @pytest.mark.parametrize(
     "recorded", RECORDED["requests"], ids=lambda vector: f"{vector['case']}-{vector['credential']}"
 )
-def test_a_request_of_the_sdk_gets_the_signature_that_the_sdk_gave_it(recorded: Any) -> None:
+def test_signature_matches_the_sdk_vectors(recorded: Any) -> None:
     headers = {name.lower(): value for name, value in recorded["headers"].items()}
     scheme, _, fields = headers["authorization"].partition(" ")
     expected = dict(part.split("=", 1) for part in fields.split(","))
@@ -73,7 +73,7 @@ def test_a_request_of_the_sdk_gets_the_signature_that_the_sdk_gave_it(recorded: 
     )
 
 
-def test_the_example_of_the_documentation_gets_the_documented_signature() -> None:
+def test_signature_matches_the_documented_example() -> None:
     headers = {
         "host": "ecs.cn-shanghai.aliyuncs.com",
         "x-acs-action": "RunInstances",
@@ -114,7 +114,7 @@ secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1
     secret=secrets,
     token=st.none() | secrets,
 )
-def test_any_request_is_signed_as_the_sdk_signs_it(
+def test_signature_matches_the_sdk(
     query: Any, form: Any, header: str, key: str, secret: str, token: str | None
 ) -> None:
     request = request_to(
@@ -126,12 +126,12 @@ def test_any_request_is_signed_as_the_sdk_signs_it(
     assert headers["authorization"] == signed_by_sdk(request, headers, key, secret)
 
 
-def test_a_query_is_encoded_as_the_sdk_encodes_it() -> None:
+def test_query_encoding_matches_the_sdk() -> None:
     parameters = {"b": "ü ~*+/%?&=\n", "a": "我\U0001f600", "c": ""}
     assert encode_query(parameters.items()) == sdk.get_canonical_query_string(parameters)
 
 
-def test_host_content_type_and_every_header_of_the_scheme_are_signed() -> None:
+def test_signed_headers() -> None:
     request = request_to(
         "http://127.0.0.1:8100/", headers={"accept": "a", "content-type": "c", "x-acs-version": "v"}
     )
@@ -146,18 +146,18 @@ def test_host_content_type_and_every_header_of_the_scheme_are_signed() -> None:
     )
 
 
-def test_a_key_that_is_not_temporary_sends_no_token() -> None:
+def test_token_is_sent_only_with_a_temporary_key() -> None:
     headers = AlibabaSigner("id", "secret").sign(request_to("https://x/"), now=NOW, nonce=NONCE)
     assert "x-acs-security-token" not in headers
 
 
-def test_each_attempt_has_a_signature_of_its_own() -> None:
+def test_signature_differs_per_attempt() -> None:
     signer, request = AlibabaSigner("id", "secret"), request_to("https://x/")
     first, second = (signer.sign(request, now=NOW, nonce=nonce) for nonce in ("1", "2"))
     assert first["authorization"] != second["authorization"]
 
 
-def test_no_secret_is_shown() -> None:
+def test_redact_secrets_from_repr() -> None:
     signer = AlibabaSigner("id", "top-secret", "token-1")
     assert signer.secrets == ("top-secret", "token-1")
     assert AlibabaSigner("id", "top-secret").secrets == ("top-secret",)

@@ -8,7 +8,7 @@ import pytest
 import requests.auth
 
 from airflow_provider_migration.auth.basic import BasicSigner
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.sansio import Request
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ("user", "password", "encoded"),
     [("admin", "root", "YWRtaW46cm9vdA=="), ("a:b", "c", "YTpiOmM="), ("ü", "我", "w7w65oiR")],
 )
-def test_user_and_password_travel_as_the_documentation_shows(user: str, password: str, encoded: str) -> None:
+def test_header_matches_the_documented_example(user: str, password: str, encoded: str) -> None:
     signer = BasicSigner(user, password)
     request = Request(
         service="oms",
@@ -33,10 +33,10 @@ def test_user_and_password_travel_as_the_documentation_shows(user: str, password
     assert signer.secrets == (password, encoded)
 
 
-def test_it_is_what_requests_sends() -> None:
+def test_header_matches_requests() -> None:
     headers = BasicSigner("user", "pass word").secrets
     assert requests.auth._basic_auth_str("user", "pass word") == f"Basic {headers[1]}"
 
 
-def test_the_password_is_not_shown() -> None:
+def test_redacted_repr_has_no_password() -> None:
     assert "top-secret" not in repr(BasicSigner("user", "top-secret"))

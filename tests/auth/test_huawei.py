@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_migration.auth.huawei import ALGORITHM, HuaweiSigner, signature
-from airflow_provider_migration.conversation import Request, encode_query
+from airflow_provider_migration.sansio import Request, encode_query
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -61,7 +61,7 @@ def signed_by_sdk(request: Request, headers: dict[str, str], key: str, secret: s
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda vector: vector["name"])
-def test_a_request_of_the_sdk_gets_the_signature_that_the_sdk_gave_it(recorded: Any) -> None:
+def test_signature_matches_the_sdk_vectors(recorded: Any) -> None:
     headers = {name.lower(): value for name, value in recorded["headers"].items()}
     expected = dict(part.split("=", 1) for part in headers["authorization"].split(" ", 1)[1].split(", "))
     url = urlsplit(recorded["url"])
@@ -92,7 +92,7 @@ printable = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size
     secret=printable,
     token=st.none() | printable,
 )
-def test_any_request_is_signed_as_the_sdk_signs_it(
+def test_signature_matches_the_sdk(
     path: Any, query: Any, body: bytes, header: str, key: str, secret: str, token: str | None
 ) -> None:
     url = f"https://drs.example:8443/{'/'.join(quote(part, safe='') for part in path)}"
@@ -106,7 +106,7 @@ def test_any_request_is_signed_as_the_sdk_signs_it(
     assert headers["authorization"] == signed_by_sdk(request, headers, key, secret)
 
 
-def test_the_headers_of_the_call_are_signed() -> None:
+def test_signed_headers() -> None:
     request = request_to(
         "http://127.0.0.1:8100/v5/p", headers={"x-project-id": "p", "content-type": "c", "user-agent": "u"}
     )
@@ -119,12 +119,12 @@ def test_the_headers_of_the_call_are_signed() -> None:
     )
 
 
-def test_a_key_that_is_not_temporary_sends_no_token() -> None:
+def test_token_is_sent_only_with_a_temporary_key() -> None:
     headers = HuaweiSigner("AK", "SK").sign(request_to("https://x/"), now=NOW, nonce="n")
     assert "x-security-token" not in headers
 
 
-def test_no_secret_is_shown() -> None:
+def test_redact_secrets_from_repr() -> None:
     signer = HuaweiSigner("AK", "top-secret", "token-1")
     assert signer.secrets == ("top-secret", "token-1")
     assert HuaweiSigner("AK", "top-secret").secrets == ("top-secret",)

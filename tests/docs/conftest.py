@@ -1,4 +1,4 @@
-"""The simulator behind the default connections, as whoever follows a page has it."""
+"""The simulator behind the default connections, as on the pages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_migration.simulator import Simulator
+from tests.simulators import BriefSimulator
 
 
 @pytest.fixture
-def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[BriefSimulator]:
     """Start the simulator as the pages do, in a hurry, and connect Airflow to it."""
-    with Simulator(speed=10) as simulator:
+    with BriefSimulator(speed=10) as simulator:
         for conn_id, connection in simulator.connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         yield simulator

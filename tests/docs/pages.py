@@ -22,9 +22,9 @@ class Block:
     """
     A code block.
 
-    :param line: where it begins.
+    :param line: number of its first line.
     :param title: the name of the file that it is, or None.
-    :param reason: why it is not run, or None.
+    :param reason: reason why it is not run, or None.
     """
 
     page: Path
@@ -62,7 +62,7 @@ def tables_of(page: Path, mark: str) -> list[tuple[str, list[list[str]]]]:
     """
     Return the tables of a page that are marked with ``<!-- mark: what -->``, as that and their rows.
 
-    :param mark: what kind of table to look for.
+    :param mark: the kind of table.
     """
     found = re.findall(rf"^<!-- {mark}: (.+) -->\n\|.*\n\|.*\n((?:\|.*\n)+)", page.read_text(), re.MULTILINE)
     return [
@@ -72,5 +72,5 @@ def tables_of(page: Path, mark: str) -> list[tuple[str, list[list[str]]]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """Return what a cell has in backticks."""
+    """Return the texts in backticks of a cell."""
     return re.findall(r"`([^`]+)`", cell)

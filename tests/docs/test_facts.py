@@ -7,7 +7,6 @@ import importlib
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,59 +14,46 @@ from airflow_provider_migration import exceptions, keys, simulator
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.progress import MigrationState
 from airflow_provider_migration.sensors.base import MigrationSensor
-from airflow_provider_migration.services import dataworks, drs, dts, oms
-from airflow_provider_migration.services.wire import StatusTable
+from airflow_provider_migration.services import oms
 from scripts.record_reference import PAGE, with_tables
+from tests.catalogue import SERVICES, Service, each_service
 from tests.conftest import ROOT
 from tests.docs.pages import quoted, tables_of
-from tests.services.conftest import hold
-from tests.services.test_tables import RECORDS
+from tests.flows import hold
+from tests.services.test_tables import RECORDS, TABLES
 
 DOCS = ROOT / "docs"
-SERVICES: dict[str, Any] = {module.SERVICE: module for module in (dataworks, dts, oms, drs)}
-STATUS_TABLES = [
-    (service, what, rows) for service in SERVICES for what, rows in tables_of(DOCS / f"{service}.md", "words")
-]
+STATUS_TABLES = [found for service in SERVICES for found in tables_of(DOCS / f"{service}.md", "words")]
 
 
 # --- statuses -------------------------------------------------------------------------------------------
 
 
-def test_every_status_table_is_on_a_page() -> None:
-    there = {
-        f"{service}.{name}"
-        for service, module in SERVICES.items()
-        for name, value in vars(module).items()
-        if isinstance(value, StatusTable)
-    }
-    assert {what for _, what, _ in STATUS_TABLES} == there
+def test_status_tables_are_on_a_page() -> None:
+    assert {what for what, _ in STATUS_TABLES} == set(TABLES)
 
 
-@pytest.mark.parametrize(
-    ("service", "what", "rows"), STATUS_TABLES, ids=[what for _, what, _ in STATUS_TABLES]
-)
-def test_a_page_has_each_word_of_a_status_table_once_with_its_state(
-    service: str, what: str, rows: list[list[str]]
-) -> None:
-    table: StatusTable = getattr(SERVICES[service], what.partition(".")[2])
+@pytest.mark.parametrize(("what", "rows"), STATUS_TABLES, ids=[what for what, _ in STATUS_TABLES])
+def test_status_table_matches_its_page(what: str, rows: list[list[str]]) -> None:
+    table = TABLES[what]
     words = [quoted(row[0])[0] for row in rows]
     assert Counter(words) == Counter(word for group in table.words.values() for word in group)
     for row in rows:
         assert table.state_of(quoted(row[0])[0]).value in quoted(row[1])
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_page_has_each_state_that_a_word_can_come_to(service: str) -> None:
-    (rows,) = [rows for _, what, rows in STATUS_TABLES if what == f"{service}.STATUSES"]
+@each_service
+def test_status_page_has_each_possible_state(service: Service) -> None:
+    (rows,) = [rows for what, rows in STATUS_TABLES if what == f"{service}.STATUSES"]
     said = {quoted(row[0])[0]: set(quoted(row[1])) for row in rows}
-    for conversation, answers in RECORDS[service]():
-        progress = hold(conversation, *answers).result
+    for flow, answers in RECORDS[service.name]():
+        progress = hold(flow, *answers).result
         if progress.service_status in said:
             assert progress.state.value in said[progress.service_status], progress.service_status
     assert {word for words in said.values() for word in words} <= {state.value for state in MigrationState}
 
 
-def test_the_page_of_oms_has_its_steps_in_their_order() -> None:
+def test_oms_page_has_the_steps_in_order() -> None:
     ((_, rows),) = tables_of(DOCS / "oms.md", "steps")
     assert tuple((quoted(phase)[0], tuple(quoted(steps))) for phase, steps in rows) == oms.STEPS
 
@@ -75,7 +61,7 @@ def test_the_page_of_oms_has_its_steps_in_their_order() -> None:
 # --- the record and the public API ----------------------------------------------------------------------
 
 
-def test_the_record_is_described_as_it_is() -> None:
+def test_record_page_is_up_to_date() -> None:
     page = PAGE.read_text()
     assert page == with_tables(page), "run: make docs"
 
@@ -87,12 +73,12 @@ def public_names() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("module", "names"), public_names().items())
-def test_every_public_name_is_there(module: str, names: set[str]) -> None:
+def test_public_names_exist(module: str, names: set[str]) -> None:
     home = importlib.import_module(f"airflow_provider_migration.{module}")
     assert [name for name in names if not hasattr(home, name)] == []
 
 
-def test_no_sensor_hook_or_exception_is_missing_from_the_public_names() -> None:
+def test_public_names_are_complete() -> None:
     names = public_names()
     for kind, base in (("sensors", MigrationSensor), ("hooks", MigrationHook)):
         for service in SERVICES:
@@ -110,7 +96,7 @@ def test_no_sensor_hook_or_exception_is_missing_from_the_public_names() -> None:
     assert names["simulator"] == set(simulator.__all__)
 
 
-def test_what_an_example_imports_is_public() -> None:
+def test_examples_import_public_names() -> None:
     package = "airflow_provider_migration."
     imported = {
         (statement.module.removeprefix(package), alias.name)
@@ -122,16 +108,16 @@ def test_what_an_example_imports_is_public() -> None:
     assert imported <= {(module, name) for module, names in public_names().items() for name in names}
 
 
-def test_the_xcom_keys_that_are_named_are_those_that_are_written() -> None:
+def test_xcom_keys_are_documented() -> None:
     (line,) = re.findall(r"^XCom keys: (.+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
     written = {value for name, value in vars(keys).items() if name.endswith("_KEY")} | {"return_value"}
-    assert set(quoted(line)) == written - {keys.WATCH_KEY}  # which is in the task state store
+    assert set(quoted(line)) == written - {keys.TRACKER_KEY}  # which is in the task state store
 
 
 # --- the site -------------------------------------------------------------------------------------------
 
 
-def test_the_site_is_made_without_a_warning_and_loads_nothing_from_elsewhere(
+def test_site_builds_without_warnings_or_external_files(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mkdocs.commands.build import build

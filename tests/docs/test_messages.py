@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,34 +12,35 @@ from typing import Any, Final
 
 import pytest
 
-from airflow_provider_migration.conversation import Request
+from airflow_provider_migration.api_errors import api_error
+from airflow_provider_migration.clock import SYSTEM_CLOCK
 from airflow_provider_migration.exceptions import MigrationError, MigrationPermissionError
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.sansio import Request
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
-from airflow_provider_migration.services.wire import api_error
 from airflow_provider_migration.simulator import Simulator
-from airflow_provider_migration.transport import WORLD
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.wait.policy import WaitPolicy
+from airflow_provider_migration.wait.tracker import WaitTracker
 from tests.authority import Authority
 from tests.conftest import ROOT
 from tests.servers import Server, http
 
 QUOTED: Final = re.findall(r"^> `(.+)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
-HASTE: Final = replace(WORLD, sleep=lambda seconds: None)
+HASTE: Final = replace(SYSTEM_CLOCK, sleep=lambda seconds: None)
 """Where nobody waits for a service that is out of order."""
 JOB: Final = "dtsdemo0001"
 KEY: Final = {"login": "some-key-id", "password": "some-key-secret"}
 
 
-def test_no_message_is_quoted_twice() -> None:
+def test_quoted_messages_are_unique() -> None:
     assert len(set(QUOTED)) == len(QUOTED)
 
 
-def test_each_message_that_is_quoted_is_one_that_the_package_says(said: list[str]) -> None:
+def test_quoted_messages_exist(said: list[str]) -> None:
     patterns = {text: ".+".join(map(re.escape, text.split("…"))) for text in QUOTED}
     never = [
         text
@@ -48,7 +50,7 @@ def test_each_message_that_is_quoted_is_one_that_the_package_says(said: list[str
     assert never == [], "\n".join(said)
 
 
-def test_each_message_that_is_provoked_here_is_explained(said: list[str]) -> None:
+def test_provoked_messages_are_explained(said: list[str]) -> None:
     patterns = [".+".join(map(re.escape, text.split("…"))) for text in QUOTED]
     missing = [message for message in said if not any(re.fullmatch(pattern, message) for pattern in patterns)]
     assert missing == []
@@ -86,8 +88,12 @@ def of_connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     with monkeypatch.context() as patch:
         patch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
         missing = message_of(DtsHook()._look_up)
+        away = DtsHook()
+        patch.setattr(away, "get_connection", lambda conn_id: {}[conn_id])
+        missing_now = message_of(away._look_up)
     return [
         missing,
+        missing_now,
         ask(DtsHook, **KEY),
         ask(DtsHook, extra=region),
         ask(DtsHook, login="some-key-id", password="some secret", extra=region),
@@ -106,7 +112,7 @@ def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, author
         with monkeypatch.context() as patch:
             patch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
             asking = hook()
-            asking.world = HASTE
+            asking.clock = HASTE
             return message_of(lambda: getattr(asking, method)(*ids))
 
     def meet(reply: Any, **changes: Any) -> str:
@@ -125,6 +131,15 @@ def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, author
         signer=None,
     )
     html = {"content-type": "text/html"}
+
+    def unknown_region() -> str:
+        def fail(*_: Any, **__: Any) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "getaddrinfo", fail)
+            return ask(DtsHook, "get_progress", JOB, host=None, extra={"region": "cn-hangzuo"})
+
     return [
         ask(DtsHook, "get_progress", JOB, password="another-secret"),
         ask(OmsHook, "get_progress", "p_demo0001", password="another-secret"),
@@ -138,6 +153,7 @@ def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, author
         meet(http(body=b"<html>", headers=html)),
         meet(http(302, body=b"", headers={"location": "https://elsewhere"})),
         meet(http(), tls=authority.context),
+        unknown_region(),
         meet(http(429, body=b'{"message": "slow down"}')),
     ]
 
@@ -173,15 +189,16 @@ def record(state: str, word: str, **fields: Any) -> MigrationProgress:
     return MigrationProgress(state=state, service_status=word, **common)
 
 
-def watch(**wishes: Any) -> Watch:
+def watch(**policy: Any) -> WaitTracker:
     """Begin to watch at second 0."""
-    return Watch(Wishes(targets=("caught_up",), started_at=0, deadline=10_000, **wishes))
+    return WaitTracker(WaitPolicy(targets=("caught_up",), started_at=0, deadline=10_000, **policy))
 
 
-def verdict(progress: MigrationProgress, *, at: float = 100, **wishes: Any) -> str:
+def verdict(progress: MigrationProgress, *, at: float = 100, **policy: Any) -> str:
     """Return what is said when a record is seen, and seen once more."""
-    watching = watch(**wishes)
-    watching.observe(progress, 60)
+    watching = watch(**policy)
+    for earlier in range(60, int(at), 60):  # what was not observed does not count
+        watching.observe(progress, earlier)
     return watching.observe(progress, at).reason
 
 
@@ -190,6 +207,6 @@ def lost_polls(progress: MigrationProgress) -> str:
     watching = watch()
     watching.observe(progress, 60)
     error = MigrationError("The last error.")
-    error.passing = True  # type: ignore[misc] # of its class
+    error.is_transient = True  # type: ignore[misc] # of its class
     reasons = [watching.fail_poll(error, 60 + poll).reason for poll in range(6)]
     return f"{reasons[-1]}{error}"

@@ -14,6 +14,8 @@ from playwright.sync_api import Page, expect
 from tests.browsers import chromium
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def page() -> Iterator[Page]:
@@ -21,9 +23,7 @@ def page() -> Iterator[Page]:
         yield browser.new_page()
 
 
-def test_it_can_be_searched_from_a_folder_and_loads_nothing_from_elsewhere(
-    page: Page, tmp_path: Path
-) -> None:
+def test_site_search_works_from_a_folder(page: Page, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Credentials of Alibaba Cloud that are no AccessKey: who gives them is on a real socket of this machine."""
+"""Temporary credentials of Alibaba Cloud, whose issuers run on real sockets of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import logging
 import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,16 +17,18 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
+from airflow_provider_migration.credentials import alibaba
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
     MigrationConfigurationError,
     MigrationError,
+    MigrationNotFoundError,
     MigrationServiceError,
 )
-from airflow_provider_migration.hooks import alibaba
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.transport.limiter import limit_calls
 from tests.servers import Asked, Reply, Server, http
 
 Connect = Callable[..., str]
@@ -137,7 +138,7 @@ def asks(get_progress: Callable[..., Any], conn_id: str) -> Any:
 # --- each kind -----------------------------------------------------------------------------------------
 
 
-def test_a_ram_role_is_assumed_with_the_accesskey(dts: Any, get_progress: Any) -> None:
+def test_ram_role_is_assumed_with_the_accesskey(dts: Any, get_progress: Any) -> None:
     with Server([sts]) as server:
         conn_id = dts("ram_role_arn", key=OWN_KEY, role_arn=ROLE, sts_endpoint=server.url)
 
@@ -147,7 +148,7 @@ def test_a_ram_role_is_assumed_with_the_accesskey(dts: Any, get_progress: Any) -
         assert len(server.asked) == 1
 
 
-def test_a_role_is_had_for_an_oidc_token(dts: Any, get_progress: Any, tmp_path: Path) -> None:
+def test_ram_role_is_assumed_with_an_oidc_token(dts: Any, get_progress: Any, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("oidc-token")
     with Server([sts]) as server:
@@ -163,7 +164,7 @@ def test_a_role_is_had_for_an_oidc_token(dts: Any, get_progress: Any, tmp_path: 
 
 
 @pytest.mark.parametrize("role", [{}, {"role_name": "instance-role"}], ids=["any role", "one role"])
-def test_an_instance_has_its_role_from_the_metadata_service(
+def test_instance_role_comes_from_the_metadata_service(
     dts: Any, get_progress: Any, role: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Server([metadata]) as server:
@@ -174,14 +175,14 @@ def test_an_instance_has_its_role_from_the_metadata_service(
         assert asks(get_progress, dts("ecs_ram_role", **role)).state != "unknown"
 
 
-def test_a_credentials_uri_is_asked(from_uri: Any, get_progress: Any) -> None:
+def test_credentials_uri_is_requested(from_uri: Any, get_progress: Any) -> None:
     conn_id, server = from_uri(giver())
 
     assert asks(get_progress, conn_id).state != "unknown"
     assert server.asked[0].target == "/key"
 
 
-def test_the_default_chain_is_walked_where_it_is_asked_for(
+def test_default_chain_is_used_on_request(
     dts: Any, get_progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from alibabacloud_credentials.utils import auth_util  # which reads the environment when it is imported
@@ -195,24 +196,24 @@ def test_the_default_chain_is_walked_where_it_is_asked_for(
     assert asks(get_progress, dts("default")).state != "unknown"
 
 
-def test_the_test_of_a_connection_names_the_kind(from_uri: Any) -> None:
+def test_connection_test_names_the_kind(from_uri: Any) -> None:
     works, message = DtsHook(from_uri(giver())[0]).test_connection()
 
     assert works
     assert "accepted credentials of type credentials_uri" in message
 
 
-def test_dataworks_takes_the_same(from_uri: Any) -> None:
+def test_dataworks_accepts_the_same_kinds(from_uri: Any) -> None:
     hook = DataWorksHook(from_uri(giver())[0])
 
     assert hook.get_progress(123456, 1234).state != "unknown"
     hook.close()
 
 
-# --- what is kept, and what is had anew ----------------------------------------------------------------
+# --- cache and refresh ---------------------------------------------------------------------------------
 
 
-def test_credentials_that_were_renewed_are_used_at_the_next_poll(from_uri: Any, get_progress: Any) -> None:
+def test_refresh_is_used_by_the_next_poll(from_uri: Any, get_progress: Any) -> None:
     soon_over = giver(**key(minutes=10))
     conn_id, server = from_uri(soon_over, soon_over, giver(AccessKeyId="ANOTHER"))
     hook = DtsHook(conn_id)
@@ -225,9 +226,7 @@ def test_credentials_that_were_renewed_are_used_at_the_next_poll(from_uri: Any, 
     assert len(server.asked) == 3
 
 
-def test_a_process_has_one_client_for_each_connection(
-    dts: Any, from_uri: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_client_is_cached_per_connection(dts: Any, from_uri: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with Server([metadata]) as server:
         monkeypatch.setenv("HTTP_PROXY", server.url)
@@ -240,52 +239,94 @@ def test_a_process_has_one_client_for_each_connection(
             hook = DtsHook("some_conn")
             hook.get_progress("dtsdemo0001")
             hook.close()
-            assert hook._api.signer._client is first._api.signer._client  # type: ignore[attr-defined] # of this kind
+            assert hook._api.signer.client is first._api.signer.client  # type: ignore[attr-defined] # of this kind
 
         assert threading.active_count() == threads
         assert len(server.asked) == asked
 
 
-async def test_many_polls_share_one_look_at_the_credentials_and_never_block_the_loop(from_uri: Any) -> None:
+async def test_refresh_is_shared_by_concurrent_polls_and_does_not_block_the_loop(from_uri: Any) -> None:
+    is_asked, loop_has_turned = threading.Event(), threading.Event()
+    turned = []
+
     def slow(asked: Asked) -> Reply:
-        time.sleep(2)
+        is_asked.set()
+        turned.append(loop_has_turned.wait(10))
         return giver(**key(minutes=10))(asked)
 
     conn_id, server = from_uri(slow)
-    hook, longest, ended = DtsHook(conn_id), 0.0, asyncio.Event()
+    hook = DtsHook(conn_id)
 
-    async def watch() -> None:
-        nonlocal longest
-        while not ended.is_set():
-            before = time.monotonic()
+    async def turn() -> None:
+        while not is_asked.is_set():
             await asyncio.sleep(0.005)
-            longest = max(longest, time.monotonic() - before)
+        loop_has_turned.set()
 
-    await hook._alook_up(hook.world.monotonic())
-    watching = asyncio.create_task(watch())
-    await asyncio.gather(*(hook.aget_progress("dtsdemo0001") for _ in range(20)))
-    ended.set()
-    await watching
+    await hook._alook_up(hook.clock.monotonic())
+    await asyncio.gather(*(hook.aget_progress("dtsdemo0001") for _ in range(20)), turn())
 
     assert len(server.asked) == 1
-    assert longest < 1
+    assert turned == [True]
 
 
-async def test_a_connection_may_change_while_credentials_are_had(from_uri: Any) -> None:
-    being_had = threading.Event()
+async def test_refresh_survives_a_change_of_the_connection(from_uri: Any) -> None:
+    being_had, has_changed = threading.Event(), threading.Event()
 
     def slow(asked: Asked) -> Reply:
         being_had.set()
-        time.sleep(0.3)
+        has_changed.wait(10)
         return giver()(asked)
 
     hook = DtsHook(from_uri(slow)[0])
     polling = asyncio.create_task(hook.aget_progress("dtsdemo0001"))
     await asyncio.to_thread(being_had.wait)
     from_uri(giver())
-    await hook._alook_up(hook.world.monotonic())
+    await hook._alook_up(hook.clock.monotonic())
+    has_changed.set()
 
     assert (await polling).state != "unknown"
+
+
+async def test_refresh_after_the_deadline_signs_a_batch(from_uri: Any, simulator: Simulator) -> None:
+    conn_id, server = from_uri(giver(**key(minutes=10)))
+    hook, before = DtsHook(conn_id, api="DescribeDtsJobs"), len(simulator.requests)
+
+    with limit_calls(deadline=hook.clock.monotonic() - 1000):
+        first, missing = await asyncio.gather(
+            hook.aget_progress("dtsdemo0001"), hook.aget_progress("dtsnobody"), return_exceptions=True
+        )
+
+    assert first.state != "unknown"  # type: ignore[union-attr] # no error was returned
+    assert isinstance(missing, MigrationNotFoundError)
+    assert len(server.asked) == 1
+    assert {request.status for request in simulator.requests[before:]} == {200}
+
+
+async def test_refresh_that_hangs_ends_read_timeout_after_the_deadline_and_nothing_is_sent(
+    dts: Any, simulator: Simulator
+) -> None:
+    released, before = threading.Event(), len(simulator.requests)
+
+    def hang(asked: Asked) -> Reply:
+        released.wait(20)
+        return giver()(asked)
+
+    with Server([hang]) as server:
+        hook = DtsHook(
+            dts("credentials_uri", credentials_uri=f"{server.url}/key", read_timeout=0.05),
+            api="DescribeDtsJobs",
+        )
+        try:
+            with (
+                limit_calls(deadline=hook.clock.monotonic() - 1000),
+                pytest.raises(MigrationServiceError, match="nor within read_timeout after it"),
+            ):
+                await hook.aget_progress("dtsdemo0001")
+            assert server.asked
+        finally:
+            released.set()
+
+    assert len(simulator.requests) == before
 
 
 # --- what is refused -----------------------------------------------------------------------------------
@@ -294,7 +335,11 @@ NEEDS = [
     ("ram_role_arn", {}, "login (AccessKey ID) is empty"),
     ("ram_role_arn", {**OWN_KEY}, "role_arn in extra is empty"),
     ("oidc_role_arn", {}, "oidc_token_file_path in extra is empty"),
-    ("oidc_role_arn", {"oidc_token_file_path": "/nowhere/token"}, "names '/nowhere/token', which is no file"),
+    (
+        "oidc_role_arn",
+        {"oidc_token_file_path": "/nowhere/token"},
+        "oidc_token_file_path: file '/nowhere/token' not found",
+    ),
     ("oidc_role_arn", {"oidc_token_file_path": __file__}, "role_arn in extra is empty"),
     (
         "oidc_role_arn",
@@ -302,23 +347,23 @@ NEEDS = [
         "oidc_provider_arn in extra is empty",
     ),
     ("credentials_uri", {}, "credentials_uri in extra is empty"),
-    ("credentials_uri", {"credentials_uri": "host/key"}, "credentials_uri in extra is no address"),
+    ("credentials_uri", {"credentials_uri": "host/key"}, "credentials_uri in extra must be a URL"),
     (
         "credentials_uri",
         {"credentials_uri": "http://host:port/key"},
-        "credentials_uri in extra is no address",
+        "credentials_uri in extra must be a URL",
     ),
-    ("credentials_uri", {"credentials_uri": "http:///key"}, "credentials_uri in extra is no address"),
-    ("credentials_uri", {"credentials_uri": "http://[::1/key"}, "credentials_uri in extra is no address"),
-    ("credentials_uri", {"credentials_uri": "http://[::1]:8080/key"}, "in extra has an IPv6 address"),
+    ("credentials_uri", {"credentials_uri": "http:///key"}, "credentials_uri in extra must be a URL"),
+    ("credentials_uri", {"credentials_uri": "http://[::1/key"}, "credentials_uri in extra must be a URL"),
+    ("credentials_uri", {"credentials_uri": "http://[::1]:8080/key"}, "must contain a host name"),
     ("access_key", {}, "login (AccessKey ID) is empty"),
     ("", {}, "login (AccessKey ID) is empty"),
-    ("rsa_key_pair", {}, "credential_type is 'rsa_key_pair': write access_key, "),
+    ("rsa_key_pair", {}, "credential_type must be access_key, "),
 ]
 
 
 @pytest.mark.parametrize(("kind", "fields", "says"), NEEDS)
-def test_what_a_kind_needs_never_comes_from_the_worker(
+def test_required_field_never_comes_from_the_worker(
     kind: str, fields: dict[str, str], says: str, dts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from alibabacloud_credentials.utils import auth_util
@@ -334,14 +379,15 @@ def test_what_a_kind_needs_never_comes_from_the_worker(
     assert says in str(caught.value)
 
 
-def test_without_the_package_it_is_said_how_to_install_it(dts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "alibabacloud_credentials", None)
+def test_missing_package_error_says_how_to_install_it(dts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alibaba._new_client.cache_clear()
+    monkeypatch.setitem(sys.modules, "alibabacloud_credentials.client", None)
 
-    with pytest.raises(MigrationConfigurationError, match=r"pip install '.*\[alibaba-credentials\]'"):
+    with pytest.raises(MigrationConfigurationError, match=r"pip install alibabacloud-credentials\."):
         DtsHook(dts("default")).get_progress("dtsdemo0001")
 
 
-def test_a_metadata_service_that_is_switched_off_is_named(dts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disabled_metadata_service_is_named(dts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from alibabacloud_credentials.utils import auth_util
 
     monkeypatch.setattr(auth_util, "environment_ecs_metadata_disabled", "true")
@@ -351,7 +397,7 @@ def test_a_metadata_service_that_is_switched_off_is_named(dts: Any, monkeypatch:
         DtsHook(dts("ecs_ram_role")).get_progress("dtsdemo0001")
 
 
-def test_a_token_file_that_goes_away_is_named(dts: Any, tmp_path: Path) -> None:
+def test_refresh_without_its_token_file_names_the_file(dts: Any, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("oidc-token")
     hook = DtsHook(
@@ -397,7 +443,7 @@ def test_a_token_file_that_goes_away_is_named(dts: Any, tmp_path: Path) -> None:
         (Reply(then="close"), MigrationServiceError, "RetryError"),
     ],
 )
-def test_credentials_that_are_not_given_are_an_error_without_what_is_secret(
+def test_redact_errors_of_credentials_that_cannot_be_obtained(
     reply: Reply,
     error: type[MigrationError],
     says: str,
@@ -419,7 +465,62 @@ def test_credentials_that_are_not_given_are_an_error_without_what_is_secret(
         assert "simulator-security-token" not in shown
 
 
-def test_a_role_that_does_not_exist_ends_the_wait_at_once(dts: Any) -> None:
+@pytest.mark.parametrize("kind", ["ram_role_arn", "oidc_role_arn"])
+@pytest.mark.parametrize("debug", ["", "sdk"])
+def test_query_strings_are_not_logged(
+    dts: Any,
+    get_progress: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    debug: str,
+) -> None:
+    """At DEBUG neither token nor signature of a call to STS is shown, nor the query of a call to DTS."""
+    monkeypatch.setenv("DEBUG", debug)
+    alibaba._new_client.cache_clear()
+    token = tmp_path / "token"
+    token.write_text("oidc-token")
+    extra = {"oidc_provider_arn": OIDC_PROVIDER, "oidc_token_file_path": str(token)}
+    with caplog.at_level(logging.DEBUG), Server([sts]) as server:
+        conn_id = dts(kind, key=OWN_KEY, role_arn=ROLE, sts_endpoint=server.url, **extra)
+        asks(get_progress, conn_id)
+        sent = dict(parse_qsl(urlsplit(server.asked[0].target).query))
+
+    output = capfd.readouterr()
+    secrets = [sent[name] for name in ("OIDCToken", "Signature", "SignatureNonce") if sent.get(name)]
+    assert secrets
+    for shown in (caplog.text, output.out, output.err):
+        assert not [secret for secret in secrets if secret in shown or quote(secret, safe="") in shown]
+        assert "MigrationJobId=" not in shown
+        assert "simulator-secret-key" not in shown
+    assert "?*** HTTP/1.1" in caplog.text
+
+
+@pytest.mark.parametrize("code", ["InvalidTimeStamp.Expired", "IllegalTimestamp"])
+def test_refresh_refused_for_the_clock_names_the_clock(dts: Any, get_progress: Any, code: str) -> None:
+    with Server([answer(400, RequestId="r", Code=code, Message="no")]) as server:
+        conn_id = dts("ram_role_arn", key=OWN_KEY, role_arn=ROLE, sts_endpoint=server.url)
+        with pytest.raises(MigrationAuthenticationError, match="this machine's clock") as caught:
+            asks(get_progress, conn_id)
+    assert caught.value.tolerated_after_success
+
+
+async def test_refresh_that_is_refused_names_the_connection_once(from_uri: Any) -> None:
+    conn_id, server = from_uri(answer(403, Code="NoPermission", Message="not yours"))
+    hook = DtsHook(conn_id)
+    await hook._alook_up(hook.clock.monotonic())
+
+    errors = await asyncio.gather(
+        *(hook.aget_progress("dtsdemo0001") for _ in range(3)), return_exceptions=True
+    )
+
+    assert [str(error).count("The connection is 'some_conn'") for error in errors] == [1, 1, 1]
+    assert len(server.asked) == 1
+
+
+def test_refresh_for_an_unknown_role_is_an_authentication_error(dts: Any) -> None:
     with Server([sts]) as server:
         hook = DtsHook(dts("ram_role_arn", key=OWN_KEY, role_arn=f"{ROLE}s", sts_endpoint=server.url))
 
@@ -428,7 +529,7 @@ def test_a_role_that_does_not_exist_ends_the_wait_at_once(dts: Any) -> None:
         hook.close()
 
 
-def test_a_chain_that_finds_nothing_may_find_something_later(
+def test_refresh_from_an_empty_default_chain_is_transient(
     dts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from alibabacloud_credentials.utils import auth_util

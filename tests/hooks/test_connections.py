@@ -12,13 +12,16 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 from certifi import where
 
-from airflow_provider_migration.exceptions import MigrationConfigurationError
-from airflow_provider_migration.hooks.base import ConnectionReader
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
+)
+from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
-from airflow_provider_migration.transport import Settings
+from airflow_provider_migration.transport.settings import TransportConfig
 
 Connect = Callable[..., str]
 
@@ -63,7 +66,7 @@ def look_up(hook: Any) -> Any:
         ({"host": "", "extra": REGION}, "https://dts.cn-hangzhou.aliyuncs.com"),
     ],
 )
-def test_a_host_may_be_written_in_many_ways(fields: dict[str, Any], endpoint: str, connect: Connect) -> None:
+def test_host_forms(fields: dict[str, Any], endpoint: str, connect: Connect) -> None:
     assert look_up(DtsHook(connect(**KEY, **fields))).endpoint == endpoint
 
 
@@ -75,9 +78,7 @@ def test_a_host_may_be_written_in_many_ways(fields: dict[str, Any], endpoint: st
         ({"host": "https://oms.example.com", "port": 8089}, "https://oms.example.com:8089"),
     ],
 )
-def test_the_console_of_oms_speaks_http_unless_told_otherwise(
-    fields: dict[str, Any], endpoint: str, connect: Connect
-) -> None:
+def test_oms_console_defaults_to_http(fields: dict[str, Any], endpoint: str, connect: Connect) -> None:
     assert look_up(OmsHook(connect(**KEY, **fields))).endpoint == endpoint
 
 
@@ -103,16 +104,18 @@ def test_the_console_of_oms_speaks_http_unless_told_otherwise(
         "gatewäy",
     ],
 )
-def test_a_host_that_is_none_is_refused_without_repeating_it(host: str, connect: Connect) -> None:
-    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host .*write a host name") as caught:
+def test_wrong_host_is_refused_and_not_repeated(host: str, connect: Connect) -> None:
+    with pytest.raises(
+        MigrationConfigurationError, match=r"'some_conn': host must be a host name or a URL"
+    ) as caught:
         look_up(DtsHook(connect(**KEY, host=host)))
 
     assert "pass-word" not in str(caught.value)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_that_is_none_is_refused(port: int, connect: Connect) -> None:
-    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': port is .*: write a number"):
+def test_wrong_port_is_refused(port: int, connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': port must be a number"):
         look_up(DtsHook(connect(**KEY, host="gateway", port=port)))
 
 
@@ -133,7 +136,7 @@ def test_a_port_that_is_none_is_refused(port: int, connect: Connect) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["region", "region_id", "argument"])
-def test_without_a_host_the_endpoint_follows_from_the_region(
+def test_region_gives_the_endpoint(
     hook: Any, region: str, endpoint: str, place: str, connect: Connect
 ) -> None:
     extra = {"project_id": "p", **({place: region} if place != "argument" else {"region": "elsewhere"})}
@@ -146,12 +149,12 @@ def test_without_a_host_the_endpoint_follows_from_the_region(
 
 
 @pytest.mark.parametrize("hook", [DtsHook, DataWorksHook, DrsHook])
-def test_without_host_and_region_it_is_said_what_to_write(hook: Any, connect: Connect) -> None:
+def test_missing_host_and_region_are_named(hook: Any, connect: Connect) -> None:
     with pytest.raises(MigrationConfigurationError, match=r"'some_conn': neither region nor host .*extra"):
         look_up(hook(connect(**KEY, extra={"project_id": "p"})))
 
 
-def test_the_oms_that_alibaba_cloud_hosts_is_in_a_region(connect: Connect) -> None:
+def test_hosted_oms_is_in_a_region(connect: Connect) -> None:
     conn_id = connect(**KEY, extra={**REGION, "auth_type": "access_key"})
 
     api = look_up(OmsHook(conn_id))
@@ -160,15 +163,15 @@ def test_the_oms_that_alibaba_cloud_hosts_is_in_a_region(connect: Connect) -> No
     assert api.signer.access_key_id == "some-key-id"
 
 
-def test_the_console_of_oms_needs_a_host(connect: Connect) -> None:
-    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host is empty: .*http://oms:8089"):
+def test_oms_console_needs_a_host(connect: Connect) -> None:
+    with pytest.raises(MigrationConfigurationError, match=r"'some_conn': host is empty; .*http://oms:8089"):
         look_up(OmsHook(connect(**KEY)))
 
 
 @pytest.mark.parametrize(
     "region", ["evil.example.com/", "CN-Hangzhou", "cn hangzhou", "-cn", ["cn-hangzhou"]]
 )
-def test_a_region_that_is_none_is_refused(region: Any, connect: Connect) -> None:
+def test_wrong_region_is_refused(region: Any, connect: Connect) -> None:
     with pytest.raises(MigrationConfigurationError, match="'some_conn': region"):
         look_up(DtsHook(connect(**KEY, extra={"region": region})))
 
@@ -176,7 +179,7 @@ def test_a_region_that_is_none_is_refused(region: Any, connect: Connect) -> None
 # --- credentials ---------------------------------------------------------------------------------------
 
 
-def test_a_connection_of_the_official_provider_works(connect: Connect) -> None:
+def test_official_provider_connection_works(connect: Connect) -> None:
     extra = {"access_key_id": "other-id", "access_key_secret": "other-secret", "region": "cn-hangzhou"}
     conn_id = connect(conn_type="alibaba_cloud", extra=extra)
 
@@ -185,7 +188,7 @@ def test_a_connection_of_the_official_provider_works(connect: Connect) -> None:
         assert (signer.access_key_id, signer.access_key_secret) == ("other-id", "other-secret")
 
 
-def test_a_connection_may_be_written_as_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_may_be_a_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "AIRFLOW_CONN_SOME_CONN",
         "alibaba-dts://some-id:some%2Fsecret@http%3A%2F%2F127.0.0.1%3A8100/?region_id=cn-hangzhou"
@@ -197,24 +200,24 @@ def test_a_connection_may_be_written_as_an_address(monkeypatch: pytest.MonkeyPat
 
     assert (api.endpoint, api.region) == ("http://127.0.0.1:8100", "cn-hangzhou")
     assert api.signer.access_key_secret == "some/secret"
-    assert hook._settings == Settings(verify=False, connect_timeout=2.5, read_timeout=7)
+    assert hook._settings == TransportConfig(verify=False, connect_timeout=2.5, read_timeout=7)
 
 
 @pytest.mark.parametrize("field", ["security_token", "sts_token"])
-def test_a_temporary_key_of_alibaba_brings_its_token(field: str, connect: Connect) -> None:
+def test_alibaba_temporary_key_has_a_token(field: str, connect: Connect) -> None:
     conn_id = connect(**KEY, extra={**REGION, field: " a-token "})
 
     assert look_up(DtsHook(conn_id)).signer.security_token == "a-token"
 
 
-def test_a_temporary_key_of_huawei_brings_its_token(connect: Connect) -> None:
+def test_huawei_temporary_key_has_a_token(connect: Connect) -> None:
     conn_id = connect(**KEY, extra={**PROJECT, "security_token": "a-token"})
 
     assert look_up(DrsHook(conn_id)).signer.security_token == "a-token"
 
 
 @pytest.mark.parametrize("key", [" some-key-id", "some-key-id\n", "\tsome-key-id "])
-def test_blanks_around_a_pasted_key_do_no_harm(key: str, connect: Connect) -> None:
+def test_key_is_stripped(key: str, connect: Connect) -> None:
     conn_id = connect(login=key, password=f"{key} ", extra=REGION)
 
     signer = look_up(DtsHook(conn_id)).signer
@@ -222,7 +225,7 @@ def test_blanks_around_a_pasted_key_do_no_harm(key: str, connect: Connect) -> No
     assert (signer.access_key_id, signer.access_key_secret) == ("some-key-id", "some-key-id")
 
 
-def test_a_password_of_a_person_may_hold_blanks_and_any_letter(connect: Connect) -> None:
+def test_password_may_hold_any_character(connect: Connect) -> None:
     conn_id = connect(login="Jürgen", password=" geheim für alle \n", host="oms")
 
     signer = look_up(OmsHook(conn_id)).signer
@@ -236,11 +239,11 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
 @pytest.mark.parametrize(
     ("hook", "fields", "says"),
     [
-        (DtsHook, {**KEY, "login": ""}, r"login \(AccessKey ID\) is empty: .*access_key_id in extra"),
+        (DtsHook, {**KEY, "login": ""}, r"login \(AccessKey ID\) is empty; .*access_key_id in extra"),
         (DtsHook, {**KEY, "password": None}, r"password \(AccessKey secret\) is empty"),
         (DtsHook, {**KEY, "login": "a\nb"}, r"login .* control character"),
-        (DtsHook, {**KEY, "login": "а-cyrillic"}, r"login .* a letter that no key has"),
-        (DtsHook, {**KEY, "password": "two words"}, r"password .* a blank"),
+        (DtsHook, {**KEY, "login": "а-cyrillic"}, r"login .* non-ASCII characters"),
+        (DtsHook, {**KEY, "password": "two words"}, r"password .* contains whitespace"),
         (
             DtsHook,
             {**KEY, "extra": {**REGION, "security_token": "a\nb"}},
@@ -249,12 +252,16 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         (
             DtsHook,
             {**KEY, "extra": {**REGION, "security_token": ["a"]}},
-            r"security_token in extra must be one",
+            r"security_token in extra must be a string",
         ),
-        (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty: fill it in"),
+        (OmsHook, {"host": "oms", "password": "p"}, r"login \(console user\) is empty; fill it in"),
         (OmsHook, {"host": "oms", "login": "u"}, r"password \(console password\) is empty"),
-        (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login holds a colon"),
-        (OmsHook, {**KEY, "extra": {"auth_type": "key"}}, r"auth_type is 'key': write basic or access_key"),
+        (OmsHook, {"host": "oms", "login": "a:b", "password": "p"}, r"login must not contain a colon"),
+        (
+            OmsHook,
+            {**KEY, "extra": {"auth_type": "key"}},
+            r"auth_type must be basic or access_key, not 'key'",
+        ),
         (OmsHook, {**KEY, "extra": {"auth_type": "access_key"}}, r"neither region nor host is given"),
         (
             OmsHook,
@@ -265,29 +272,29 @@ DRS_PASSWORD = {**PROJECT, "auth_type": "password", "domain_name": "account"}
         (
             DrsHook,
             {**KEY, "extra": {**PROJECT, "project_id": "a\r\nb"}},
-            r"project_id in extra holds a control",
+            r"project_id in extra contains a control",
         ),
         (
             DrsHook,
             {**KEY, "extra": {**PROJECT, "auth_type": "magic"}},
-            r"auth_type is 'magic': write aksk, agency, password or token",
+            r"auth_type must be aksk, agency, password or token, not 'magic'",
         ),
         (DrsHook, {"extra": {**PROJECT, "auth_type": "token"}}, r"password \(token of IAM\) is empty"),
         (DrsHook, {**KEY, "extra": {**PROJECT, "auth_type": "agency"}}, r"agency_name .* is empty"),
         (
             DrsHook,
             {**KEY, "extra": {**PROJECT, "auth_type": "agency", "agency_name": "a"}},
-            r"domain_name in extra \(the account that delegates\) is empty",
+            r"domain_name in extra \(the delegating account\) is empty",
         ),
         (DrsHook, {**KEY, "extra": {**PROJECT, "auth_type": "password"}}, r"domain_name .* is empty"),
         (
             DrsHook,
             {**KEY, "extra": {**DRS_PASSWORD, "iam_endpoint": "ftp://iam"}},
-            r"iam_endpoint is no address",
+            r"iam_endpoint must be a host name or a URL",
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_the_connection_and_the_remedy(
+def test_error_names_connection_and_remedy(
     hook: Any, fields: dict[str, Any], says: str, connect: Connect
 ) -> None:
     conn_id = connect(**{"extra": REGION, **fields})
@@ -299,16 +306,17 @@ def test_what_is_wrong_is_named_with_the_connection_and_the_remedy(
 
 
 @pytest.mark.parametrize("extra", ["{no json", "[1]", '"text"'])
-def test_an_extra_that_is_no_json_object_is_refused(extra: str, connect: Connect) -> None:
+def test_extra_must_be_a_json_object(extra: str, connect: Connect) -> None:
     # Airflow 3.0 and 3.1 cannot read such a connection themselves.
-    says = "extra is no JSON object: write it as in|none that Airflow can read"
-    with pytest.raises(MigrationConfigurationError, match=f"'some_conn'.*({says})"):
+    says = "extra must be a JSON object|none that Airflow can read"
+    errors = (MigrationConfigurationError, MigrationConnectionNotFoundError)
+    with pytest.raises(errors, match=f"'some_conn'.*({says})"):
         look_up(DtsHook(connect(**KEY, extra=extra)))
 
 
-def test_a_missing_connection_is_an_error_that_says_how_to_make_it() -> None:
+def test_missing_connection_error_names_the_remedy() -> None:
     with pytest.raises(
-        MigrationConfigurationError,
+        MigrationConnectionNotFoundError,
         match=r"no connection 'nowhere'.*type 'alibaba_dts' in Admin > Connections, .*dts_conn_id",
     ):
         DtsHook("nowhere").get_progress(migration_job_id="dts1")
@@ -317,20 +325,20 @@ def test_a_missing_connection_is_an_error_that_says_how_to_make_it() -> None:
 # --- DRS -----------------------------------------------------------------------------------------------
 
 
-def test_a_password_asks_the_iam_of_the_region(connect: Connect) -> None:
+def test_iam_endpoint_follows_the_region(connect: Connect) -> None:
     signer = look_up(DrsHook(connect(**KEY, extra=DRS_PASSWORD))).signer
 
     assert signer.endpoint == "https://iam.cn-north-4.myhuaweicloud.com"
     assert (signer.user, signer.password, signer.domain_name) == ("some-key-id", "some-key-secret", "account")
 
 
-def test_a_password_asks_another_iam_where_one_is_named(connect: Connect) -> None:
+def test_iam_endpoint_may_be_given(connect: Connect) -> None:
     extra = {**DRS_PASSWORD, "iam_endpoint": "http://127.0.0.1:8100"}
 
     assert look_up(DrsHook(connect(**KEY, extra=extra))).signer.endpoint == "http://127.0.0.1:8100"
 
 
-def test_a_project_given_to_the_hook_goes_before_the_connections(connect: Connect) -> None:
+def test_project_of_the_hook_overrides_the_connection(connect: Connect) -> None:
     conn_id = connect(**KEY, extra=PROJECT)
 
     assert look_up(DrsHook(conn_id)).project_id == "project-1"
@@ -340,7 +348,7 @@ def test_a_project_given_to_the_hook_goes_before_the_connections(connect: Connec
 # --- settings ------------------------------------------------------------------------------------------
 
 
-def settings_of(**extra: Any) -> Settings:
+def settings_of(**extra: Any) -> TransportConfig:
     connection = Connection(conn_id="some_conn", conn_type="alibaba_dts", extra=json.dumps(extra))
     return ConnectionReader(connection).settings()
 
@@ -348,46 +356,44 @@ def settings_of(**extra: Any) -> Settings:
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
-        ({}, Settings(verify=True, connect_timeout=5, read_timeout=30)),
-        ({"verify": True}, Settings()),
-        ({"verify": "true"}, Settings()),
-        ({"verify": ""}, Settings()),
-        ({"verify": None}, Settings()),
-        ({"verify": False}, Settings(verify=False)),
-        ({"verify": "False"}, Settings(verify=False)),
-        ({"connect_timeout": 2, "read_timeout": "2.5"}, Settings(connect_timeout=2, read_timeout=2.5)),
+        ({}, TransportConfig(verify=True, connect_timeout=5, read_timeout=30)),
+        ({"verify": True}, TransportConfig()),
+        ({"verify": "true"}, TransportConfig()),
+        ({"verify": ""}, TransportConfig()),
+        ({"verify": None}, TransportConfig()),
+        ({"verify": False}, TransportConfig(verify=False)),
+        ({"verify": "False"}, TransportConfig(verify=False)),
+        ({"connect_timeout": 2, "read_timeout": "2.5"}, TransportConfig(connect_timeout=2, read_timeout=2.5)),
     ],
 )
-def test_settings_may_be_texts(extra: dict[str, Any], expected: Settings) -> None:
+def test_timeouts_may_be_strings(extra: dict[str, Any], expected: TransportConfig) -> None:
     assert settings_of(**extra) == expected
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "read_timeout"])
 @pytest.mark.parametrize("value", ["soon", 0, -1, "nan", "inf", 3601, True, [5]])
-def test_a_time_that_is_none_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': {name} .*: write"):
+def test_wrong_timeout_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': {name} (in extra )?must be a "):
         settings_of(**{name: value})
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "which is no file here"), ("x", "holds no certificates")]
+    ("content", "says"), [(None, "not found on this machine"), ("x", "contains no certificates")]
 )
-def test_a_file_of_authorities_that_is_none_is_refused(
-    content: str | None, says: str, tmp_path: Path
-) -> None:
+def test_wrong_verify_is_refused(content: str | None, says: str, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     if content:
         file.write_text(content)
 
-    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': verify names .*{says}"):
+    with pytest.raises(MigrationConfigurationError, match=rf"'some_conn': verify: .*{says}"):
         settings_of(verify=str(file))
 
 
-def test_a_file_of_authorities_is_taken() -> None:
-    assert settings_of(verify=where()) == Settings(verify=where())
+def test_verify_may_be_a_ca_file() -> None:
+    assert settings_of(verify=where()) == TransportConfig(verify=where())
 
 
-def test_verify_false_is_worth_one_warning(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_verify_false_warns_once(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     hook = DtsHook(connect(**KEY, extra={**REGION, "verify": False}))
 
     with caplog.at_level(logging.WARNING, "airflow_provider_migration"):
@@ -395,4 +401,7 @@ def test_verify_false_is_worth_one_warning(connect: Connect, caplog: pytest.LogC
             hook._look_up()
 
     (record,) = caplog.records
-    assert record.getMessage() == "TLS is not verified: connection 'some_conn' says verify: false."
+    assert (
+        record.getMessage()
+        == "TLS certificates are not verified: connection 'some_conn' sets verify to false."
+    )

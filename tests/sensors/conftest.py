@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from airflow_provider_migration.clock import Clock
+from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.simulator import Simulator
+from tests.simulators import BriefSimulator
 
 
 class TaskInstance:
@@ -54,15 +58,20 @@ def next_poll() -> Callable[[dict[str, Any]], dict[str, Any]]:
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Simulator]]:
     """Start a simulator that plays some migrations and stands still until told, and connect Airflow to it."""
-    started: list[Simulator] = []
+    with ExitStack() as started:
 
-    def start(*migrations: dict[str, Any], faults: tuple[dict[str, Any], ...] = ()) -> Simulator:
-        simulator = Simulator({"migrations": list(migrations), "faults": list(faults)}, speed=1e-9)
-        started.append(simulator.start() or simulator)
-        for conn_id, connection in simulator.connections().items():
-            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-        return simulator
+        def start(*migrations: dict[str, Any], faults: tuple[dict[str, Any], ...] = ()) -> Simulator:
+            simulator = started.enter_context(
+                BriefSimulator({"migrations": list(migrations), "faults": list(faults)}, speed=1e-9)
+            )
+            for conn_id, connection in simulator.connections().items():
+                monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+            return simulator
 
-    yield start
-    for simulator in started:
-        simulator.stop()
+        yield start
+
+
+@pytest.fixture
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is tried again be tried at once."""
+    monkeypatch.setattr(MigrationHook, "clock", Clock(sleep=lambda seconds: None))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationPermissionError,
+    MigrationResponseError,
+)
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.dataworks import DataWorksApi, endpoint_of
-from airflow_provider_migration.verdict import target_reached
+from airflow_provider_migration.wait.policy import target_reached
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 API = DataWorksApi(
@@ -60,7 +64,7 @@ def ask(talk: Any) -> Ask:
 # --- the requests ---------------------------------------------------------------------------------------
 
 
-def test_the_requests_are_those_that_the_official_sdk_sends(talk: Any, vectors: Any) -> None:
+def test_requests_match_the_official_sdk(talk: Any, vectors: Any) -> None:
     requests = talk(API.progress("123456", 1234, max_lag=60), summary("IMPORTING"), process()).requests
     recorded = {vector["case"]: vector for vector in vectors("alibaba_acs3")["requests"]}
     assert [request.action for request in requests] == ["GetMigrationSummary", "GetMigrationProcess"]
@@ -76,13 +80,13 @@ def test_the_requests_are_those_that_the_official_sdk_sends(talk: Any, vectors: 
 
 
 @pytest.mark.parametrize("status", ["INIT", "EDITING"])
-def test_a_package_that_has_not_begun_costs_one_call(talk: Any, status: str) -> None:
+def test_pending_package_costs_one_call(talk: Any, status: str) -> None:
     assert len(talk(API.progress(1, 2, max_lag=60), summary(status)).requests) == 1
 
 
 @pytest.mark.parametrize("bad", ["", None, "abc", "12.5", "-1", "١٢", True, "1 or 1=1"])
 @pytest.mark.parametrize("argument", ["project_id", "migration_id"])
-def test_what_is_no_number_is_refused_before_anything_is_asked(talk: Any, argument: str, bad: Any) -> None:
+def test_wrong_number_is_refused_before_a_request(talk: Any, argument: str, bad: Any) -> None:
     ids = {"project_id": 123456, "migration_id": 1234, argument: bad}
     for call in (API.get_migration_process, API.get_migration_summary):
         with pytest.raises(MigrationConfigurationError, match=argument):
@@ -98,7 +102,7 @@ def test_what_is_no_number_is_refused_before_anything_is_asked(talk: Any, argume
         ("ap-south-1", "dataworks.aliyuncs.com"),
     ],
 )
-def test_each_region_has_its_host(region: str, host: str) -> None:
+def test_region_hosts(region: str, host: str) -> None:
     assert endpoint_of(region) == host
 
 
@@ -117,12 +121,12 @@ STATUSES = [
     ("REVOKED", "cancelled"),
 ]
 # SUCCESS, RUNNING and FAILURE are words of other calls.
-NOT_STATUSES = ["SUCCESS", "RUNNING", "FAILURE", "IMPORTED", "", None, 0, 1.5, True, [], ["INIT"], {}]
+NOT_STATUSES = ["SUCCESS", "RUNNING", "FAILURE", "IMPORTED", 0, 1.5]
 
 
 @pytest.mark.parametrize("spell", [str, str.lower, str.title, " {} ".format])
 @pytest.mark.parametrize(("word", "state"), STATUSES)
-def test_a_documented_word_means_its_state_however_it_is_spelt(
+def test_documented_status_has_its_state(
     ask: Ask, word: str, state: str, spell: Callable[[str], str]
 ) -> None:
     answers = [summary(spell(word))] + ([process("SUCCESS")] if state != "pending" else [])
@@ -131,21 +135,26 @@ def test_a_documented_word_means_its_state_however_it_is_spelt(
 
 
 @pytest.mark.parametrize("word", NOT_STATUSES)
-def test_anything_else_is_unknown_even_when_every_step_is_a_success(ask: Ask, word: Any) -> None:
+def test_unknown_status_is_unknown_despite_its_steps(ask: Ask, word: Any) -> None:
     progress = ask(summary(word), process("SUCCESS", "SUCCESS"))
     assert progress.state == "unknown"
     assert not any(progress.reached(milestone) for milestone in ("structure_done", "full_done", "succeeded"))
 
 
-@pytest.mark.parametrize("data", [None, [], "", 3, {}])
-def test_a_summary_without_data_is_unknown(ask: Ask, data: Any) -> None:
-    assert ask({"Success": True, "Data": data}, process("SUCCESS")).state == "unknown"
+@pytest.mark.parametrize(
+    "data",
+    [None, [], "", 3, {}, *({"Status": word} for word in ("", " ", None, True, [], ["INIT"], {}))],
+)
+def test_status_missing_is_a_transient_error(talk: Any, data: Any) -> None:
+    for call in (API.get_migration_summary(1, 2), API.progress(1, 2, max_lag=60)):
+        with pytest.raises(MigrationResponseError, match=r"no Data.Status in the response"):
+            talk(call, {"Success": True, "Data": data})
 
 
 # --- the samples of the documentation -------------------------------------------------------------------
 
 
-def test_the_documented_samples_are_a_success_in_spite_of_their_error_code(ask: Ask, sample: Any) -> None:
+def test_documented_samples_are_a_success(ask: Ask, sample: Any) -> None:
     progress = ask(sample("dataworks_get_migration_summary"), sample("dataworks_get_migration_process"))
     assert progress.model_dump(mode="json", exclude={"phases", "observed_at"}) == {
         "schema_version": 1,
@@ -160,13 +169,13 @@ def test_the_documented_samples_are_a_success_in_spite_of_their_error_code(ask: 
         "error": None,
         "objects": None,
         "request_id": "19999A96-71BA-2845-B455-ED620EF4E37F",
-        "console_url": "https://dataworks.console.aliyun.com/",
+        "console_url": "https://dataworks.data.aliyun.com/cn-shanghai/sc?defaultProjectId=123456",
     }
     (phase,) = progress.phases
     assert (phase.name, phase.state, phase.percent) == ("IMPORE_PREPARE", "succeeded", 100)
 
 
-def test_the_signed_download_url_goes_nowhere(talk: Any, sample: Any) -> None:
+def test_redacted_record_has_no_download_url(talk: Any, sample: Any) -> None:
     answers = [sample("dataworks_get_migration_summary"), sample("dataworks_get_migration_process")]
     typed = talk(API.get_migration_summary(1, 2), answers[0])
     record = talk(API.progress(1, 2, max_lag=60), *answers)
@@ -176,7 +185,7 @@ def test_the_signed_download_url_goes_nowhere(talk: Any, sample: Any) -> None:
     assert "download" not in seen.lower()
 
 
-def test_the_typed_results_hold_what_is_documented(talk: Any, sample: Any) -> None:
+def test_models_have_the_documented_fields(talk: Any, sample: Any) -> None:
     data = talk(API.get_migration_summary(1, 2), sample("dataworks_get_migration_summary")).result.data
     assert (data.migration_id, data.project_id, data.gmt_create) == ("1234", "12345", 1589904000000)
     steps = talk(API.get_migration_process(1, 2), sample("dataworks_get_migration_process")).result.data
@@ -202,18 +211,18 @@ def test_the_typed_results_hold_what_is_documented(talk: Any, sample: Any) -> No
         ([], "unknown", None),
     ],
 )
-def test_a_step_has_the_state_of_its_word(ask: Ask, word: Any, state: str, percent: float | None) -> None:
+def test_step_has_the_state_of_its_status(ask: Ask, word: Any, state: str, percent: float | None) -> None:
     (phase,) = ask(summary("IMPORTING"), process(word)).phases
     assert (phase.name, phase.state, phase.percent) == ("STEP_0", state, percent)
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "SUCCESS", 1, [1], [None], ["SUCCESS"]])
-def test_no_steps_are_not_known_steps(ask: Ask, data: Any) -> None:
+def test_missing_steps_are_unknown(ask: Ask, data: Any) -> None:
     progress = ask(summary("EXPORTING"), {"Success": True, "Data": data})
     assert (progress.state, progress.phases, progress.percent) == ("running", (), None)
 
 
-def test_steps_that_are_all_done_do_not_make_a_success(ask: Ask) -> None:
+def test_complete_steps_are_not_a_success(ask: Ask) -> None:
     progress = ask(summary("IMPORTING"), process("SUCCESS", "SUCCESS"))
     assert progress.state == "running"
     assert not progress.reached("full_done")
@@ -224,15 +233,15 @@ def test_steps_that_are_all_done_do_not_make_a_success(ask: Ask) -> None:
     ("steps", "percent"),
     [(("SUCCESS", "RUNNING"), 50), (("SUCCESS", "INIT", "INT"), 33.3), (("FAILURE",), 0), ((), None)],
 )
-def test_percent_is_the_share_of_steps_that_are_done(ask: Ask, steps: Any, percent: float | None) -> None:
+def test_percent_is_the_share_of_complete_steps(ask: Ask, steps: Any, percent: float | None) -> None:
     assert ask(summary("IMPORTING"), process(*steps)).percent == percent
 
 
-def test_a_success_is_complete_whatever_the_steps_say(ask: Ask) -> None:
+def test_success_is_complete_despite_its_steps(ask: Ask) -> None:
     assert ask(summary("IMPORT_SUCCESS"), process("SUCCESS", "RUNNING")).percent == 100
 
 
-def test_a_package_of_a_thousand_steps_fits_the_record(ask: Ask) -> None:
+def test_record_holds_a_thousand_steps(ask: Ask) -> None:
     progress = ask(summary("IMPORTING"), process(*["SUCCESS"] * 500, *["INIT"] * 500))
     assert progress.percent == 50
     assert 0 < len(progress.phases) <= 64
@@ -250,14 +259,14 @@ def test_a_package_of_a_thousand_steps_fits_the_record(ask: Ask) -> None:
         ((), "DataWorks reports IMPORT_ERROR and names no step."),
     ],
 )
-def test_a_failed_package_names_the_steps(ask: Ask, steps: Any, message: str) -> None:
+def test_failed_package_names_its_steps(ask: Ask, steps: Any, message: str) -> None:
     error = ask(summary("IMPORT_ERROR"), process(*steps)).error
     assert error is not None
     assert (error.code, error.message) == ("IMPORT_ERROR", message)
     assert "Migration Assistant" in str(error.remedy)
 
 
-def test_a_package_that_came_in_part_names_the_steps_that_did_not(ask: Ask) -> None:
+def test_partial_success_names_the_missing_steps(ask: Ask) -> None:
     record = ask(summary("PARTIAL_SUCCESS"), process("SUCCESS", "FAILURE"))
     assert record.error is not None
     assert record.error.code == "PARTIAL_SUCCESS"
@@ -267,7 +276,7 @@ def test_a_package_that_came_in_part_names_the_steps_that_did_not(ask: Ask) -> N
 @pytest.mark.parametrize(
     ("status", "kind"), [("IMPORT_ERROR", "IMPORT"), ("EXPORT_ERROR", "EXPORT"), ("import_error ", "IMPORT")]
 )
-def test_the_reason_of_a_failure_is_in_the_list_of_its_kind(talk: Any, status: str, kind: str) -> None:
+def test_reason_is_in_the_list_of_the_kind(talk: Any, status: str, kind: str) -> None:
     packages = [
         {"Id": 1233, "Message": "of another"},
         {"Id": 1234, "Status": "FAILURE", "Message": "The resource order.jar exists."},
@@ -295,9 +304,7 @@ def test_the_reason_of_a_failure_is_in_the_list_of_its_kind(talk: Any, status: s
         (503, {}),
     ],
 )
-def test_a_list_without_the_reason_leaves_the_verdict_as_it_is(
-    talk: Any, response: Any, status: int, answer: Any
-) -> None:
+def test_reason_missing_leaves_the_verdict(talk: Any, response: Any, status: int, answer: Any) -> None:
     record = talk(
         replace(API).progress(123456, 1234, max_lag=60),
         summary("IMPORT_ERROR"),
@@ -305,9 +312,11 @@ def test_a_list_without_the_reason_leaves_the_verdict_as_it_is(
         response(answer, status),
     ).result
     assert (record.state, record.error.message) == ("failed", "Failed in step STEP_0.")
+    told = [warning.partition(". ")[0] for warning in record.warnings]
+    assert told == (["The reason of the failure is not known"] if status != 200 else [])
 
 
-def test_the_reason_is_asked_for_once(talk: Any, response: Any) -> None:
+def test_reason_is_cached(talk: Any, response: Any) -> None:
     api = replace(API)
     failed = (summary("IMPORT_ERROR"), process("FAILURE"))
     reason = listing({"Id": 1234, "Message": "why"})
@@ -317,7 +326,7 @@ def test_the_reason_is_asked_for_once(talk: Any, response: Any) -> None:
     assert talk(api.progress(123456, 5, max_lag=60), *failed).result.state == "failed"
 
 
-def test_a_package_that_fails_once_more_is_asked_anew_why(talk: Any) -> None:
+def test_reason_is_requested_again_after_another_failure(talk: Any) -> None:
     api = replace(API)
     failed = (summary("IMPORT_ERROR"), process("FAILURE"))
     talk(api.progress(123456, 1234, max_lag=60), *failed, listing({"Id": 1234, "Message": "a"}))
@@ -326,13 +335,13 @@ def test_a_package_that_fails_once_more_is_asked_anew_why(talk: Any) -> None:
     assert again.result.error.message == "Failed in step STEP_0: b"
 
 
-def test_a_package_that_came_in_part_is_looked_for_in_no_list(talk: Any) -> None:
+def test_partial_success_needs_no_list(talk: Any) -> None:
     answers = (summary("PARTIAL_SUCCESS"), process("FAILURE"))
     assert len(talk(replace(API).progress(123456, 1234, max_lag=60), *answers).requests) == 2
 
 
 @pytest.mark.parametrize("name", ["full", "structure"])
-def test_a_step_that_is_called_as_a_bulk_phase_is_does_not_count_as_one(ask: Ask, name: str) -> None:
+def test_step_named_like_a_phase_is_not_a_phase(ask: Ask, name: str) -> None:
     steps = {"Success": True, "Data": [{"TaskName": name, "TaskStatus": "SUCCESS"}]}
     record = ask(summary("IMPORTING"), steps)
     assert record.phases[0].name == f"step {name}"
@@ -340,8 +349,76 @@ def test_a_step_that_is_called_as_a_bulk_phase_is_does_not_count_as_one(ask: Ask
 
 
 @pytest.mark.parametrize("word", ["IMPORTING", "REVOKED", "EXPORT_SUCCESS"])
-def test_a_package_that_has_not_failed_has_no_error(ask: Ask, word: str) -> None:
+def test_package_without_a_failure_has_no_error(ask: Ask, word: str) -> None:
     assert ask(summary(word), process("FAILURE")).error is None
+
+
+# --- steps that are refused -----------------------------------------------------------------------------
+
+REFUSALS = [
+    (403, {"Code": "Forbidden.RAM", "Message": "no right"}, True),
+    (403, {"Code": "ResourceNotAuthorized.Api", "Message": "no right"}, True),
+    (404, {"Code": "InvalidApi.NotFound"}, True),
+    (500, {"Code": "Invalid.Wkbench.Parameter"}, True),
+    (400, {"Code": "InvalidSecurityToken.Expired"}, False),
+    (403, {"Code": "Forbidden.Access", "Message": "Try again later."}, False),
+    (403, b"<html>blocked</html>", False),
+    (429, {"Code": "Throttling.Api.Risk"}, False),
+    (503, {}, False),
+    (200, b"garbled", False),
+    (200, {}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("IMPORT_SUCCESS", "succeeded"),
+        ("EXPORTING", "running"),
+        ("REVOKED", "cancelled"),
+        ("IMPORT_ERROR", "failed"),
+    ],
+)
+@pytest.mark.parametrize(("http_status", "answer", "stays"), REFUSALS)
+def test_refused_steps_leave_the_status_and_warn(
+    talk: Any, response: Any, http_status: int, answer: Any, stays: bool, status: str, state: str
+) -> None:
+    """The auxiliary call never decides, and a refusal that stays is not repeated for an hour."""
+    now = [NOW]
+    api = replace(API, clock=lambda: now[0])
+    refusal = response(answer, http_status)
+    reason = [listing()] if status == "IMPORT_ERROR" else []
+    first = talk(api.progress(1, 2, max_lag=60), summary(status), refusal, *reason).result
+    assert (first.state, first.phases) == (state, ())
+    assert first.percent == (100 if state == "succeeded" else None)
+    (warning,) = first.warnings
+    assert warning.startswith(
+        "The steps and the percentage are not known; the status is. GetMigrationProcess"
+    )
+    second = talk(api.progress(" 1", "2 ", max_lag=60), summary(status), *([] if stays else [refusal]))
+    assert second.result.warnings == first.warnings
+    now[0] += timedelta(hours=1)
+    healed = talk(api.progress(1, 2, max_lag=60), summary(status), process("SUCCESS")).result
+    assert (len(healed.phases), healed.warnings) == (1, ())
+    assert talk(api.progress(1, 2, max_lag=60), summary(status), process("SUCCESS")).result.warnings == ()
+
+
+def test_refused_summary_still_decides(talk: Any, response: Any) -> None:
+    with pytest.raises(MigrationPermissionError):
+        talk(API.progress(1, 2, max_lag=60), response({"Code": "Forbidden.RAM"}, 403))
+
+
+@pytest.mark.parametrize(
+    ("changes", "page"),
+    [
+        ({}, "https://dataworks.data.aliyun.com/cn-shanghai/sc?defaultProjectId=1"),
+        ({"region": None}, "https://dataworks.console.aliyun.com/"),
+        ({"endpoint": "https://dataworks.alibabacloud.com"}, "https://dataworks.console.aliyun.com/"),
+    ],
+)
+def test_console_link_leads_to_the_workspace(talk: Any, changes: Any, page: str) -> None:
+    record = talk(replace(API, **changes).progress(1, 2, max_lag=60), summary("INIT")).result
+    assert record.console_url == page
 
 
 # --- what it has passed ---------------------------------------------------------------------------------
@@ -359,9 +436,23 @@ def test_a_package_that_has_not_failed_has_no_error(ask: Ask, word: str) -> None
         ("REVOKED", ["REVOKED", "cancelled"], ["INIT", "IMPORTING"]),
     ],
 )
-def test_a_word_is_reached_at_it_and_past_it(
+def test_status_is_reached_at_and_past_it(
     ask: Ask, word: str, reached: list[str], not_reached: list[str]
 ) -> None:
     progress = ask(summary(word), *([] if word in ("INIT", "EDITING") else [process("SUCCESS")]))
     assert [word for word in reached if not target_reached(progress, word)] == []
     assert [word for word in not_reached if target_reached(progress, word)] == []
+
+
+def test_record_has_the_time_of_the_call_that_decides(talk: Any, response: Any) -> None:
+    """The call for the steps may be tried for a minute."""
+    now = [NOW]
+
+    def answer(request: Any) -> Any:
+        if request.action != "GetMigrationProcess":
+            return response(summary("IMPORTING"))
+        now[0] += timedelta(seconds=60)
+        return response({}, 503)
+
+    record = talk(replace(API, clock=lambda: now[0]).progress(1, 2, max_lag=60), answer).result
+    assert (record.state, record.observed_at) == ("running", NOW)

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.basic import BasicSigner
 from airflow_provider_migration.auth.huawei import HuaweiSigner
-from airflow_provider_migration.conversation import Request, Response
 from airflow_provider_migration.exceptions import MigrationApiError
 from airflow_provider_migration.progress import MAX_RECORD_BYTES, MigrationProgress
+from airflow_provider_migration.sansio import Request, Response
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
 from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
-from airflow_provider_migration.verdict import describe
+from airflow_provider_migration.wait.messages import describe
 
 NOW = datetime(2022, 8, 23, 7, 22, 30, tzinfo=UTC)
 ALIBABA = AlibabaSigner("id", "secret")
@@ -103,14 +103,14 @@ CASES: dict[str, Callable[[], Any]] = {
     "dts_describe_migration_job_status": lambda: DTS.progress("1", max_lag=60),
     "dataworks_get_migration_summary": lambda: DATAWORKS.progress(1, 2, max_lag=60),
     "dataworks_get_migration_process": lambda: DATAWORKS.progress(1, 2, max_lag=60),
-    "oms_progress_reverse_incremental": lambda: OMS.progress("1", max_lag=60),
-    "oms_progress_out_of_range": lambda: OMS.progress("1", max_lag=60),
+    "oms_progress_reverse_incremental": lambda: replace(OMS).progress("1", max_lag=60),
+    "oms_progress_out_of_range": lambda: replace(OMS).progress("1", max_lag=60),
     "drs_progress_data": lambda: DRS.progress("j", job_status=False, max_lag=60),
     "drs_error_not_found": lambda: DRS.progress("j", job_status=False, max_lag=60),
     "drs_job": lambda: DRS.progress("j", max_lag=60),
     "dts_jobs": lambda: replace(DTS, api="DescribeDtsJobs").progress("dts1", max_lag=60),
-    "oceanbasepro_describe_project_progress": lambda: HOSTED_OMS.progress("np_1", max_lag=60),
-    "oms_steps": lambda: OMS.progress("np_1", max_lag=60),
+    "oceanbasepro_describe_project_progress": lambda: replace(HOSTED_OMS).progress("np_1", max_lag=60),
+    "oms_steps": lambda: replace(OMS).progress("np_1", max_lag=60),
     "dataworks_list": lambda: replace(DATAWORKS).progress(1, 2, max_lag=60),
 }
 
@@ -175,7 +175,7 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=120)
 @given(data=st.data())
-def test_any_value_in_any_field_gives_a_record_or_an_error_of_the_service(
+def test_fuzzed_answer_is_a_record_or_an_error(
     name: str, data: st.DataObject, talk: Any, sample: Any
 ) -> None:
     original = WRITTEN_HERE.get(name) or sample(name)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.basic import BasicSigner
@@ -19,12 +23,18 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
+    MigrationResponseError,
     MigrationServiceError,
     MigrationThrottledError,
 )
 from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.services.oms import STEPS, HostedOmsApi, OmsApi
-from airflow_provider_migration.verdict import target_reached
+from airflow_provider_migration.services.oms import ASK_AGAIN_AFTER, STEPS, HostedOmsApi, OmsApi
+from airflow_provider_migration.transport import aio, sync
+from airflow_provider_migration.transport.settings import TransportConfig
+from airflow_provider_migration.wait.policy import WaitPolicy, target_reached
+from airflow_provider_migration.wait.tracker import WaitTracker
+from tests.servers import Server, http
+from tests.simulators import BriefSimulator
 
 NOW = datetime(2022, 8, 23, 7, 22, 30, tzinfo=UTC)
 NOW_SECONDS = int(NOW.timestamp())
@@ -59,7 +69,7 @@ def ask(talk: Any) -> Ask:
 # --- the request ----------------------------------------------------------------------------------------
 
 
-def test_the_request_is_the_documented_one(talk: Any) -> None:
+def test_request_is_as_documented(talk: Any) -> None:
     (request,) = talk(API.progress("p_3xj9****", max_lag=60), project()).requests
     assert (request.method, request.body) == ("GET", b"")
     assert request.url == "http://oms.example:8089/api/omsp/v2/migrations/p_3xj9%2A%2A%2A%2A/progress"
@@ -67,13 +77,13 @@ def test_the_request_is_the_documented_one(talk: Any) -> None:
     assert request.signer is API.signer
 
 
-def test_an_id_cannot_lead_to_another_path(talk: Any) -> None:
+def test_id_is_quoted_in_the_path(talk: Any) -> None:
     (request,) = talk(API.progress("../x?y#z", max_lag=60), project()).requests
     assert request.url == "http://oms.example:8089/api/omsp/v2/migrations/..%2Fx%3Fy%23z/progress"
 
 
 @pytest.mark.parametrize("project_id", ["", None, "p\n1"])
-def test_what_is_no_id_is_refused_before_anything_is_asked(talk: Any, project_id: Any) -> None:
+def test_wrong_id_is_refused_before_a_request(talk: Any, project_id: Any) -> None:
     with pytest.raises(MigrationConfigurationError, match="project_id"):
         talk(API.progress(project_id, max_lag=60))
 
@@ -83,8 +93,9 @@ def test_what_is_no_id_is_refused_before_anything_is_asked(talk: Any, project_id
 STATUSES = [
     ("INIT", "pending"),
     ("RUNNING", "caught_up"),
-    ("RUNNING_MODIFYING", "caught_up"),
-    ("RUNNING_MERGING", "caught_up"),
+    ("RUNNING_MODIFYING", "running"),
+    ("RUNNING_MERGING", "running"),
+    ("RUNNING_ALARMING", "running"),
     ("SUSPEND", "paused"),
     ("FINISHED", "succeeded"),
     ("FAILED", "failed"),
@@ -92,12 +103,13 @@ STATUSES = [
     ("RELEASED", "cancelled"),
     ("DELETED", "cancelled"),
 ]
-NOT_STATUSES = ["UNKNOWN", "SUSPENDED", "FINISH", "", None, 1, 0.5, True, [], ["RUNNING"], {}]
+NOT_STATUSES = ["UNKNOWN", "SUSPENDED", "FINISH", 1, 0.5]
+NO_STATUSES = ["", " ", None, True, [], ["RUNNING"], {}]
 
 
 @pytest.mark.parametrize("spell", [str, str.lower, str.title, " {} ".format])
 @pytest.mark.parametrize(("word", "state"), STATUSES)
-def test_a_documented_word_means_its_state_however_it_is_spelt(
+def test_documented_status_has_its_state(
     ask: Ask, word: str, state: str, spell: Callable[[str], str]
 ) -> None:
     progress = ask(project(spell(word)))
@@ -105,20 +117,23 @@ def test_a_documented_word_means_its_state_however_it_is_spelt(
 
 
 @pytest.mark.parametrize("word", NOT_STATUSES)
-def test_anything_else_is_unknown_and_no_error(ask: Ask, word: Any) -> None:
+def test_unknown_status_is_not_an_error(ask: Ask, word: Any) -> None:
     assert ask(project(word)).state == "unknown"
 
 
-@pytest.mark.parametrize("data", [None, [], "", 5, {}])
-def test_an_answer_without_data_is_unknown(ask: Ask, data: Any) -> None:
-    progress = ask({"success": True, "data": data})
-    assert (progress.state, progress.percent, progress.lag_seconds) == ("unknown", None, None)
+@pytest.mark.parametrize("data", [None, [], "", 5, {}, *({"status": word} for word in NO_STATUSES)])
+@pytest.mark.parametrize("form", ["omsp v2", "action", "hosted"])
+def test_status_missing_is_a_transient_error(talk: Any, form: str, data: Any) -> None:
+    api, project_id = {"omsp v2": (API, "p_1"), "action": (API, "np_1"), "hosted": (HOSTED, "np_1")}[form]
+    with pytest.raises(MigrationResponseError, match="no status in the response") as caught:
+        talk(api.progress(project_id, max_lag=60), {"success": True, "requestId": "r-1", "data": data})
+    assert caught.value.request_id == "r-1"
 
 
 # --- the samples of the documentation -------------------------------------------------------------------
 
 
-def test_the_documented_sample_lags_by_its_reverse_checkpoint(ask: Ask, sample: Any) -> None:
+def test_documented_sample_lags_by_its_reverse_checkpoint(ask: Ask, sample: Any) -> None:
     progress = ask(sample("oms_progress_reverse_incremental"))
     assert progress.model_dump(mode="json", exclude={"phases", "observed_at"}) == {
         "schema_version": 1,
@@ -144,7 +159,7 @@ def test_the_documented_sample_lags_by_its_reverse_checkpoint(ask: Ask, sample: 
     ]
 
 
-def test_numbers_out_of_range_are_not_known(ask: Ask, sample: Any) -> None:
+def test_numbers_out_of_range_are_null(ask: Ask, sample: Any) -> None:
     progress = ask(sample("oms_progress_out_of_range"))
     assert (progress.state, progress.percent) == ("pending", None)
     assert (progress.lag_seconds, progress.checkpoint) == (None, None)
@@ -156,7 +171,7 @@ def test_numbers_out_of_range_are_not_known(ask: Ask, sample: Any) -> None:
     ]
 
 
-def test_the_typed_result_holds_what_came(talk: Any, sample: Any) -> None:
+def test_progress_model_has_the_documented_fields(talk: Any, sample: Any) -> None:
     result = talk(API.get_migration_progress("p_1"), sample("oms_progress_out_of_range")).result
     assert (result.success, result.code, result.advice) == (True, "success", "ikxwe****")
     assert result.data.full_migration_progress == 8897
@@ -201,9 +216,7 @@ def test_the_typed_result_holds_what_came(talk: Any, sample: Any) -> None:
         ({"currentStep": None}, False),
     ],
 )
-def test_a_running_project_is_caught_up_past_the_increment_with_bulk_done_and_little_lag(
-    ask: Ask, changes: Any, is_caught_up: bool
-) -> None:
+def test_running_project_with_a_small_lag_is_caught_up(ask: Ask, changes: Any, is_caught_up: bool) -> None:
     assert ask(project(**changes)).state == ("caught_up" if is_caught_up else "running")
 
 
@@ -217,18 +230,18 @@ def test_a_running_project_is_caught_up_past_the_increment_with_bulk_done_and_li
         ({"enableReverseIncrSync": False, "reverseIncrSyncCheckpoint": NOW_SECONDS - 9}, None),
     ],
 )
-def test_at_a_reverse_step_the_lag_is_the_reverse_one(ask: Ask, step: str, changes: Any, lag: Any) -> None:
+def test_reverse_step_has_the_reverse_lag(ask: Ask, step: str, changes: Any, lag: Any) -> None:
     progress = ask(project(step=step, incrSyncCheckpoint=NOW_SECONDS - 73046, **changes))
     assert progress.lag_seconds == lag
     assert progress.state == ("running" if lag is None else "caught_up")
 
 
 @pytest.mark.parametrize("status", ["INIT", "SUSPEND", "FAILED", "FINISHED", "RELEASED", "ODD"])
-def test_a_project_that_does_not_run_has_no_lag(ask: Ask, status: str) -> None:
+def test_lag_needs_a_running_project(ask: Ask, status: str) -> None:
     assert ask(project(status)).lag_seconds is None
 
 
-def test_before_the_increment_a_checkpoint_means_nothing(ask: Ask) -> None:
+def test_lag_needs_the_incremental_step(ask: Ask) -> None:
     progress = ask(project(step="FULL_MIGRATION", fullMigrationProgress=10))
     assert (progress.lag_seconds, progress.checkpoint) == (None, None)
 
@@ -304,9 +317,7 @@ def test_phases_follow_step_and_progress(ask: Ask, body: Any, phases: list[str])
         (100, "x", None),
     ],
 )
-def test_percent_is_the_mean_of_the_bulk_phases_and_null_when_one_is_not_known(
-    ask: Ask, structure: Any, full: Any, percent: Any
-) -> None:
+def test_percent_is_the_mean_of_the_bulk_phases(ask: Ask, structure: Any, full: Any, percent: Any) -> None:
     body = project(step="FULL_MIGRATION", structMigrationProgress=structure, fullMigrationProgress=full)
     assert ask(body).percent == percent
 
@@ -317,7 +328,7 @@ ORDER = [words for _, words in STEPS]
 
 
 @pytest.mark.parametrize("rank", range(len(ORDER)))
-def test_every_step_is_at_or_past_those_before_it(ask: Ask, rank: int) -> None:
+def test_step_is_reached_at_and_past_it(ask: Ask, rank: int) -> None:
     for step in ORDER[rank]:
         progress = ask(project(step=step))
         assert all(target_reached(progress, word) for words in ORDER[: rank + 1] for word in words)
@@ -330,14 +341,14 @@ def test_every_step_is_at_or_past_those_before_it(ask: Ask, rank: int) -> None:
         ("INIT", ["INIT", "pending"], ["RUNNING"]),
         ("RUNNING", ["INIT", "RUNNING"], ["FINISHED"]),
         ("RUNNING_MODIFYING", ["INIT", "RUNNING", "RUNNING_MODIFYING"], ["RUNNING_MERGING", "FINISHED"]),
-        ("FINISHED", ["INIT", "RUNNING", "FINISHED", "REVERSE_INCR_SYNC"], ["RELEASED"]),
+        ("FINISHED", ["INIT", "RUNNING", "FINISHED", "APP_SWITCH"], ["RELEASED", "REVERSE_INCR_SYNC"]),
         ("RELEASED", ["RELEASED", "cancelled"], ["INIT", "RUNNING", "PRE_CHECK", "INCR_SYNC", "succeeded"]),
         ("DELETED", ["DELETED"], ["RELEASED", "FULL_MIGRATION"]),
-        ("FAILED", ["FAILED", "INCR_SYNC"], ["APP_SWITCH", "FINISHED"]),
+        ("FAILED", ["FAILED", "INDEX_MIGRATION"], ["INCR_SYNC", "APP_SWITCH", "FINISHED"]),
         ("ODD", ["odd"], ["INCR_SYNC", "RUNNING"]),
     ],
 )
-def test_a_status_is_reached_at_it_and_past_it(
+def test_status_is_reached_at_and_past_it(
     ask: Ask, status: str, reached: list[str], not_reached: list[str]
 ) -> None:
     progress = ask(project(status))
@@ -348,7 +359,7 @@ def test_a_status_is_reached_at_it_and_past_it(
 # --- errors ---------------------------------------------------------------------------------------------
 
 
-def test_a_failed_project_says_what_newer_releases_tell(ask: Ask) -> None:
+def test_failed_project_has_the_reason_of_newer_releases(ask: Ask) -> None:
     detail = {"code": "CM-RESONF000001", "message": "no alive host", "proposal": "add a host"}
     error = ask({**project("FAILED"), "errorDetail": detail}).error
     assert error is not None
@@ -362,7 +373,7 @@ def test_a_failed_project_says_what_newer_releases_tell(ask: Ask) -> None:
         (None, "OMS reports FAILED and gives no reason."),
     ],
 )
-def test_a_failed_project_of_an_older_release_names_its_step(ask: Ask, step: Any, message: str) -> None:
+def test_failed_project_of_an_older_release_names_its_step(ask: Ask, step: Any, message: str) -> None:
     error = ask(project("FAILED", step)).error
     assert error is not None
     assert (error.code, error.message) == ("FAILED", message)
@@ -370,7 +381,7 @@ def test_a_failed_project_of_an_older_release_names_its_step(ask: Ask, step: Any
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUSPEND", "RELEASED", "ODD"])
-def test_a_project_that_has_not_failed_has_no_error(ask: Ask, status: str) -> None:
+def test_project_without_a_failure_has_no_error(ask: Ask, status: str) -> None:
     assert ask({**project(status), "errorDetail": {"message": "old"}}).error is None
 
 
@@ -389,11 +400,11 @@ def test_a_project_that_has_not_failed_has_no_error(ask: Ask, status: str) -> No
         (200, {"success": False, "code": 500}, MigrationServiceError),
         (401, {"message": "no"}, MigrationAuthenticationError),
         (403, {}, MigrationPermissionError),
-        (404, {}, MigrationNotFoundError),
+        (404, {"code": "GHANA-PROJECT000001"}, MigrationNotFoundError),
         (500, {"success": True}, MigrationServiceError),
     ],
 )
-def test_a_refusal_has_the_class_of_its_code(
+def test_refusal_class_follows_its_code(
     talk: Any, response: Any, status: int, body: Any, error: type[MigrationApiError]
 ) -> None:
     with pytest.raises(MigrationApiError) as caught:
@@ -404,11 +415,11 @@ def test_a_refusal_has_the_class_of_its_code(
 
 
 @pytest.mark.parametrize("code", [None, "success", 200, "GHANA-PROJECT000001"])
-def test_only_success_decides_whether_a_call_succeeded(ask: Ask, code: Any) -> None:
+def test_success_field_alone_decides(ask: Ask, code: Any) -> None:
     assert ask({**project(), "code": code, "message": "m", "advice": "a"}).state == "caught_up"
 
 
-def test_a_refusal_tells_message_advice_and_request_id(talk: Any) -> None:
+def test_refusal_names_message_advice_and_request_id(talk: Any) -> None:
     body = {
         "success": False,
         "code": "GHANA-OPERIE000000",
@@ -435,6 +446,10 @@ TRANSFER_NAMES = {
     "reverseIncrSyncCheckpoint": "reverseIncrTransferCheckpoint",
 }
 NO_STEPS: dict[str, Any] = {"success": True, "data": []}
+WELL: dict[str, Any] = {
+    "success": True,
+    "data": [{"name": name, "status": "RUNNING"} for name in ("INCR_TRANSFER", "REVERSE_INCR_TRANSFER")],
+}
 
 
 def transfer(status: Any = "RUNNING", step: Any = "INCR_TRANSFER", **changes: Any) -> dict[str, Any]:
@@ -455,7 +470,7 @@ def sampled(lag: float, age: float = 2, name: str = "INCR_TRANSFER") -> dict[str
     return {"order": 6, "name": name, "status": "MONITORING", "stepInfo": info}
 
 
-def test_newer_ids_are_asked_for_with_the_actions(talk: Any) -> None:
+def test_newer_id_selects_the_newer_calls(talk: Any) -> None:
     requests = talk(API.progress("np_4w3a", max_lag=60), transfer(), NO_STEPS).requests
     assert [(request.action, request.method, request.url) for request in requests] == [
         (action, "POST", f"http://oms.example:8089/api/v2?Action={action}")
@@ -478,15 +493,13 @@ def test_newer_ids_are_asked_for_with_the_actions(talk: Any) -> None:
         ("DescribeProjectProgress", "p_1", "DescribeProjectProgress"),
     ],
 )
-def test_the_call_follows_from_the_id_unless_it_is_named(
-    api: str | None, project_id: str, action: str
-) -> None:
+def test_call_follows_from_the_id(api: str | None, project_id: str, action: str) -> None:
     assert next(replace(API, api=api).progress(project_id, max_lag=60)).action == action
 
 
 @pytest.mark.parametrize("step", ["FULL_TRANSFER", "INCR_TRANSFER", "REVERSE_INCR_TRANSFER"])
 @pytest.mark.parametrize("status", ["INIT", "RUNNING", "SUSPEND", "FAILED", "FINISHED", "RELEASED"])
-def test_both_calls_make_the_same_record(ask: Ask, talk: Any, status: str, step: str) -> None:
+def test_calls_return_the_same_record(ask: Ask, talk: Any, status: str, step: str) -> None:
     changes = {
         "enableReverseIncrSync": True,
         "fullMigrationProgress": 100,
@@ -494,9 +507,11 @@ def test_both_calls_make_the_same_record(ask: Ask, talk: Any, status: str, step:
     }
     answers = [transfer(status, step, **changes)]
     if status in ("RUNNING", "SUSPEND", "FAILED"):
-        answers.append(NO_STEPS)
+        answers.append(WELL)
     record = talk(API.progress("np_1", max_lag=60), *answers).result
-    assert record.model_copy(update={"migration_id": "p_1"}) == ask(project(status, step, **changes))
+    assert record.console_url == "http://oms.example:8089/oms-v2/migration"
+    older = {"migration_id": "p_1", "console_url": "http://oms.example:8089/"}
+    assert record.model_copy(update=older) == ask(project(status, step, **changes))
 
 
 @pytest.mark.parametrize(
@@ -509,18 +524,18 @@ def test_both_calls_make_the_same_record(ask: Ask, talk: Any, status: str, step:
         (sampled(1, age=60), 1, "caught_up"),
         (sampled(1, age=-30), 1, "caught_up"),
         (sampled(1, age=61), 5, "caught_up"),
-        (sampled(1, age=-61), 5, "caught_up"),
-        (sampled(1, name="FULL_TRANSFER"), 5, "caught_up"),
-        (sampled(1, name="REVERSE_INCR_TRANSFER"), 5, "caught_up"),
-        ({"name": "INCR_TRANSFER", "stepInfo": {"incrTimestampCheckpoint": NOW_SECONDS}}, 5, "caught_up"),
-        ({"name": "INCR_TRANSFER", "stepInfo": {"checkpointSampleTimestamp": NOW_SECONDS}}, 5, "caught_up"),
-        ({"name": "INCR_TRANSFER", "stepInfo": None}, 5, "caught_up"),
-        ({"name": "INCR_TRANSFER", "stepInfo": "odd"}, 5, "caught_up"),
+        (sampled(1, age=-61), 66, "running"),  # a minute ahead of the checkpoint of the project
+        (sampled(1, age=-3600), 3605, "running"),
+        (sampled(1, name="FULL_TRANSFER"), 5, "running"),
+        (sampled(1, name="REVERSE_INCR_TRANSFER"), 5, "running"),
+        ({**sampled(1), "stepInfo": {"incrTimestampCheckpoint": NOW_SECONDS}}, 5, "caught_up"),
+        ({**sampled(1), "stepInfo": {"checkpointSampleTimestamp": NOW_SECONDS}}, 5, "caught_up"),
+        ({**sampled(1), "stepInfo": None}, 5, "caught_up"),
+        ({**sampled(1), "stepInfo": "odd"}, 5, "caught_up"),
+        ({**sampled(1), "status": None}, 1, "running"),
     ],
 )
-def test_the_lag_is_by_the_clock_of_oms_where_it_has_looked_lately(
-    talk: Any, step: dict[str, Any], lag: float, state: str
-) -> None:
+def test_lag_follows_the_clock_of_oms(talk: Any, step: dict[str, Any], lag: float, state: str) -> None:
     record = talk(API.progress("np_1", max_lag=60), transfer(), steps(step)).result
     assert (record.lag_seconds, record.state) == (lag, state)
 
@@ -530,28 +545,31 @@ def test_the_lag_is_by_the_clock_of_oms_where_it_has_looked_lately(
     [
         ("MONITORING", "caught_up"),
         ("RUNNING", "caught_up"),
-        ("ODD", "caught_up"),
+        ("FINISHED", "caught_up"),
+        ("ODD", "running"),
+        ("INIT", "running"),
+        ("", "running"),
         ("FAILED", "running"),
         ("suspend", "running"),
     ],
 )
-def test_an_increment_that_stands_still_is_not_in_sync(talk: Any, status: str, state: str) -> None:
+def test_stalled_increment_is_not_in_sync(talk: Any, status: str, state: str) -> None:
     step = {**sampled(1), "status": status}
     assert talk(API.progress("np_1", max_lag=60), transfer(), steps(step)).result.state == state
 
 
-def test_the_checkpoint_is_the_one_that_the_lag_is_measured_from(talk: Any) -> None:
+def test_checkpoint_is_the_base_of_the_lag(talk: Any) -> None:
     record = talk(API.progress("np_1", max_lag=60), transfer(), steps(sampled(1))).result
     assert (record.lag_seconds, record.checkpoint.timestamp()) == (1, NOW_SECONDS - 3)
 
 
-def test_an_increment_that_oms_has_stopped_to_look_at_is_not_in_sync_for_long(talk: Any) -> None:
+def test_lag_grows_without_new_samples(talk: Any) -> None:
     answer = transfer(incrSyncCheckpoint=NOW_SECONDS - 601)
     record = talk(API.progress("np_1", max_lag=60), answer, steps(sampled(1, age=600))).result
     assert (record.lag_seconds, record.state) == (601, "running")
 
 
-def test_a_project_that_runs_backwards_has_the_lag_of_its_way_back(talk: Any) -> None:
+def test_reverse_project_has_the_reverse_lag(talk: Any) -> None:
     answer = transfer(
         step="REVERSE_INCR_TRANSFER", enableReverseIncrSync=True, reverseIncrSyncCheckpoint=NOW_SECONDS - 9
     )
@@ -559,14 +577,14 @@ def test_a_project_that_runs_backwards_has_the_lag_of_its_way_back(talk: Any) ->
     assert talk(API.progress("np_1", max_lag=60), answer, both).result.lag_seconds == 2
 
 
-def test_the_steps_tell_how_many_rows_are_copied(talk: Any) -> None:
+def test_steps_count_copied_rows(talk: Any) -> None:
     copying = {"name": "FULL_TRANSFER", "status": "RUNNING", "stepInfo": {"processedRecords": "1200"}}
     answer = transfer(step="FULL_TRANSFER", fullMigrationProgress=40)
     record = talk(API.progress("np_1", max_lag=60), answer, steps(copying)).result
     assert {phase.name: phase.done for phase in record.phases}["full"] == 1200
 
 
-def test_the_steps_tell_why_a_project_has_failed(talk: Any) -> None:
+def test_steps_name_the_reason_of_a_failure(talk: Any) -> None:
     failed = {"name": "FULL_TRANSFER", "status": "FAILED", "extraInfo": {"errorMsg": "The table is locked."}}
     passed = {"name": "STRUCT_TRANSFER", "status": "FINISHED", "extraInfo": {"errorMsg": "an old one"}}
     answer = transfer("FAILED", "FULL_TRANSFER", fullMigrationProgress=40)
@@ -581,7 +599,7 @@ def test_the_steps_tell_why_a_project_has_failed(talk: Any) -> None:
     }
 
 
-def test_a_failed_step_without_a_reason_leaves_it_to_the_project(talk: Any) -> None:
+def test_failed_step_without_a_reason(talk: Any) -> None:
     answer = transfer("FAILED", "FULL_TRANSFER")
     nothing = steps({"name": "FULL_TRANSFER", "status": "FAILED"}, {"name": "ODD", "status": "FAILED"})
     error = talk(API.progress("np_1", max_lag=60), answer, nothing).result.error
@@ -589,12 +607,475 @@ def test_a_failed_step_without_a_reason_leaves_it_to_the_project(talk: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "body"),
-    [(200, {"success": False, "code": "PARAM_ERROR"}), (404, {}), (503, {}), (200, {"success": True})],
+    ("status", "body", "state"),
+    [
+        (200, {"success": False, "code": "PARAM_ERROR"}, "caught_up"),
+        (200, {"success": False, "code": "GHANA-PROJECT000001"}, "caught_up"),
+        (200, {"success": False, "code": "GHANA-OPERAT000101"}, "caught_up"),
+        (403, {"success": False, "code": "GHANA-OPERAT000101"}, "caught_up"),
+        (403, b"<html>Forbidden</html>", "running"),
+        (404, {}, "running"),
+        (405, b"", "running"),
+        (503, {}, "running"),
+        (429, b"", "running"),
+        (200, b"<html>", "running"),
+        (200, b'{"success": true, "da', "running"),
+        (200, {"success": True}, "running"),
+        (200, {"success": True, "data": None}, "running"),
+        (200, {"success": True, "data": ["odd"]}, "running"),
+        (200, {"success": True, "data": []}, "running"),
+        (200, {"success": True, "data": [{"name": "NEW_STEP", "status": "RUNNING"}]}, "running"),
+        (200, {"success": False, "code": "GHANA-OPERIE000000"}, "running"),
+    ],
 )
-def test_a_record_is_made_without_the_steps_too(talk: Any, response: Any, status: int, body: Any) -> None:
-    record = talk(API.progress("np_1", max_lag=60), transfer(), response(body, status)).result
-    assert (record.state, record.lag_seconds) == ("caught_up", 5)
+def test_unreadable_steps_warn_once(talk: Any, response: Any, status: int, body: Any, state: str) -> None:
+    record = talk(replace(API).progress("np_1", max_lag=60), transfer(), response(body, status)).result
+    assert (record.state, record.lag_seconds) == (state, 5)
+    (warning,) = record.warnings
+    assert "DescribeProjectSteps" in warning
+    assert "np_1" in warning
+
+
+def polls_of(api: Any, talk: Any) -> Callable[..., MigrationProgress]:
+    """Poll a project whose lag is 5 s, each time some seconds after the last."""
+    now = [NOW]
+    api = replace(api, clock=lambda: now[0])
+
+    def poll(seconds: float, *answers: Any, status: str = "RUNNING") -> MigrationProgress:
+        now[0] += timedelta(seconds=seconds)
+        project = transfer(status, incrSyncCheckpoint=int(now[0].timestamp()) - 5)
+        record: MigrationProgress = talk(api.progress("np_1", max_lag=60), project, *answers).result
+        return record
+
+    return poll
+
+
+@pytest.mark.parametrize(
+    ("project_status", "first", "second"),
+    [("RUNNING", "running", "caught_up"), ("FAILED", "failed", "failed"), ("SUSPEND", "paused", "paused")],
+)
+@pytest.mark.parametrize("refusal", [b"<html>", {"success": False, "code": "NEW", "message": "no"}])
+@pytest.mark.parametrize("form", ["action", "hosted"])
+def test_refused_password_of_the_steps_leaves_the_state(
+    talk: Any, response: Any, form: str, refusal: Any, project_status: str, first: str, second: str
+) -> None:
+    """The progress was just told to the same user, so the refusal may pass; half a minute later it stands."""
+    poll = polls_of({"action": API, "hosted": HOSTED}[form], talk)
+    answers = [response(refusal, 401)], [response(refusal, 401)], []
+    records = [poll(30, *steps, status=project_status) for steps in answers]
+    assert [record.state for record in records] == [first, second, second]
+    for record in records:
+        (warning,) = record.warnings
+        assert "DescribeProjectSteps" in warning
+
+
+def test_refused_steps_are_cached(talk: Any, response: Any) -> None:
+    now = [NOW]
+    api = replace(API, clock=lambda: now[0])
+    refusal = response({"success": False, "code": "GHANA-OPERAT000101"}, 403)
+
+    def poll(*answers: Any) -> Any:
+        answer = transfer(incrSyncCheckpoint=int(now[0].timestamp()) - 5)
+        return talk(api.progress("np_1", max_lag=60), answer, *answers).result
+
+    first = poll(refusal)
+    for _ in range(3):
+        now[0] += timedelta(minutes=4)
+        assert poll().warnings == first.warnings
+    now[0] += timedelta(minutes=4)
+    assert poll(refusal).state == "caught_up"
+    now[0] -= ASK_AGAIN_AFTER  # a clock that is set back
+    assert poll(WELL).warnings == ()
+    poll(WELL)
+
+
+def test_refused_steps_without_a_code_are_cached_at_the_second_poll(talk: Any, response: Any) -> None:
+    poll, refusal = polls_of(API, talk), response(b"", 404)
+    states = [poll(seconds, *answers).state for seconds, *answers in ((0, refusal), (30, refusal), (30,))]
+    assert states == ["running", "caught_up", "caught_up"]
+
+
+def test_refused_steps_without_a_code_are_cached_after_half_a_minute(talk: Any, response: Any) -> None:
+    """Two waits for one project may poll at the same moment, and an answer in between is no refusal."""
+    poll, refusal, away = polls_of(API, talk), response(b"", 404), response({}, 503)
+    asked = ((0, refusal), (0.02, refusal), (20, refusal), (9, away), (20, refusal), (29, refusal))
+    assert {poll(seconds, answer).state for seconds, answer in asked} == {"running"}
+    assert poll(1, refusal).state == "caught_up"
+    # Asked again after a quarter of an hour, a refusal that stands breaks no hold.
+    assert poll(901, refusal).state == "caught_up"
+
+
+def test_refused_steps_cache_is_bounded(talk: Any) -> None:
+    api = replace(API)
+    for number in range(1100):
+        refusal = {"success": False, "code": "PARAM_ERROR"}
+        talk(api.progress(f"np_{number}", max_lag=60), transfer(), refusal)
+    assert len(api.memory.refusals) == 1000
+
+
+# --- whose clock ----------------------------------------------------------------------------------------
+
+OFFSETS = [-3600, -300, 0, 300, 3600]
+
+
+def dated(body: Any, response: Any, at: float = 0) -> Any:
+    """Make an answer that tells the service's time."""
+    date = format_datetime(NOW + timedelta(seconds=at), usegmt=True)
+    return response(body, 200, {"date": date})
+
+
+def at_clock(offset: float) -> OmsApi:
+    """Make a console that is asked from a machine whose clock is wrong by so many seconds."""
+    return replace(API, clock=lambda: NOW + timedelta(seconds=offset))
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("lag", [-86000, -5, 0, 59, 60, 61, 300, 7200])
+@pytest.mark.parametrize("form", ["omsp v2", "action without a sample", "action"])
+def test_lag_follows_the_date_header(talk: Any, response: Any, form: str, lag: int, offset: int) -> None:
+    checkpoint = {"incrSyncCheckpoint": NOW_SECONDS - lag}
+    if form == "omsp v2":
+        ids, answers = "p_1", [dated(project(**checkpoint), response)]
+    else:
+        listed = steps(sampled(lag - 2)) if form == "action" else WELL
+        ids, answers = "np_1", [dated(transfer(**checkpoint), response), dated(listed, response)]
+    record = talk(at_clock(offset).progress(ids, max_lag=60), *answers).result
+    assert record.lag_seconds == max(lag, 0)
+    assert record.state == ("caught_up" if lag <= 60 else "running")
+
+
+@pytest.mark.parametrize("checkpoint", [0, -1, 7, NOW_SECONDS + 90_000])
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_checkpoint_beyond_the_date_header_is_null(
+    talk: Any, response: Any, offset: int, checkpoint: int
+) -> None:
+    answer = dated(project(incrSyncCheckpoint=checkpoint), response)
+    record = talk(at_clock(offset).progress("p_1", max_lag=60), answer).result
+    assert (record.lag_seconds, record.checkpoint, record.state) == (None, None, "running")
+
+
+@pytest.mark.parametrize("offset", [-3600, -300, -60, 0, 50])
+@pytest.mark.parametrize("lag", [0, 60, 61, 300])
+def test_lag_follows_the_sample_without_a_date_header(talk: Any, lag: int, offset: int) -> None:
+    answers = (transfer(incrSyncCheckpoint=NOW_SECONDS - 2 - lag), steps(sampled(lag)))
+    record = talk(at_clock(offset).progress("np_1", max_lag=60), *answers).result
+    assert record.lag_seconds == lag
+    assert record.state == ("caught_up" if lag <= 60 else "running")
+
+
+@pytest.mark.parametrize("offset", [300, 3600])
+def test_old_sample_without_a_date_header_is_not_caught_up(talk: Any, offset: int) -> None:
+    answers = (transfer(incrSyncCheckpoint=NOW_SECONDS - 2), steps(sampled(0)))
+    record = talk(at_clock(offset).progress("np_1", max_lag=60), *answers).result
+    assert (record.lag_seconds, record.state) == (offset + 2, "running")
+
+
+@pytest.mark.parametrize(("offset", "lag"), [(-300, 0), (-60, 245), (0, 305), (300, 605)])
+def test_lag_falls_back_to_the_own_clock(talk: Any, offset: int, lag: int) -> None:
+    answer = project(incrSyncCheckpoint=NOW_SECONDS - 305)
+    record = talk(at_clock(offset).progress("p_1", max_lag=60), answer).result
+    assert record.lag_seconds == (305 + offset if lag else 5)
+
+
+@pytest.mark.parametrize(
+    ("age", "sample_lag", "project_lag", "lag"),
+    [
+        (0, 0, 5, 0),
+        (20, 0, 20, 20),
+        (60, 0, 60, 60),
+        (60, 1, 61, 61),
+        (61, 0, 61, 61),
+        (600, 0, 600, 600),
+        (600, 0, 4, 4),
+        (-30, 3, 0, 3),
+        (2, 1, 500, 500),
+        (2, 500, 1, 502),
+    ],
+)
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_lag_includes_the_age_of_the_sample(
+    talk: Any, response: Any, offset: int, age: int, sample_lag: int, project_lag: int, lag: int
+) -> None:
+    answer = dated(transfer(incrSyncCheckpoint=NOW_SECONDS - project_lag), response)
+    listed = dated(steps(sampled(sample_lag, age)), response)
+    record = talk(at_clock(offset).progress("np_1", max_lag=60), answer, listed).result
+    assert record.lag_seconds == lag
+
+
+@given(
+    offset=st.integers(-40_000, 40_000),
+    applied=st.integers(0, 7200),
+    age=st.integers(0, 4000),
+    project_age=st.integers(0, 4000),
+)
+def test_lag_is_never_understated(
+    talk: Any, response: Any, offset: int, applied: int, age: int, project_age: int
+) -> None:
+    """Of an increment that stands still since ``applied`` seconds every report is at most that far."""
+    listed = dated(steps(sampled(max(applied - age, 0), min(age, applied))), response)
+    answer = dated(transfer(incrSyncCheckpoint=NOW_SECONDS - applied - project_age), response)
+    record = talk(at_clock(offset).progress("np_1", max_lag=60), answer, listed).result
+    assert record.lag_seconds >= applied
+    assert (record.state == "caught_up") == (record.lag_seconds <= 60)
+
+
+SETTINGS = TransportConfig(connect_timeout=2, read_timeout=10)
+
+
+@pytest.fixture(params=["sync", "async"])
+def carry(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Run a flow with one driver, then with the other."""
+
+    def on_worker(flow: Any) -> Any:
+        with sync.new_session(SETTINGS) as session:
+            return sync.run(flow, session, SETTINGS)
+
+    return on_worker if request.param == "sync" else lambda one: asyncio.run(aio.run(one, SETTINGS))
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("lag", [0, 60, 61, 300])
+def test_lag_follows_the_date_header_over_both_drivers(carry: Any, lag: int, offset: int) -> None:
+    body = json.dumps(project(incrSyncCheckpoint=NOW_SECONDS - lag)).encode()
+    with Server([http(body=body, headers={"Date": format_datetime(NOW, usegmt=True)})]) as server:
+        record = carry(replace(at_clock(offset), endpoint=server.url).progress("p_1", max_lag=60))
+    assert (record.lag_seconds, record.state) == (lag, "caught_up" if lag <= 60 else "running")
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "warning"),
+    [
+        ({}, "caught_up", None),
+        ({"steps_error": {"code": "GHANA-OPERAT000101", "message": "no right"}}, "caught_up", "no right"),
+        ({"steps_error": {"code": "PARAM_ERROR", "http_status": 400}}, "caught_up", "PARAM_ERROR"),
+        ({"steps_error": {"code": "", "http_status": 404}}, "running", "HTTP 404"),
+        ({"steps_error": {"code": "", "http_status": 403}}, "running", "HTTP 403"),
+        ({"steps_error": {"code": "", "http_status": 401}}, "running", "HTTP 401"),
+        ({"project_id": "p_1", "legacy": False}, "caught_up", None),
+        ({"project_id": "p_1"}, "caught_up", None),
+    ],
+)
+def test_simulated_refused_steps_and_old_ids(
+    carry: Any, options: dict[str, Any], state: str, warning: str | None
+) -> None:
+    for record in played(carry, options):
+        assert (record.state, len(record.warnings)) == (state, int(warning is not None))
+        assert (warning or "") in "".join(record.warnings)
+
+
+def played(carry: Any, options: dict[str, Any]) -> Iterator[MigrationProgress]:
+    """Ask a simulated console for a project in sync, and of a newer id the hosted service too."""
+    migration = {"service": "oms", "project_id": "np_1", "script": "success", **options}
+    with BriefSimulator({"migrations": [migration]}) as simulator:
+        simulator.jump("oms", migration["project_id"], 100)
+        console = OmsApi(endpoint=simulator.url, signer=BasicSigner("simulator", "simulator-password"))
+        yield carry(console.progress(migration["project_id"], max_lag=60))
+        if migration["project_id"].startswith("np_"):
+            key = AlibabaSigner("SIMULATORACCESSKEY", "simulator-secret-key")
+            hosted = HostedOmsApi(endpoint=simulator.url, region="cn-hangzhou", signer=key)
+            yield carry(hosted.progress(migration["project_id"], max_lag=60))
+
+
+# --- which steps are reached ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", [word for words in ORDER for word in words])
+@pytest.mark.parametrize("status", [status for status, _ in STATUSES] + ["ODD"])
+def test_steps_reached_of_every_status_at_every_step(ask: Ask, status: str, word: str) -> None:
+    rank = next(rank for rank, words in enumerate(ORDER) if word in words)
+    reached = {
+        "INIT": rank,
+        "FAILED": rank,
+        "SUSPEND": rank,
+        "FINISHED": len(ORDER),
+        **dict.fromkeys(("RELEASING", "RELEASED", "DELETED", "ODD"), 0),
+    }.get(status, rank + 1)
+    progress = ask(project(status, word, enableReverseIncrSync=True))
+    for place, words in enumerate(ORDER):
+        assert {target_reached(progress, each) for each in words} == {place < reached}
+
+
+@pytest.mark.parametrize("status", ["FAILED", "SUSPEND"])
+@pytest.mark.parametrize("word", ["INCR_LOG_PULL", "FULL_MIGRATION", "INDEX_MIGRATION", "STRUCT_SYNC"])
+def test_stalled_phase_is_not_done(ask: Ask, status: str, word: str) -> None:
+    progress = ask(project(status, word, structMigrationProgress=100, fullMigrationProgress=100))
+    in_structure = word == "STRUCT_SYNC"
+    assert progress.reached("full_done") is in_structure
+    assert {phase.name: phase.state.value for phase in progress.phases}["structure"] == (
+        ("failed" if status == "FAILED" else "paused") if in_structure else "succeeded"
+    )
+
+
+@pytest.mark.parametrize("own", ["FAILED", "SUSPEND", "RUNNING", "FINISHED", "INIT", None])
+@pytest.mark.parametrize("word", ["FULL_TRANSFER", "INCR_TRANSFER", "TRANSFER_APP_SWITCH"])
+def test_stalled_step_is_not_reached(talk: Any, word: str, own: Any) -> None:
+    listed = steps({"name": word, "status": own})
+    record = talk(replace(API).progress("np_1", max_lag=60), transfer(step=word), listed).result
+    assert target_reached(record, word) is (own not in ("FAILED", "SUSPEND"))
+    assert target_reached(record, "STRUCT_TRANSFER")
+
+
+NO_RIGHT = {"success": False, "code": "GHANA-OPERAT000101"}
+
+
+@pytest.mark.parametrize(
+    ("refusals", "is_reached"),
+    [
+        ([(503, {})], False),
+        ([(503, {}), (503, {})], False),
+        ([(200, b"{cut")], False),
+        ([(404, b"")], False),
+        ([(401, b"")], False),
+        ([(404, b""), (404, b"")], True),
+        ([(401, b""), (401, b"")], True),
+        ([(403, NO_RIGHT)], True),
+    ],
+)
+def test_current_step_is_not_reached_while_the_steps_are_unread(
+    talk: Any, response: Any, refusals: list[tuple[int, Any]], is_reached: bool
+) -> None:
+    """The step may stand still; those before it are passed. A standing refusal leaves it to the project."""
+    poll = polls_of(API, talk)
+    for status, body in refusals:
+        record = poll(30, response(body, status))
+    assert target_reached(record, "INCR_TRANSFER") is record.reached("caught_up") is is_reached
+    assert target_reached(record, "FULL_TRANSFER")
+    assert target_reached(record, "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("flag", "word"),
+    [
+        ("enableStructMigration", "STRUCT_TRANSFER"),
+        ("enableFullMigration", "FULL_MIGRATION"),
+        ("enableFullMigration", "INDEX_TRANSFER"),
+        ("enableIncrSync", "INCR_LOG_PULL"),
+        ("enableIncrSync", "INCR_SYNC"),
+        ("enableReverseIncrSync", "REVERSE_INCR_SYNC"),
+    ],
+)
+@pytest.mark.parametrize("enabled", [True, False, None])
+def test_finished_project_has_passed_the_steps_that_are_enabled(
+    ask: Ask, flag: str, word: str, enabled: Any
+) -> None:
+    progress = ask(project("FINISHED", **{flag: enabled}))
+    assert target_reached(progress, word) is (enabled is not False)
+    assert target_reached(progress, "APP_SWITCH")
+
+
+# --- a console that was upgraded ------------------------------------------------------------------------
+
+UNKNOWN_PROJECT = {"success": False, "code": "GHANA-PROJECT000001", "message": "no project"}
+
+
+def test_old_id_falls_back_to_the_newer_call(talk: Any, response: Any) -> None:
+    api = replace(API)
+    gone = response(b"<html>Not Found</html>", 404)
+    asked = [
+        [request.action for request in talk(api.progress("p_1", max_lag=60), *answers).requests]
+        for answers in ((gone, transfer(), WELL), (transfer(), WELL))
+    ]
+    newer = ["DescribeProjectProgress", "DescribeProjectSteps"]
+    assert asked == [["GetMigrationProgress", *newer], newer]
+    assert api.memory.has_moved_on
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, b"", MigrationNotFoundError),
+        (200, UNKNOWN_PROJECT, MigrationNotFoundError),
+        (403, b"", MigrationPermissionError),
+        (503, b"", MigrationServiceError),
+        (200, {"success": True}, MigrationResponseError),
+        (200, b"<html>", MigrationResponseError),
+    ],
+)
+def test_fallback_needs_an_answer_of_the_newer_call(
+    talk: Any, response: Any, status: int, body: Any, error: type[MigrationApiError]
+) -> None:
+    api = replace(API)
+    with pytest.raises(error) as caught:
+        talk(api.progress("p_1", max_lag=60), response(b"", 404), response(body, status))
+    assert ("api='DescribeProjectProgress'" in str(caught.value)) is (error is MigrationNotFoundError)
+    # Neither is what the newer call says of an id that the older one may know.
+    assert caught.value.tolerated_after_success is (status == 403 or error is MigrationNotFoundError)
+    assert talk(api.progress("p_1", max_lag=60), project()).result.state == "caught_up"
+
+
+@pytest.mark.parametrize(("polls_before", "outcome"), [(1, "wait"), (0, "poll_error")])
+def test_unknown_project_is_tolerated_once_it_was_found(
+    talk: Any, response: Any, polls_before: int, outcome: str
+) -> None:
+    """The 404 that leads to the newer call is of the web server, and may pass."""
+    api = replace(API)
+    watch = WaitTracker(WaitPolicy(targets=("caught_up",), started_at=0, deadline=1000))
+    for poll in range(polls_before):
+        watch.observe(talk(api.progress("p_1", max_lag=60), project("INIT")).result, poll * 60)
+    with pytest.raises(MigrationNotFoundError) as caught:
+        talk(api.progress("p_1", max_lag=60), response(b"", 404), UNKNOWN_PROJECT)
+    assert watch.fail_poll(caught.value, 60).outcome == outcome
+
+
+def test_fallback_is_undone_when_nothing_is_found(talk: Any, response: Any) -> None:
+    api = replace(API)
+    talk(api.progress("p_1", max_lag=60), response(b"", 404), transfer("INIT"))
+    with pytest.raises(MigrationNotFoundError):
+        talk(api.progress("p_1", max_lag=60), response(b"", 404))
+    assert talk(api.progress("p_1", max_lag=60), project()).result.state == "caught_up"
+
+
+@pytest.mark.parametrize(
+    ("named", "answer"), [("GetMigrationProgress", 404), (None, UNKNOWN_PROJECT), (None, 403), (None, 405)]
+)
+def test_fallback_needs_a_404_without_a_code(talk: Any, response: Any, named: Any, answer: Any) -> None:
+    given = response(b"", answer) if isinstance(answer, int) else answer
+    with pytest.raises(MigrationApiError):
+        talk(replace(API, api=named).progress("p_1", max_lag=60), given)
+
+
+@pytest.mark.parametrize(
+    "value", [["p_1"], {"p_1"}, {"a": 1}, True, 1.5, b"p_1", None, "", " ", "a\nb", "x" * 257]
+)
+@pytest.mark.parametrize("asking", ["progress", "project_progress", "describe_project_steps"])
+def test_id_must_be_a_string(talk: Any, asking: str, value: Any) -> None:
+    for api in (API, HOSTED):
+        more = {"max_lag": 60} if asking == "progress" else {}
+        with pytest.raises(MigrationConfigurationError, match="project_id"):
+            talk(getattr(api, asking)(value, **more))
+
+
+def test_id_is_stripped(talk: Any) -> None:
+    record = talk(replace(API).progress("np_1\n", max_lag=60), transfer(), WELL).result
+    assert (record.migration_id, record.state) == ("np_1", "caught_up")
+
+
+# --- texts of an error ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "parts"),
+    [
+        ({"message": "a failure"}, ["a failure"]),
+        ({"message": "one", "errorDetail": {"message": "two"}}, ["one; two"]),
+        ({"message": "[X]: same", "errorDetail": {"message": "same"}}, ["[X]: same"]),
+        ({"message": "same", "errorDetail": {"message": "[X]: same"}}, ["[X]: same"]),
+        (
+            {"message": "one", "errorDetail": {"message": "two", "reason": "three", "proposal": "four"}},
+            ["one; two; three; four"],
+        ),
+        ({"errorDetail": {"upstreamErrorDetail": {"message": "from below"}}}, ["from below"]),
+        ({"errorDetail": {"upstreamErrorDetail": "odd", "message": "two"}}, ["two"]),
+        ({"message": "m" * 5000, "errorDetail": {"message": "the useful half"}}, ["the useful half"]),
+    ],
+)
+def test_error_shows_every_distinct_text(talk: Any, answer: Any, parts: list[str]) -> None:
+    with pytest.raises(MigrationServiceError) as caught:
+        talk(API.progress("p_1", max_lag=60), {"success": False, "code": "INNER_ERROR", **answer})
+    message = str(caught.value)
+    assert all(part in message for part in parts)
+    assert message.count("same") <= 1
+    assert len(message) < 1000
 
 
 # --- the service that Alibaba Cloud hosts ---------------------------------------------------------------
@@ -607,7 +1088,7 @@ HOSTED = HostedOmsApi(
 )
 
 
-def test_the_hosted_service_is_asked_as_alibaba_cloud_wants_it(talk: Any) -> None:
+def test_hosted_request_is_signed_for_alibaba_cloud(talk: Any) -> None:
     requests = talk(HOSTED.progress("np_4w3a", max_lag=60), transfer(), NO_STEPS).requests
     assert [request.headers["x-acs-action"] for request in requests] == [
         "DescribeProjectProgress",
@@ -619,16 +1100,14 @@ def test_the_hosted_service_is_asked_as_alibaba_cloud_wants_it(talk: Any) -> Non
         assert request.headers["x-acs-version"] == "2019-09-01"
 
 
-def test_what_a_code_means_at_alibaba_cloud_it_does_not_mean_at_a_console(talk: Any) -> None:
+def test_hosted_codes_do_not_apply_to_a_console(talk: Any) -> None:
     answer = {"success": False, "code": "StoreNotExist"}
     for api, error in ((HOSTED, MigrationNotFoundError), (API, MigrationServiceError)):
         with pytest.raises(error):
             talk(api.progress("np_1", max_lag=60), answer)
 
 
-def test_the_documented_sample_of_the_hosted_service_is_a_success_beside_an_error(
-    talk: Any, sample: Any
-) -> None:
+def test_hosted_documented_sample_is_a_success(talk: Any, sample: Any) -> None:
     answer = sample("oceanbasepro_describe_project_progress")
     record = talk(HOSTED.progress("np_1", max_lag=60), answer, NO_STEPS).result
     assert (record.state, record.service_status, record.percent) == ("running", "RUNNING", 100)
@@ -647,7 +1126,7 @@ def test_the_documented_sample_of_the_hosted_service_is_a_success_beside_an_erro
         (403, {"Code": "Forbidden.RAM", "Message": "x"}, MigrationPermissionError),
     ],
 )
-def test_a_refusal_of_the_hosted_service_is_classed_by_its_code(
+def test_hosted_refusal_class_follows_its_code(
     talk: Any, response: Any, status: int, body: Any, error: type[MigrationApiError]
 ) -> None:
     with pytest.raises(MigrationApiError) as caught:
@@ -661,9 +1140,23 @@ def test_a_refusal_of_the_hosted_service_is_classed_by_its_code(
     "body", [b"<html>Authorization Required</html>", {"success": False, "message": "no"}]
 )
 @pytest.mark.parametrize("asking", [API.progress, API.describe_project_progress], ids=["progress", "action"])
-def test_a_refused_password_of_a_console_may_have_expired(
+def test_refused_console_password_may_have_expired(
     talk: Any, response: Any, body: Any, asking: Callable[..., Any]
 ) -> None:
     ids = {"max_lag": 60} if asking == API.progress else {}
     with pytest.raises(MigrationAuthenticationError, match="expire after 90 days"):
         talk(asking("p_1", **ids), response(body, 401))
+
+
+def test_record_has_the_time_of_the_call_that_decides(talk: Any, response: Any) -> None:
+    """The call for the steps may be tried for a minute."""
+    now = [NOW]
+
+    def answer(request: Any) -> Any:
+        if request.action != "DescribeProjectSteps":
+            return response(transfer())
+        now[0] += timedelta(seconds=60)
+        return response({}, 503)
+
+    record = talk(replace(API, clock=lambda: now[0]).progress("np_1", max_lag=60), answer).result
+    assert (record.state, record.observed_at) == ("running", NOW)

@@ -18,18 +18,16 @@ from airflow_provider_migration.auth.huawei import HuaweiSigner
 from airflow_provider_migration.progress import MigrationProgress, MigrationState
 from airflow_provider_migration.services import alibaba, dataworks, drs, dts, huawei, oms
 from airflow_provider_migration.services.wire import StatusTable
-from airflow_provider_migration.verdict import target_reached
+from airflow_provider_migration.wait.policy import target_reached
+from tests.catalogue import SERVICES, Service, each_service
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLES = {
-    "dataworks": dataworks.STATUSES,
-    "dataworks steps": dataworks.STEP_STATUSES,
-    "dts": dts.STATUSES,
-    "dts phases": dts.PHASE_STATUSES,
-    "oms": oms.STATUSES,
-    "drs": drs.STATUSES,
+    f"{service}.{name}": table
+    for service in SERVICES
+    for name, table in vars(service.module).items()
+    if isinstance(table, StatusTable)
 }
-SERVICES = {module.SERVICE: module for module in (dataworks, dts, oms, drs)}
 ORDERS: list[tuple[ModuleType, tuple[str, ...]]] = [
     *((dataworks, order) for order in dataworks.ORDERS),
     (dts, dts.ORDER),
@@ -39,14 +37,14 @@ ORDERS: list[tuple[ModuleType, tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_every_word_is_in_one_group(table: StatusTable) -> None:
+def test_status_is_in_one_group(table: StatusTable) -> None:
     words = Counter(word.lower() for group in table.words.values() for word in group)
     assert [word for word, number in words.items() if number > 1] == []
     assert all(re.fullmatch(r"[a-z_]+", word) for word in words)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_every_word_means_the_state_of_its_group(table: StatusTable) -> None:
+def test_status_has_the_state_of_its_group(table: StatusTable) -> None:
     for state, group in table.words.items():
         for word in group:
             assert (
@@ -55,26 +53,26 @@ def test_every_word_means_the_state_of_its_group(table: StatusTable) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_no_group_is_for_what_is_not_known(table: StatusTable) -> None:
+def test_unknown_status_has_no_group(table: StatusTable) -> None:
     assert MigrationState.UNKNOWN not in table.words
     for word in ("", None, "no such word"):
         assert table.state_of(word) is MigrationState.UNKNOWN
 
 
 @pytest.mark.parametrize(("module", "order"), ORDERS)
-def test_an_order_holds_documented_words_each_once(module: Any, order: tuple[str, ...]) -> None:
+def test_order_has_documented_statuses_once(module: Any, order: tuple[str, ...]) -> None:
     assert len(set(order)) == len(order)
     for word in order:
         assert module.STATUSES.state_of(word) is not MigrationState.UNKNOWN
 
 
-def test_every_step_of_oms_has_one_place() -> None:
+def test_oms_steps_are_unique() -> None:
     steps = Counter(word for _, words in oms.STEPS for word in words)
     assert set(steps.values()) == {1}
 
 
 @pytest.mark.parametrize("module", [alibaba, huawei, oms])
-def test_every_row_of_an_error_table_is_a_pattern_that_some_code_gets_to(module: Any) -> None:
+def test_error_table_patterns_are_unique(module: Any) -> None:
     patterns = [pattern for pattern, _ in module.ERRORS]
     assert len(set(patterns)) == len(patterns)
     for pattern in patterns:
@@ -140,36 +138,31 @@ RECORDS = {
 
 @pytest.fixture(scope="module")
 def records(talk: Any) -> dict[str, list[MigrationProgress]]:
-    return {
-        service: [talk(conversation, *answers).result for conversation, answers in made()]
-        for service, made in RECORDS.items()
-    }
+    return {name: [talk(flow, *answers).result for flow, answers in made()] for name, made in RECORDS.items()}
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_target_can_be_reached(service: str, records: Any) -> None:
-    module: Any = SERVICES[service]
+@each_service
+def test_targets_are_reachable(service: Service, records: Any) -> None:
     never = [
         target
-        for target in module.TARGETS
-        if not any(target_reached(record, target) for record in records[service])
+        for target in service.module.TARGETS
+        if not any(target_reached(record, target) for record in records[service.name])
     ]
     assert never == []
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_state_and_word_that_a_record_can_have_is_a_target(service: str, records: Any) -> None:
-    module: Any = SERVICES[service]
-    reached = {record.state.value for record in records[service]}
-    reached |= {word for record in records[service] for word in record.words_reached} - {"odd"}
-    assert reached - module.TARGETS == set()
+@each_service
+def test_targets_cover_every_state_and_status(service: Service, records: Any) -> None:
+    reached = {record.state.value for record in records[service.name]}
+    reached |= {word for record in records[service.name] for word in record.statuses_reached} - {"odd"}
+    assert reached - service.module.TARGETS == set()
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_target_is_written_in_lower_case(service: str) -> None:
-    module: Any = SERVICES[service]
-    assert {target.lower() for target in module.TARGETS} == module.TARGETS
+@each_service
+def test_targets_are_lower_case(service: Service) -> None:
+    targets = service.module.TARGETS
+    assert {target.lower() for target in targets} == targets
 
 
-def test_without_the_status_of_its_job_drs_has_one_target() -> None:
+def test_targets_of_drs_without_job_status() -> None:
     assert frozenset({"full_done"}) == drs.TARGETS_WITHOUT_JOB_STATUS

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_migration.conversation import Request, Response
 from airflow_provider_migration.exceptions import MigrationResponseError
-from airflow_provider_migration.services.wire import Count, Number, Percentage, WireModel, json_object
+from airflow_provider_migration.sansio import Request, Response
+from airflow_provider_migration.services.wire import (
+    UNREADABLE_LAG,
+    Count,
+    Lag,
+    Number,
+    Percentage,
+    WireModel,
+    json_object,
+)
 
 REQUEST = Request(
     service="x",
@@ -57,7 +65,7 @@ names = st.sampled_from(["Text", "isOn", "IS_ON", "DonePercent", "lag", "Item", 
 
 
 @given(st.dictionaries(names, values))
-def test_each_field_is_read_as_if_it_had_come_alone(data: dict[str, Any]) -> None:
+def test_field_is_read_independently(data: dict[str, Any]) -> None:
     whole = Answer.read(data)
     for name in Answer.model_fields:
         alone = {
@@ -67,7 +75,7 @@ def test_each_field_is_read_as_if_it_had_come_alone(data: dict[str, Any]) -> Non
 
 
 @given(values)
-def test_a_value_that_does_not_fit_its_field_leaves_the_others(odd: Any) -> None:
+def test_invalid_value_leaves_the_other_fields(odd: Any) -> None:
     fine = {"text": "a", "is_on": "true", "done_percent": " 7% ", "lag": "3", "item": {"ItemName": 5}}
     for name in fine:
         answer = Answer.read({**fine, name: odd})
@@ -84,18 +92,16 @@ def test_a_value_that_does_not_fit_its_field_leaves_the_others(odd: Any) -> None
         ([], []),
     ],
 )
-def test_what_is_odd_inside_an_item_leaves_the_item_and_what_is_no_item_leaves_no_list(
-    value: Any, read: Any
-) -> None:
+def test_invalid_items_of_a_list(value: Any, read: Any) -> None:
     assert Answer.read({"items": value}).items == read
 
 
 @pytest.mark.parametrize("value", [True, False, "true", "nan", "inf", float("nan"), 10**400, [], {}, ""])
-def test_what_is_no_number_is_absent(value: Any) -> None:
+def test_invalid_number_is_absent(value: Any) -> None:
     assert Answer.read({"lag": value, "DonePercent": value}) == Answer()
 
 
-def test_names_that_never_come_again_are_not_remembered_for_ever() -> None:
+def test_field_name_cache_survives_many_names() -> None:
     for number in range(5000):
         Answer.read({f"name{number}": 1, "Text": "found"})
     answer = Answer.read({"T_E_X_T": "found"})
@@ -112,13 +118,34 @@ def test_names_that_never_come_again_are_not_remembered_for_ever() -> None:
         b'{"a": 2, "a": 1}',
     ],
 )
-def test_json_is_read_in_every_form_that_python_reads(body: bytes) -> None:
+def test_json_encodings(body: bytes) -> None:
     assert json_object(REQUEST, Response(200, {}, body))["a"] == 1
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'"a"', json.dumps([{}]).encode()]
 )
-def test_what_is_no_json_object_is_an_error(body: bytes) -> None:
+def test_json_must_be_an_object(body: bytes) -> None:
     with pytest.raises(MigrationResponseError, match="not a JSON object"):
         json_object(REQUEST, Response(200, {}, body))
+
+
+class Increment(WireModel):
+    delay: Lag | None = None
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        *((value, value) for value in (0, 0.5, 60, -1)),
+        *((value, float(value)) for value in ("0", " 60 ", "1e2", "-1")),
+        (None, None),
+        ("", None),
+        *(
+            (odd, UNREADABLE_LAG)
+            for odd in ("soon", "1,5", "nan", "-inf", 1e999, 10**400, True, False, [], {})
+        ),
+    ],
+)
+def test_unreadable_lag_is_negative_and_not_absent(written: Any, read: float | None) -> None:
+    assert Increment.read({"Delay": written}).delay == read

@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from base64 import b64encode
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ import pytest
 
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.huawei import HuaweiSigner
-from airflow_provider_migration.conversation import Request, encode_query
+from airflow_provider_migration.sansio import Request, encode_query
 from airflow_provider_migration.simulator import Simulator
+from tests.simulators import BriefSimulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -215,17 +217,13 @@ def clock() -> Clock:
 @pytest.fixture
 def play(clock: Clock) -> Iterator[Callable[..., Asker]]:
     """Start simulators, and end them after the test."""
-    started: list[Simulator] = []
+    with ExitStack() as started:
 
-    def start(scenario: Any = None, **options: Any) -> Asker:
-        simulator = Simulator(scenario, clock=clock, **options)
-        simulator.start()
-        started.append(simulator)
-        return Asker(simulator, clock)
+        def start(scenario: Any = None, **options: Any) -> Asker:
+            simulator = started.enter_context(BriefSimulator(scenario, clock=clock, **options))
+            return Asker(simulator, clock)
 
-    yield start
-    for simulator in started:
-        simulator.stop()
+        yield start
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def oms_with(*faults: dict[str, Any], seed: int = 3) -> dict[str, Any]:
     }
 
 
-def test_the_same_seed_gives_the_same_faults(play: Callable[..., Any]) -> None:
+def test_faults_follow_the_seed(play: Callable[..., Any]) -> None:
     scenario = oms_with({"kind": "throttle", "rate": 0.4})
     first = fates(play(scenario), 40)
     assert first == fates(play(scenario), 40)
@@ -38,7 +38,7 @@ def test_the_same_seed_gives_the_same_faults(play: Callable[..., Any]) -> None:
     assert first != fates(play(scenario, seed=4), 40)
 
 
-def test_one_service_does_not_change_the_fate_of_another(play: Callable[..., Any]) -> None:
+def test_faults_are_independent_between_services(play: Callable[..., Any]) -> None:
     scenario = oms_with({"kind": "throttle", "rate": 0.4})
     alone = fates(play(scenario), 20)
     ask = play(scenario)
@@ -49,11 +49,11 @@ def test_one_service_does_not_change_the_fate_of_another(play: Callable[..., Any
     assert mixed == alone
 
 
-def test_the_first_requests_only(play: Callable[..., Any]) -> None:
+def test_faults_of_the_first_requests(play: Callable[..., Any]) -> None:
     assert fates(play(oms_with({"kind": "server_error", "first": 2})), 4) == [500, 500, 200, 200]
 
 
-def test_a_fault_of_one_service_spares_the_others(play: Callable[..., Any]) -> None:
+def test_faults_of_one_service(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "server_error", "service": "dts"}))
     assert (ask.dts().status, ask.oms().status) == (503, 200)
 
@@ -69,7 +69,7 @@ def test_a_fault_of_one_service_spares_the_others(play: Callable[..., Any]) -> N
         ({"kind": "html", "status": 200}, (200, 200, 200), (None, None, None)),
     ],
 )
-def test_each_vendor_has_its_own_way_to_fail(
+def test_faults_have_the_form_of_the_vendor(
     play: Callable[..., Any],
     fault: dict[str, Any],
     statuses: tuple[int, ...],
@@ -88,23 +88,23 @@ def test_each_vendor_has_its_own_way_to_fail(
         )
 
 
-def test_iam_fails_in_its_own_words(play: Callable[..., Any]) -> None:
+def test_faults_of_iam_have_its_form(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "server_error", "service": "iam"}))
     assert ask.iam_token().json["error"]["title"] == "Internal Server Error"
     assert ask.drs_objects().status == 200
 
 
-def test_a_throttled_request_uses_up_its_nonce(play: Callable[..., Any]) -> None:
+def test_throttled_request_uses_up_its_nonce(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "throttle", "first": 1}))
     assert ask.dts(nonce="once").json["Code"] == "Throttling.User"
     assert ask.dts(nonce="once").json["Code"] == "SignatureNonceUsed"
 
 
-def test_a_request_that_is_not_authenticated_meets_no_fault(play: Callable[..., Any]) -> None:
+def test_faults_need_authentication(play: Callable[..., Any]) -> None:
     assert play(oms_with({"kind": "server_error"})).dts(secret="wrong").status == 400
 
 
-def test_a_truncated_answer_ends_before_the_announced_length(play: Callable[..., Any]) -> None:
+def test_truncated_answer_is_too_short(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "truncated", "first": 1}))
     with pytest.raises(http.client.IncompleteRead) as caught:
         ask.oms()
@@ -112,7 +112,7 @@ def test_a_truncated_answer_ends_before_the_announced_length(play: Callable[...,
     assert ask.oms().status == 200
 
 
-def test_a_dropped_connection_gives_no_answer(play: Callable[..., Any]) -> None:
+def test_dropped_connection_has_no_answer(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "drop", "first": 1}))
     with pytest.raises(ConnectionError):
         ask.oms()
@@ -120,7 +120,7 @@ def test_a_dropped_connection_gives_no_answer(play: Callable[..., Any]) -> None:
     assert [(r.status, r.fault) for r in ask.simulator.requests] == [(0, "drop"), (200, None)]
 
 
-def test_a_slow_answer_takes_its_time_and_blocks_nobody(play: Callable[..., Any]) -> None:
+def test_slow_answer_does_not_block_others(play: Callable[..., Any]) -> None:
     ask = play(oms_with({"kind": "slow", "delay": 0.4, "first": 1}))
     begin = time.monotonic()
     assert ask.oms().status == 200

@@ -18,6 +18,7 @@ import pytest
 
 from airflow_provider_migration.simulator import Simulator, connections
 from airflow_provider_migration.simulator.__main__ import main
+from tests.catalogue import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,20 +32,22 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_the_context_manager_leaves_no_thread_and_no_socket() -> None:
-    before = threading.enumerate()
+def test_context_manager_leaves_no_thread_and_no_socket() -> None:
+    def threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == f"simulator-{port}"]
+
     with Simulator() as simulator:
         port = simulator.port
         lingering = socket.create_connection(("127.0.0.1", port), timeout=5)
-        assert len(threading.enumerate()) == len(before) + 1
+        assert len(threads()) == 1
     lingering.close()
-    assert threading.enumerate() == before
+    assert threads() == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     gc.collect()
 
 
-def test_it_can_be_started_again_on_the_same_port() -> None:
+def test_restart_on_the_same_port() -> None:
     with Simulator() as first:
         port = first.port
     with Simulator(port=port) as second:
@@ -52,7 +55,7 @@ def test_it_can_be_started_again_on_the_same_port() -> None:
         second.stop()
 
 
-def test_what_it_plays_goes_on_while_it_is_away(ask: Any, clock: Any) -> None:
+def test_playback_continues_while_stopped(ask: Any, clock: Any) -> None:
     assert ask.dts().json["MigrationJobStatus"] == "NotStarted"
     url = ask.simulator.url
     ask.simulator.stop()
@@ -65,12 +68,12 @@ def test_what_it_plays_goes_on_while_it_is_away(ask: Any, clock: Any) -> None:
     assert len(ask.simulator.requests) == 2
 
 
-def test_it_runs_once_at_a_time() -> None:
+def test_second_start_is_refused() -> None:
     with Simulator() as simulator, pytest.raises(RuntimeError, match="running already"):
         simulator.start()
 
 
-def test_it_listens_on_ipv6_too() -> None:
+def test_ipv6_is_supported() -> None:
     simulator = Simulator(host="::1")
     try:
         simulator.start()
@@ -80,31 +83,26 @@ def test_it_listens_on_ipv6_too() -> None:
     simulator.stop()
 
 
-def test_a_port_in_use_is_an_error() -> None:
+def test_port_in_use_is_an_error() -> None:
     with Simulator() as first, pytest.raises(OSError, match="in use"):
         Simulator(port=first.port).start()
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
-def test_the_speed_must_be_a_positive_number(speed: float) -> None:
+def test_speed_must_be_positive(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be a positive number"):
         Simulator(speed=speed)
 
 
-def test_connections_lead_to_it() -> None:
+def test_connections_lead_to_the_simulator() -> None:
     with Simulator() as simulator:
         assert simulator.connections() == connections(simulator.url)
-        assert simulator.connections().keys() == {
-            "dataworks_default",
-            "dts_default",
-            "oms_default",
-            "drs_default",
-        }
+        assert simulator.connections().keys() == {service.hook.default_conn_name for service in SERVICES}
         assert {item["host"] for item in simulator.connections().values()} == {simulator.url}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_is_ready_soon_and_ends_quietly(number: signal.Signals) -> None:
+def test_command_starts_and_ends_quietly(number: signal.Signals) -> None:
     begin = time.monotonic()
     with subprocess.Popen(
         [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -129,9 +127,7 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_the_command_runs_in_a_process_of_its_callers(
-    capsys: pytest.CaptureFixture[str], signals: None
-) -> None:
+def test_command_runs_in_a_foreign_process(capsys: pytest.CaptureFixture[str], signals: None) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def end_it() -> None:
@@ -146,7 +142,7 @@ def test_the_command_runs_in_a_process_of_its_callers(
     assert capsys.readouterr().out.startswith("Simulator ready on http://127.0.0.1:")
 
 
-def test_env_prints_a_connection_per_service(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_env_prints_the_connections(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["env", "--port", "8123"]) == 0
     output = capsys.readouterr().out
     found = {}
@@ -176,7 +172,7 @@ def test_env_prints_a_connection_per_service(capsys: pytest.CaptureFixture[str])
         (["serve"], "invalid choice: 'serve'"),
     ],
 )
-def test_a_wrong_argument_ends_with_one_line_and_status_2(
+def test_command_refuses_a_wrong_argument(
     arguments: Sequence[str], message: str, capsys: pytest.CaptureFixture[str], signals: None
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -188,13 +184,13 @@ def test_a_wrong_argument_ends_with_one_line_and_status_2(
     assert output.out == ""
 
 
-def test_a_port_in_use_is_said_with_what_to_do(capsys: pytest.CaptureFixture[str], signals: None) -> None:
+def test_command_names_a_port_in_use(capsys: pytest.CaptureFixture[str], signals: None) -> None:
     with Simulator() as simulator, pytest.raises(SystemExit):
         main(["--port", str(simulator.port)])
     assert f"port {simulator.port} is in use; stop what listens there" in capsys.readouterr().err
 
 
-def test_a_wrong_scenario_file_is_said_with_its_key(tmp_path: Path) -> None:
+def test_command_names_a_wrong_scenario_key(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yaml"
     path.write_text("faults:\n  - {kind: drop, rate: 7}\n")
     result = run("--scenario", str(path))
@@ -202,7 +198,7 @@ def test_a_wrong_scenario_file_is_said_with_its_key(tmp_path: Path) -> None:
     assert "faults[0].rate: Input should be less than or equal to 1" in result.stderr
 
 
-def test_nothing_heavy_is_imported() -> None:
+def test_imports_are_lazy() -> None:
     check = (
         "import sys; from airflow_provider_migration.simulator import connections, Simulator;"
         "heavy = {'airflow', 'requests', 'aiohttp', 'httpx'} & set(sys.modules);"
@@ -211,7 +207,7 @@ def test_nothing_heavy_is_imported() -> None:
     assert subprocess.run([sys.executable, "-c", check], timeout=30, check=False).returncode == 0
 
 
-def test_the_package_itself_is_cheap_to_import() -> None:
+def test_import_is_cheap() -> None:
     check = (
         "import sys, airflow_provider_migration.simulator;"
         "heavy = {'uvicorn', 'starlette', 'pydantic', 'yaml'} & set(sys.modules);"
@@ -220,7 +216,7 @@ def test_the_package_itself_is_cheap_to_import() -> None:
     assert subprocess.run([sys.executable, "-c", check], timeout=30, check=False).returncode == 0
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     import airflow_provider_migration.simulator as package
 
     with pytest.raises(AttributeError, match="has no attribute 'Simulater'"):

@@ -39,7 +39,7 @@ HUAWEI_REFUSAL = "Incorrect IAM authentication information: "
         pytest.param({"job": ""}, 400, "MissingMigrationJobId", id="no job"),
     ],
 )
-def test_dts_refuses(ask: Any, how: dict[str, Any], status: int, code: str) -> None:
+def test_dts_refusals(ask: Any, how: dict[str, Any], status: int, code: str) -> None:
     reply = ask.dts(**how)
     assert (reply.status, reply.json["Code"]) == (status, code)
     assert reply.json.keys() == {"RequestId", "HostId", "Code", "Message", "Recommend"}
@@ -56,7 +56,7 @@ def test_dts_refuses(ask: Any, how: dict[str, Any], status: int, code: str) -> N
         ({"WithoutDbList": "yes"}, "InvalidParameter"),
     ],
 )
-def test_the_list_of_dts_refuses(ask: Any, parameters: dict[str, str], code: str) -> None:
+def test_dts_list_refusals(ask: Any, parameters: dict[str, str], code: str) -> None:
     reply = ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou", **parameters})
     assert (reply.status, reply.json["Code"]) == (400, code)
 
@@ -68,71 +68,87 @@ def test_the_list_of_dts_refuses(ask: Any, parameters: dict[str, str], code: str
         ({"DtsInstanceId": "dtsdemo0001"}, ["dtsdemo0001"]),
         ({"DtsInstanceId": "dtsnobody,dtsdemo0001"}, ["dtsdemo0001"]),
         ({"DtsInstanceId": "dtsnobody"}, []),
+        ({"DtsJobId": "demo0001"}, ["dtsdemo0001"]),
+        ({"DtsJobId": "dtsdemo0001"}, []),
+        ({"DtsInstanceId": "dtsnobody", "DtsJobId": "demo0001"}, []),
+        ({"DtsJobId": "demo0001", "JobType": "SYNC"}, []),
         ({"JobType": "SYNC"}, []),
         ({"PageNumber": "2"}, []),
     ],
 )
-def test_the_list_of_dts_leaves_out_what_it_does_not_know(
-    ask: Any, parameters: dict[str, str], listed: list[str]
-) -> None:
+def test_dts_list_leaves_out_unknown_ids(ask: Any, parameters: dict[str, str], listed: list[str]) -> None:
     body = ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou", **parameters}).json
     assert [job["DtsInstanceID"] for job in body["DtsJobList"]] == listed
     assert body["PageRecordCount"] == len(listed)
 
 
 @pytest.mark.parametrize(("status", "key"), [(200, "ErrCode"), (400, "Code")])
-def test_an_error_of_a_dts_job_is_one_in_the_list_too(play: Any, status: int, key: str) -> None:
+def test_dts_error_is_in_both_calls(play: Any, status: int, key: str) -> None:
     step = {"at": 0, "error": {"code": "InternalError", "http_status": status}}
     ask = play({"migrations": [{"service": "dts", "migration_job_id": "dts1", "steps": [step]}]})
     for reply in (ask.dts("dts1"), ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou"})):
         assert (reply.status, reply.json[key]) == (status, "InternalError")
 
 
+def test_error_of_one_action_leaves_the_others(play: Any) -> None:
+    error = {"code": "Forbidden.RAM", "http_status": 403, "actions": ["GetMigrationProcess"]}
+    steps = [{"at": 0, "error": error}]
+    ask = play({"migrations": [{"service": "dataworks", "migration_id": 7, "steps": steps}]})
+    assert ask.dataworks("GetMigrationSummary", migration="7").status == 200
+    assert ask.dataworks("GetMigrationProcess", migration="7").json["Code"] == "Forbidden.RAM"
+
+
+def test_xml_error_has_the_form_of_the_gateway(play: Any) -> None:
+    error = {"code": "Throttling.User", "message": "a < b", "xml": True}
+    steps = [{"at": 0, "error": error}]
+    reply = play({"migrations": [{"service": "dts", "migration_job_id": "dts1", "steps": steps}]}).dts("dts1")
+    assert (reply.status, reply.headers["content-type"]) == (400, "text/xml;charset=utf-8")
+    assert b"<Code>Throttling.User</Code><Message>a &lt; b</Message>" in reply.body
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [("POST", "/other", 404, "InvalidApi.NotFound"), ("PUT", "/", 405, "UnsupportedHTTPMethod")],
 )
-def test_alibaba_knows_one_path_and_two_methods(
-    ask: Any, method: str, path: str, status: int, code: str
-) -> None:
+def test_alibaba_path_and_methods(ask: Any, method: str, path: str, status: int, code: str) -> None:
     reply = ask.send(method, ask.simulator.url + path)
     assert (reply.status, reply.json["Code"]) == (status, code)
 
 
-def test_a_signed_header_that_was_not_sent_is_refused(ask: Any) -> None:
+def test_signed_header_that_is_missing_is_refused(ask: Any) -> None:
     assert ask.dts(change={"accept": "text/xml"}).status == 200
     reply = ask.dataworks("GetMigrationSummary", change={"content-type": None})
     assert (reply.status, reply.json["Code"]) == (400, "IncompleteSignature")
 
 
-def test_nonces_are_forgotten_when_their_dates_have_expired(ask: Any, clock: Any) -> None:
+def test_nonces_expire(ask: Any, clock: Any) -> None:
     assert ask.dts(nonce="old").status == 200
     clock.now += 31 * 60
     assert ask.dts(nonce="new").status == 200
     assert ask.dts(nonce="old").status == 200
 
 
-def test_a_nonce_is_accepted_once(ask: Any) -> None:
+def test_nonce_is_accepted_once(ask: Any) -> None:
     assert ask.dts(nonce="once").status == 200
     reply = ask.dts(nonce="once")
     assert (reply.status, reply.json["Code"]) == (400, "SignatureNonceUsed")
 
 
-def test_a_wrong_signature_does_not_use_up_the_nonce(ask: Any) -> None:
+def test_nonce_survives_a_wrong_signature(ask: Any) -> None:
     assert ask.dts(nonce="again", secret="wrong").status == 400
     assert ask.dts(nonce="again").status == 200
 
 
-def test_an_sts_token_is_accepted(ask: Any) -> None:
+def test_sts_token_is_accepted(ask: Any) -> None:
     assert ask.dts(token="simulator-security-token").status == 200
 
 
-def test_an_unknown_action_is_not_found(ask: Any) -> None:
+def test_unknown_action_is_not_found(ask: Any) -> None:
     reply = ask.alibaba("DescribeNothing", {})
     assert (reply.status, reply.json["Code"]) == (404, "InvalidAction.NotFound")
 
 
-def test_a_mutating_action_is_refused_and_counted(ask: Any) -> None:
+def test_mutating_action_is_refused_and_counted(ask: Any) -> None:
     reply = ask.alibaba("StopMigrationJob", {"MigrationJobId": "dtsdemo0001"})
     assert (reply.status, reply.json["Code"]) == (403, "Forbidden.RAM")
     assert ask.simulator.writes == 1
@@ -150,7 +166,7 @@ def test_a_mutating_action_is_refused_and_counted(ask: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["GetMigrationProcess", "GetMigrationSummary"])
-def test_dataworks_refuses(
+def test_dataworks_refusals(
     ask: Any, action: str, project: str, migration: str, status: int, code: str
 ) -> None:
     reply = ask.dataworks(action, project, migration)
@@ -168,7 +184,7 @@ def test_dataworks_refuses(
         ({"PageNumber": "0"}, "InvalidPageNumber"),
     ],
 )
-def test_the_list_of_dataworks_refuses(ask: Any, parameters: dict[str, str], code: str) -> None:
+def test_dataworks_list_refusals(ask: Any, parameters: dict[str, str], code: str) -> None:
     asked = {"ProjectId": "123456", "MigrationType": "IMPORT", **parameters}
     reply = ask.alibaba("ListMigrations", asked, version="2020-05-18", form=True)
     assert (reply.status, reply.json["Code"]) == (400, code)
@@ -183,7 +199,7 @@ def test_the_list_of_dataworks_refuses(ask: Any, parameters: dict[str, str], cod
         ({"PageNumber": "2"}, []),
     ],
 )
-def test_dataworks_lists_the_packages_of_a_workspace(
+def test_dataworks_list_has_the_packages_of_a_workspace(
     ask: Any, parameters: dict[str, str], listed: list[int]
 ) -> None:
     asked = {"ProjectId": "123456", "MigrationType": "IMPORT", **parameters}
@@ -209,7 +225,7 @@ def test_dataworks_lists_the_packages_of_a_workspace(
         pytest.param({"security_token": "forged"}, "decrypt token fail", id="forged security token"),
     ],
 )
-def test_huaweis_gateway_refuses(ask: Any, how: dict[str, Any], reason: str) -> None:
+def test_huawei_gateway_refusals(ask: Any, how: dict[str, Any], reason: str) -> None:
     reply = ask.drs_objects(**how)
     assert (reply.status, reply.json["error_code"]) == (401, "APIGW.0301")
     assert reply.json["error_msg"].startswith(HUAWEI_REFUSAL + reason)
@@ -223,11 +239,11 @@ def test_huaweis_gateway_refuses(ask: Any, how: dict[str, Any], reason: str) -> 
         pytest.param({"change": {"x-sdk-content-sha256": "UNSIGNED-PAYLOAD"}}, id="hash not signed"),
     ],
 )
-def test_huawei_compares_the_hash_with_the_body(ask: Any, how: dict[str, Any]) -> None:
+def test_huawei_hash_must_match_the_body(ask: Any, how: dict[str, Any]) -> None:
     assert ask.drs_jobs(**how).json["error_code"] == "APIGW.0301"
 
 
-def test_five_wrong_signatures_lock_the_key_for_five_minutes(ask: Any, clock: Any) -> None:
+def test_huawei_key_is_locked_after_five_wrong_signatures(ask: Any, clock: Any) -> None:
     for _ in range(5):
         assert "verify aksk" in ask.drs_objects(secret="wrong").json["error_msg"]
     assert "failed to reach the limit,forbidden" in ask.drs_objects().json["error_msg"]
@@ -237,7 +253,7 @@ def test_five_wrong_signatures_lock_the_key_for_five_minutes(ask: Any, clock: An
     assert ask.drs_objects().status == 200
 
 
-def test_a_right_signature_forgives_the_wrong_ones_before(ask: Any) -> None:
+def test_huawei_lock_count_restarts_on_success(ask: Any) -> None:
     for _ in range(3):
         for _ in range(4):
             assert ask.drs_objects(secret="wrong").status == 401
@@ -251,7 +267,7 @@ def test_a_right_signature_forgives_the_wrong_ones_before(ask: Any) -> None:
         pytest.param({"headers": {"x-project-id": "f" * 32}}, id="in the header"),
     ],
 )
-def test_another_project_is_forbidden(ask: Any, how: dict[str, Any]) -> None:
+def test_drs_other_project_is_forbidden(ask: Any, how: dict[str, Any]) -> None:
     reply = ask.drs_objects(**how)
     assert (reply.status, reply.json["error_code"]) == (403, "DRS.M00261")
 
@@ -266,7 +282,7 @@ def test_another_project_is_forbidden(ask: Any, how: dict[str, Any]) -> None:
         ("table", "offset=-1", "offset"),
     ],
 )
-def test_progress_data_refuses(ask: Any, object_type: str, query: str, what: str) -> None:
+def test_drs_progress_data_refusals(ask: Any, object_type: str, query: str, what: str) -> None:
     reply = ask.drs_objects(object_type, query)
     assert (reply.status, reply.json) == (
         400,
@@ -274,7 +290,7 @@ def test_progress_data_refuses(ask: Any, object_type: str, query: str, what: str
     )
 
 
-def test_an_unknown_job_is_refused_by_progress_data_in_the_asked_language(ask: Any) -> None:
+def test_drs_unknown_job_is_refused_in_the_given_language(ask: Any) -> None:
     reply = ask.drs_objects(job="nobody")
     assert (reply.status, reply.json) == (
         400,
@@ -285,7 +301,7 @@ def test_an_unknown_job_is_refused_by_progress_data_in_the_asked_language(ask: A
     assert ask.drs_objects(headers={"x-language": "fr-fr"}).json["error_code"] == "DRS.M00202"
 
 
-def test_an_unknown_job_is_an_error_inside_an_accepted_batch(ask: Any) -> None:
+def test_drs_unknown_job_is_an_error_inside_a_batch(ask: Any) -> None:
     reply = ask.drs_jobs("163b98e8-6088-46c3-8b86-c18fea6jb502", "nobody")
     known, unknown = reply.json["results"]
     assert (reply.status, reply.json["count"]) == (202, 2)
@@ -293,7 +309,7 @@ def test_an_unknown_job_is_an_error_inside_an_accepted_batch(ask: Any) -> None:
     assert unknown["error_code"] == "DRS.M05003"
 
 
-def test_batch_status_shows_five_jobs_unless_told_otherwise(ask: Any) -> None:
+def test_drs_batch_status_defaults_to_five_jobs(ask: Any) -> None:
     path = "/v3/5237e10fe9aa4ad5b16b6a5245248314/jobs/batch-status"
     jobs = [str(number) for number in range(7)]
     first = ask.huawei("POST", path, body={"jobs": jobs})
@@ -308,7 +324,7 @@ def test_batch_status_shows_five_jobs_unless_told_otherwise(ask: Any) -> None:
         assert (reply.status, reply.json["error_code"]) == (400, "DRS.M00202")
 
 
-def test_iam_knows_the_project_of_the_region_only(ask: Any) -> None:
+def test_iam_project_of_the_region(ask: Any) -> None:
     found = ask.huawei("GET", "/v3/projects?name=cn-north-4").json["projects"]
     assert [item["id"] for item in found] == ["5237e10fe9aa4ad5b16b6a5245248314"]
     assert ask.huawei("GET", "/v3/projects?name=nowhere-1").json["projects"] == []
@@ -319,7 +335,7 @@ def test_drs_has_no_other_calls(ask: Any) -> None:
     assert (reply.status, reply.json["error_code"]) == (404, "APIGW.0101")
 
 
-def test_a_batch_without_jobs_is_refused(ask: Any) -> None:
+def test_drs_empty_batch_is_refused(ask: Any) -> None:
     path = "/v3/5237e10fe9aa4ad5b16b6a5245248314/jobs/batch-progress"
     assert ask.huawei("POST", path, body={"jobs": []}).json["error_code"] == "DRS.M00201"
     assert ask.huawei("POST", path, body={}).json["error_code"] == "DRS.M00202"
@@ -329,7 +345,7 @@ def test_a_batch_without_jobs_is_refused(ask: Any) -> None:
     "scope",
     [{"project": {"name": "cn-north-4"}}, {"project": {"id": "5237e10fe9aa4ad5b16b6a5245248314"}}],
 )
-def test_a_token_opens_drs_for_24_hours(ask: Any, clock: Any, scope: dict[str, Any]) -> None:
+def test_iam_token_expires_after_24_hours(ask: Any, clock: Any, scope: dict[str, Any]) -> None:
     reply = ask.iam_token(scope=scope)
     assert reply.status == 201
     assert reply.json["token"]["project"]["id"] == "5237e10fe9aa4ad5b16b6a5245248314"
@@ -344,19 +360,19 @@ def test_a_token_opens_drs_for_24_hours(ask: Any, clock: Any, scope: dict[str, A
     assert "token expires, expires_at:" in expired.json["error_msg"]
 
 
-def test_a_revoked_token_is_refused_and_a_new_one_accepted(ask: Any) -> None:
+def test_iam_revoked_token_is_refused(ask: Any) -> None:
     token = ask.iam_token().headers["x-subject-token"]
     ask.simulator.revoke_tokens()
     assert ask.drs_objects(token=token).status == 401
     assert ask.drs_objects(token=ask.iam_token().headers["x-subject-token"]).status == 200
 
 
-def test_a_token_without_project_opens_no_project(ask: Any) -> None:
+def test_iam_token_without_a_project_is_refused(ask: Any) -> None:
     token = ask.iam_token(scope={"domain": {"name": "simulator-domain"}}).headers["x-subject-token"]
     assert ask.drs_objects(token=token).json["error_code"] == "DRS.M00261"
 
 
-def test_nocatalog_leaves_the_catalog_out(ask: Any) -> None:
+def test_iam_nocatalog_omits_the_catalog(ask: Any) -> None:
     assert "catalog" in ask.iam_token().json["token"]
     assert "catalog" not in ask.iam_token(query="?nocatalog=true").json["token"]
 
@@ -368,7 +384,7 @@ def test_nocatalog_leaves_the_catalog_out(ask: Any) -> None:
         ({"scope": {"project": {"name": "nowhere-1"}}}, "Unauthorized"),
     ],
 )
-def test_iam_refuses(ask: Any, how: dict[str, Any], title: str) -> None:
+def test_iam_refusals(ask: Any, how: dict[str, Any], title: str) -> None:
     reply = ask.iam_token(**how)
     assert reply.status == 401
     assert reply.json["error"]["code"] == 401
@@ -386,14 +402,14 @@ def test_iam_refuses(ask: Any, how: dict[str, Any], title: str) -> None:
         ),
     ],
 )
-def test_iam_refuses_an_incomplete_request(ask: Any, auth: dict[str, Any], message: str) -> None:
+def test_iam_incomplete_request_is_refused(ask: Any, auth: dict[str, Any], message: str) -> None:
     reply = ask.send("POST", f"{ask.simulator.url}/v3/auth/tokens", {}, json.dumps({"auth": auth}).encode())
     assert reply.status == reply.json["error"]["code"] == 400
     assert message in reply.json["error"]["message"]
 
 
 @pytest.mark.parametrize("header", [None, "Bearer abc", "Basic ###", "Basic bm9jb2xvbg=="])
-def test_oms_wants_basic_credentials(ask: Any, header: str | None) -> None:
+def test_oms_basic_credentials(ask: Any, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}
     reply = ask.send("GET", f"{ask.simulator.url}/api/omsp/v2/migrations/p_demo0001/progress", headers)
     assert reply.status == 401
@@ -413,14 +429,12 @@ def test_oms_wants_basic_credentials(ask: Any, header: str | None) -> None:
         ("", {"id": "p_demo0001"}, "PARAM_ERROR"),
     ],
 )
-def test_the_actions_of_oms_are_refused_inside_an_http_200(
-    ask: Any, action: str, body: Any, code: str
-) -> None:
+def test_oms_action_refusals_have_http_200(ask: Any, action: str, body: Any, code: str) -> None:
     reply = ask.oms_action(action, body)
     assert (reply.status, reply.json["success"], reply.json["code"]) == (200, False, code)
 
 
-def test_the_actions_of_oms_want_a_password_and_count_what_would_change_something(ask: Any) -> None:
+def test_oms_actions_need_a_password(ask: Any) -> None:
     assert ask.oms_action("DescribeProjectProgress", {"id": "np_1"}, password="wrong").status == 401
     ask.oms_action("DescribeProjectSteps", {"id": "np_1"})
     assert ask.simulator.writes == 0
@@ -428,7 +442,7 @@ def test_the_actions_of_oms_want_a_password_and_count_what_would_change_somethin
     assert ask.simulator.writes == 1
 
 
-def test_an_older_call_does_not_know_a_newer_id(play: Any) -> None:
+def test_oms_older_call_does_not_know_newer_ids(play: Any) -> None:
     ask = play({"migrations": [{"service": "oms", "project_id": "np_1"}]})
     assert ask.oms("np_1").json["code"] == "GHANA-PROJECT000001"
     assert ask.oms_action("DescribeProjectProgress", {"id": "np_1"}).json["data"]["projectId"] == "np_1"
@@ -439,7 +453,7 @@ def test_an_older_call_does_not_know_a_newer_id(play: Any) -> None:
     [({"Id": "np_nobody"}, 200, "GHANA-PROJECT000001"), ({}, 400, "MissingId")],
 )
 @pytest.mark.parametrize("action", ["DescribeProjectProgress", "DescribeProjectSteps"])
-def test_the_oms_that_alibaba_cloud_hosts_refuses(
+def test_oms_hosted_refusals(
     ask: Any, action: str, parameters: dict[str, str], status: int, code: str
 ) -> None:
     reply = ask.alibaba(action, parameters, version="2019-09-01", form=True)
@@ -447,7 +461,7 @@ def test_the_oms_that_alibaba_cloud_hosts_refuses(
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_error_of_a_project_is_one_in_each_form(play: Any, status: int) -> None:
+def test_oms_error_is_in_each_call(play: Any, status: int) -> None:
     step = {"at": 0, "error": {"code": "GHANA-OPERIE000000", "http_status": status}}
     ask = play({"migrations": [{"service": "oms", "project_id": "p_1", "steps": [step]}]})
     hosted = ask.alibaba("DescribeProjectProgress", {"Id": "p_1"}, version="2019-09-01", form=True)
@@ -470,19 +484,19 @@ def test_oms_answers_progress_only(ask: Any, method: str, path: str, status: int
 
 
 @pytest.mark.parametrize("how", [{"password": "wrong"}, {"user": "nobody"}])
-def test_oms_turns_a_wrong_password_away_with_a_page(ask: Any, how: dict[str, str]) -> None:
+def test_oms_wrong_password_gets_a_page(ask: Any, how: dict[str, str]) -> None:
     reply = ask.oms(**how)
     assert reply.status == 401
     assert reply.headers["content-type"].startswith("text/html")
 
 
-def test_oms_says_with_status_200_that_a_project_is_unknown(ask: Any) -> None:
+def test_oms_unknown_project_has_http_200(ask: Any) -> None:
     reply = ask.oms("p_nobody")
     assert reply.status == 200
     assert (reply.json["success"], reply.json["code"]) == (False, "GHANA-PROJECT000001")
 
 
-def test_every_request_is_recorded(ask: Any) -> None:
+def test_requests_are_recorded(ask: Any) -> None:
     ask.dts()
     ask.dataworks("GetMigrationSummary")
     ask.oms(password="wrong")
@@ -509,9 +523,7 @@ def test_every_request_is_recorded(ask: Any) -> None:
         (None, {}, 201),
     ],
 )
-def test_an_agency_is_given_to_who_may_have_it(
-    ask: Any, body: Any, headers: dict[str, str], status: int
-) -> None:
+def test_iam_agency_refusals(ask: Any, body: Any, headers: dict[str, str], status: int) -> None:
     role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain"}
     right = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
     path = "/v3.0/OS-CREDENTIAL/securitytokens"
@@ -519,7 +531,7 @@ def test_an_agency_is_given_to_who_may_have_it(
     assert reply.status == status
 
 
-def test_a_key_of_an_agency_ends(ask: Any, clock: Any) -> None:
+def test_iam_agency_key_expires(ask: Any, clock: Any) -> None:
     role = {"agency_name": "simulator-agency", "domain_name": "simulator-domain"}
     body = {"auth": {"identity": {"methods": ["assume_role"], "assume_role": role}}}
     given = ask.huawei("POST", "/v3.0/OS-CREDENTIAL/securitytokens", body=body).json["credential"]

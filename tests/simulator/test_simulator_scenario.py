@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_migration.simulator import Scenario, ScenarioError
+from tests.catalogue import NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,10 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"migration": []}, "migration: unknown key; allowed: faults, migrations, seed"),
+        ({"migration": []}, "migration: unknown key; allowed: clock_offset, faults, migrations, seed"),
         ({"seed": "x"}, "seed: Input should be a valid integer"),
-        ({"migrations": [{"service": "dms"}]}, "'dms' is not known; allowed: dataworks, dts, oms, drs"),
+        ({"clock_offset": "nan"}, "clock_offset: Input should be a finite number"),
+        ({"migrations": [{"service": "dms"}]}, f"'dms' is not known; allowed: {', '.join(NAMES)}"),
         ({"migrations": [{"job_id": "x"}]}, "migrations[0]: the key 'service' is missing"),
         ({"migrations": [{"service": "dts"}]}, "migrations[0].migration_job_id: this key is missing"),
         (
@@ -28,11 +30,11 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ),
         (
             {"migrations": [{**DTS, "script": "sucess"}]},
-            "migrations[0]: script 'sucess' is not one that dts has; allowed: failure, flap, never_ending",
+            "migrations[0]: script 'sucess' is not available for dts; allowed: failure, flap, never_ending",
         ),
         (
             {"migrations": [{**DTS, "script": "partial_success"}]},
-            "script 'partial_success' is not one that dts has",
+            "script 'partial_success' is not available for dts",
         ),
         ({"migrations": [{**DTS, "script": "flap", "incremental": False}]}, "needs incremental: true"),
         ({"migrations": [{**DTS, "duration": 0}]}, "migrations[0].duration: Input should be greater than 0"),
@@ -41,7 +43,7 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ({"migrations": [{**DTS, "steps": [{}]}]}, "migrations[0].steps[0].at: this key is missing"),
         (
             {"migrations": [{**DTS, "steps": [{"at": 0, "error": {"codes": 1}}]}]},
-            "migrations[0].steps[0].error.codes: unknown key; allowed: code, http_status, message",
+            "steps[0].error.codes: unknown key; allowed: actions, code, http_status, message, xml",
         ),
         (
             {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "status": "x"}]}]},
@@ -51,10 +53,22 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
             {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "objects": []}]}]},
             "steps[0].objects must be a mapping",
         ),
+        *[
+            (
+                {
+                    "migrations": [
+                        {"service": "drs", "job_id": "j", "steps": [{"at": 0, "objects": {"view": x}}]}
+                    ]
+                },
+                "steps[0].objects.view must be a list of rows, or a mapping with a code or a page",
+            )
+            for x in ({}, {"http_status": 403}, {"code": "DRS.M00302", "page": "<html>"}, "rows", None)
+        ],
         (
             {"migrations": [{"service": "drs", "job_id": "j", "objects": 100_001}]},
             "migrations[0].objects: Input should be less than or equal to 100000",
         ),
+        ({"faults": [{"kind": "drop", "service": "dms"}]}, f"allowed: {', '.join(NAMES)}, iam"),
         ({"faults": [{"kind": "fire"}]}, "faults[0].kind: Input should be 'throttle'"),
         (
             {"faults": [{"kind": "drop", "rate": 2}]},
@@ -63,14 +77,14 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ({"faults": [{"kind": "drop", "chance": 1}]}, "faults[0].chance: unknown key; allowed: delay, first"),
     ],
 )
-def test_a_wrong_key_is_named(content: dict[str, Any], message: str) -> None:
+def test_scenario_key_that_is_wrong_is_named(content: dict[str, Any], message: str) -> None:
     with pytest.raises(ScenarioError) as caught:
         Scenario.load(content)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_scenario_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yaml"
     path.write_text("seed: 5\nmigrations:\n  - {service: oms, project_id: p_1, script: pause}\n")
     scenario = Scenario.load(path)
@@ -89,7 +103,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("seeds: 1", "seeds: unknown key"),
     ],
 )
-def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+def test_scenario_file_that_is_wrong_is_named(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "scenario.yaml"
     if text is not None:
         path.write_text(text)
@@ -99,7 +113,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str | None, message
     assert str(path) in str(caught.value)
 
 
-def test_the_example_of_the_documentation_is_valid() -> None:
+def test_scenario_of_the_documentation_is_valid() -> None:
     import textwrap
 
     import yaml

@@ -75,7 +75,7 @@ def huawei_client(client_class: Any, simulator: Simulator, **changes: Any) -> An
 @pytest.mark.parametrize(
     "credential", [{}, {"security_token": "simulator-security-token"}], ids=["AccessKey", "STS"]
 )
-def test_the_dts_client_reads_a_job(simulator: Simulator, credential: dict[str, str]) -> None:
+def test_dts_client_reads_a_job(simulator: Simulator, credential: dict[str, str]) -> None:
     simulator.jump("dts", "dtsdemo0001", 100)
     client = dts_client.Client(alibaba_config(simulator, **credential))
     request = dts_models.DescribeMigrationJobStatusRequest(
@@ -88,7 +88,7 @@ def test_the_dts_client_reads_a_job(simulator: Simulator, credential: dict[str, 
     assert len(body.precheck_status.detail.check_item) == 14
 
 
-def test_the_dts_client_lists_jobs(simulator: Simulator) -> None:
+def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     simulator.jump("dts", "dtsdemo0001", 100)
     client = dts_client.Client(alibaba_config(simulator))
     request = dts_models.DescribeDtsJobsRequest(
@@ -112,7 +112,7 @@ def test_the_dts_client_lists_jobs(simulator: Simulator) -> None:
         ({"security_token": "forged"}, "InvalidSecurityToken.Malformed"),
     ],
 )
-def test_the_dts_client_is_told_why_it_is_refused(
+def test_dts_client_gets_the_reason_of_a_refusal(
     simulator: Simulator, credential: dict[str, str], code: str
 ) -> None:
     client = dts_client.Client(alibaba_config(simulator, **credential))
@@ -122,7 +122,7 @@ def test_the_dts_client_is_told_why_it_is_refused(
     assert caught.value.code == code  # type: ignore[attr-defined] # the SDK is imported by name
 
 
-def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) -> None:
+def test_dataworks_client_reads_process_and_summary(simulator: Simulator) -> None:
     simulator.jump("dataworks", 1234, 100)
     client = dataworks_client.Client(alibaba_config(simulator))
     process = client.get_migration_process(
@@ -136,7 +136,7 @@ def test_the_dataworks_client_reads_process_and_summary(simulator: Simulator) ->
     assert "Signature=" in summary.data.download_url
 
 
-def test_the_dataworks_client_lists_packages(simulator: Simulator) -> None:
+def test_dataworks_client_lists_packages(simulator: Simulator) -> None:
     simulator.jump("dataworks", 1234, 100)
     client = dataworks_client.Client(alibaba_config(simulator))
     request = dataworks_models.ListMigrationsRequest(
@@ -148,7 +148,7 @@ def test_the_dataworks_client_lists_packages(simulator: Simulator) -> None:
     assert (package.id, package.status, package.message) == (1234, "SUCCESS", None)
 
 
-def test_the_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> None:
+def test_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> None:
     simulator.jump("oms", "np_demo0001", 100)
     host = simulator.url.removeprefix("http://")
     config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
@@ -177,7 +177,7 @@ def test_the_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) 
 
 
 @pytest.mark.parametrize("token", [None, "simulator-security-token"], ids=["AK/SK", "temporary"])
-def test_the_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: str | None) -> None:
+def test_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: str | None) -> None:
     simulator.jump("drs", JOB, 25)
     client = huawei_client(drs_v5.DrsClient, simulator, token=token)
     request = drs_v5.ShowProgressDataRequest(
@@ -189,7 +189,7 @@ def test_the_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: s
     assert page.flow_compare_data[0].src_tb == "table_000020"
 
 
-def test_the_drs_v5_client_filters_by_a_name_beyond_ascii(simulator: Simulator) -> None:
+def test_drs_v5_client_filters_by_a_non_ascii_name(simulator: Simulator) -> None:
     simulator.jump("drs", JOB, 25)
     client = huawei_client(drs_v5.DrsClient, simulator)
     request = drs_v5.ShowProgressDataRequest(job_id=JOB, type="table", search_name="我 db/x~*")
@@ -198,7 +198,7 @@ def test_the_drs_v5_client_filters_by_a_name_beyond_ascii(simulator: Simulator) 
     assert client.show_progress_data(request).count == 1
 
 
-def test_the_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> None:
+def test_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> None:
     simulator.jump("drs", JOB, 100)
     client = huawei_client(drs_v3.DrsClient, simulator)
     request = drs_v3.BatchListProgressesRequest(body=drs_v3.BatchQueryProgressReq(jobs=[JOB, "nobody"]))
@@ -208,7 +208,57 @@ def test_the_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> Non
     assert unknown.error_code == "DRS.M05003"
 
 
-def test_the_drs_v3_client_reads_the_deprecated_batch_status(simulator: Simulator) -> None:
+@pytest.fixture(scope="module")
+def odd_jobs() -> Iterator[Simulator]:
+    ended = {"transfer_status": "RELEASE_RESOURCE_COMPLETE", "progress": "100"}
+    refusals = {
+        "table": {"code": "DRS.M00302", "message": "not supported"},
+        "view": {"code": "APIGW.0101", "message": "no such API", "http_status": 404},
+    }
+    jobs: dict[str, dict[str, Any]] = {
+        "ended": {"job": {**ended, "incre_trans_delay": "18000", "incre_trans_delay_millis": "18000000"}},
+        "silent": {"job": {"transfer_status": None}},
+        "gone": {"error": {"code": "DRS.M05003", "message": "gone", "http_status": 400}},
+        "unlisted": {"objects": refusals},
+    }
+    migrations = [
+        {"service": "drs", "job_id": job, "steps": [{"at": 0, **step}]} for job, step in jobs.items()
+    ]
+    with Simulator({"migrations": migrations}) as running:
+        yield running
+
+
+def test_drs_v3_client_reads_ended_and_silent_jobs(odd_jobs: Simulator) -> None:
+    client = huawei_client(drs_v3.DrsClient, odd_jobs)
+    body = drs_v3.BatchQueryProgressReq(jobs=["ended", "silent"])
+    ended, silent = client.batch_list_progresses(drs_v3.BatchListProgressesRequest(body=body)).results
+    assert (ended.transfer_status, ended.task_mode) == ("RELEASE_RESOURCE_COMPLETE", "FULL_INCR_TRANS")
+    assert (ended.incre_trans_delay, ended.incre_trans_delay_millis) == ("18000", "18000000")
+    assert silent.transfer_status is None
+
+
+def test_drs_v3_client_gets_a_code_in_the_results(odd_jobs: Simulator) -> None:
+    client = huawei_client(drs_v3.DrsClient, odd_jobs)
+    body = drs_v3.BatchQueryProgressReq(jobs=["gone"])
+    with pytest.raises(huawei_errors.ClientRequestException) as caught:
+        client.batch_list_progresses(drs_v3.BatchListProgressesRequest(body=body))
+    assert caught.value.status_code == 400
+    assert "DRS.M05003" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("object_type", "status", "code"), [("table", 400, "DRS.M00302"), ("view", 404, "APIGW.0101")]
+)
+def test_drs_v5_client_gets_a_refused_list(
+    odd_jobs: Simulator, object_type: str, status: int, code: str
+) -> None:
+    client = huawei_client(drs_v5.DrsClient, odd_jobs)
+    with pytest.raises(huawei_errors.ClientRequestException) as caught:
+        client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id="unlisted", type=object_type))
+    assert (caught.value.status_code, caught.value.error_code) == (status, code)
+
+
+def test_drs_v3_client_reads_the_deprecated_batch_status(simulator: Simulator) -> None:
     simulator.jump("drs", JOB, 100)
     client = huawei_client(drs_v3.DrsClient, simulator)
     body = drs_v3.BatchQueryJobReqPage(jobs=[JOB], page_req=drs_v3.PageReq(cur_page=1, per_page=0))
@@ -230,7 +280,7 @@ def assume(simulator: Simulator, **changes: Any) -> Any:
     return client.create_temporary_access_key_by_agency(request).credential
 
 
-def test_the_iam_client_assumes_an_agency_whose_key_the_drs_client_uses(simulator: Simulator) -> None:
+def test_iam_client_assumes_an_agency(simulator: Simulator) -> None:
     given = assume(simulator, duration_seconds=900)
     assert "KeystoneListAuthDomains" in {asked.action for asked in simulator.requests}
     client = huawei_client(
@@ -247,7 +297,7 @@ def test_the_iam_client_assumes_an_agency_whose_key_the_drs_client_uses(simulato
     ("change", "status"),
     [({"agency_name": "nobody"}, 403), ({"domain_name": "nobody"}, 403), ({"duration_seconds": 60}, 400)],
 )
-def test_the_iam_client_is_told_why_an_agency_is_refused(
+def test_iam_client_gets_the_reason_of_a_refused_agency(
     simulator: Simulator, change: dict[str, Any], status: int
 ) -> None:
     with pytest.raises(huawei_errors.ClientRequestException) as caught:
@@ -255,7 +305,7 @@ def test_the_iam_client_is_told_why_an_agency_is_refused(
     assert caught.value.status_code == status
 
 
-def test_the_iam_client_lists_the_project_of_a_region(simulator: Simulator) -> None:
+def test_iam_client_lists_the_project_of_a_region(simulator: Simulator) -> None:
     key = credentials.GlobalCredentials(ak=KEY, sk=SECRET).with_iam_endpoint(simulator.url)
     client = iam_v3.IamClient.new_builder().with_credentials(key).with_endpoint(simulator.url).build()
     (project,) = client.keystone_list_projects(iam_v3.KeystoneListProjectsRequest(name="cn-north-4")).projects
@@ -263,14 +313,14 @@ def test_the_iam_client_lists_the_project_of_a_region(simulator: Simulator) -> N
 
 
 @pytest.mark.parametrize("change", [{"sk": "wrong"}, {"ak": "NOBODY"}, {"token": "forged"}])
-def test_the_drs_client_is_told_why_it_is_refused(simulator: Simulator, change: dict[str, str]) -> None:
+def test_drs_client_gets_the_reason_of_a_refusal(simulator: Simulator, change: dict[str, str]) -> None:
     client = huawei_client(drs_v5.DrsClient, simulator, **change)
     with pytest.raises(huawei_errors.ClientRequestException) as caught:
         client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id=JOB, type="table"))
     assert (caught.value.status_code, caught.value.error_code) == (401, "APIGW.0301")
 
 
-def test_the_drs_client_finds_the_project_of_a_region(simulator: Simulator) -> None:
+def test_drs_client_finds_the_project_of_a_region(simulator: Simulator) -> None:
     basic = credentials.BasicCredentials(ak=KEY, sk=SECRET).with_iam_endpoint(simulator.url)
     region = regions.Region("cn-north-4", simulator.url)
     client = drs_v5.DrsClient.new_builder().with_credentials(basic).with_region(region).build()

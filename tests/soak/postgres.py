@@ -39,7 +39,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Where SQLAlchemy finds the database."""
+        """SQLAlchemy URL of the database."""
         return f"postgresql+psycopg2://airflow@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> None:

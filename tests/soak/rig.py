@@ -1,4 +1,4 @@
-"""What both long tests stand on: PostgreSQL, an Airflow in parts, a simulator with faults."""
+"""Shared rig of both long tests: PostgreSQL, Airflow's components, a simulator with faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ("throttle", "throttle_with_hint", "server_error", "html", "truncated", "drop", "slow")
 FAULT_RATE = 0.2
-# The first kind that befalls a request is taken: together they befall one in five.
+# The first drawn kind applies: together they affect one request in five.
 FAULTS = [{"kind": kind, "rate": 1 - (1 - FAULT_RATE) ** (1 / len(KINDS)), "delay": 1} for kind in KINDS]
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -32,7 +32,7 @@ class Rig:
     """
     All that runs.
 
-    :ivar exits: how often a component has ended on its own and was started again.
+    :ivar exits: number of unexpected exits of each component, after which it was restarted.
     """
 
     airflow: LocalAirflow
@@ -79,7 +79,7 @@ class Rig:
         self._requests += reversed(new)
 
     def _tend(self) -> None:
-        """Start again what has ended on its own, as a service manager would."""
+        """Restart components that have exited unexpectedly, like a service manager."""
         for name, component in self.components.items():
             if name not in self._stopped and not component.is_running:
                 self.exits[name] += 1
@@ -121,11 +121,16 @@ class Rig:
 
 
 @contextmanager
-def rig(name: str, migrations: list[dict[str, Any]], settings: dict[str, str]) -> Iterator[Rig]:
+def rig(
+    name: str,
+    migrations: list[dict[str, Any]],
+    settings: dict[str, str],
+    faults: list[dict[str, Any]] = FAULTS,
+) -> Iterator[Rig]:
     """Start everything below ``.soak``, and end it."""
     home = ROOT / ".soak" / name / "airflow"
     home.mkdir(parents=True, exist_ok=True)
-    scenario = {"seed": 20, "migrations": migrations, "faults": FAULTS}
+    scenario = {"seed": 20, "migrations": migrations, "faults": faults}
     with Postgres(home.parent / "postgres.log") as postgres, Simulator(scenario) as simulator:
         airflow = LocalAirflow(
             home,

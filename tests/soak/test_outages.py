@@ -258,78 +258,85 @@ def _write_figures(day: Day) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_task_comes_to_its_right_end(day: Day, name: str) -> None:
+def test_tasks_end_as_expected(day: Day, name: str) -> None:
     assert day.result_of(name) == (CASES[name].task, CASES[name].record)
 
 
 @pytest.mark.parametrize("moment", [moment for moment in OUTAGES if "database" not in moment])
-def test_no_task_was_tried_again_for_what_was_away(day: Day, moment: str) -> None:
+def test_tasks_are_not_retried_for_outages(day: Day, moment: str) -> None:
     assert day.cost_of(moment) == set()
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.task == "success"])
-def test_no_task_succeeded_before_its_migration(day: Day, name: str) -> None:
+def test_no_early_success(day: Day, name: str) -> None:
     case = CASES[name]
     assert case.ends is not None
     assert day.end_of(name) > day.ended[case.ends] + case.arguments.get("hold_for", 0)
 
 
 @pytest.mark.parametrize("name", TIMED_OUT)
-def test_the_deadline_held_whatever_was_away(day: Day, name: str) -> None:
+def test_deadline_holds_in_outages(day: Day, name: str) -> None:
     assert day.end_of(name) > day.deadline_of(name) - START_SECONDS
     assert day.lateness_of(name) < RESUME_SECONDS
 
 
-def test_deadlines_fell_into_outages_and_between_them(day: Day) -> None:
+def test_deadlines_fell_into_outages(day: Day) -> None:
     deadlines = [day.deadline_of(name) for name in TIMED_OUT]
     fell = [any(o.gone <= deadline <= o.over for o in day.outages.values()) for deadline in deadlines]
     assert {True, False} == set(fell)
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.task == "success"])
-def test_the_last_record_is_the_one_with_which_the_target_was_reached(day: Day, name: str) -> None:
+def test_last_record_is_that_of_the_success(day: Day, name: str) -> None:
     assert day.records[name] == day.returned[name]
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in MARKED])
-def test_the_last_record_is_of_the_last_answer(day: Day, name: str) -> None:
+def test_last_record_is_that_of_the_last_answer(day: Day, name: str) -> None:
     answered = [request for request in day.requests_of(name) if request.fault in (None, "slow")][-1].time
     seen = datetime.fromisoformat(day.records[name]["observed_at"]).timestamp()
-    assert seen == pytest.approx(answered, abs=3)  # a slow answer takes a second
+    # A record has the time of the call that decides; a call for details after it may be tried for a minute.
+    details = 65 if CASES[name].service in ("dataworks", "drs") else 3
+    assert -3 < answered - seen < details  # a slow answer takes a second
 
 
-def test_without_scheduler_and_api_server_the_deferred_sensors_are_still_watched(day: Day) -> None:
+def test_deferred_sensors_poll_without_scheduler_and_api_server(day: Day) -> None:
     outage = day.outages["control plane"]
     before, during, after = (
         {request.id for request in day.requests if begin < request.time < end}
         for begin, end in ((0, outage.gone), (outage.gone, outage.back), (outage.back, outage.over))
     )
-    deferred = {str(migration_id(CASES[name].service, name)) for name in DEFERRED}
+    # One request asks for many DRS jobs, and their objects are not listed again once all are copied.
+    deferred = {
+        str(migration_id(CASES[name].service, name)) for name in DEFERRED if CASES[name].service != "drs"
+    }
     assert during >= deferred & before & after
+    states = [request for request in day.requests if request.action == "BatchListProgresses"]
+    assert any(outage.gone < request.time < outage.back for request in states)
     assert len(deferred & during) > 20
 
 
-def test_what_a_person_marks_failed_is_not_watched_any_more(day: Day) -> None:
+def test_task_marked_failed_is_not_polled(day: Day) -> None:
     later = [request for request in day.requests_of("dts_marked") if request.time > day.marked_at + 10]
     assert later == []
 
 
 @pytest.mark.parametrize("name", CLEARED)
-def test_what_a_person_clears_is_watched_anew(day: Day, name: str) -> None:
+def test_cleared_task_is_polled_again(day: Day, name: str) -> None:
     assert any(request.time > day.cleared_at for request in day.requests_of(name))
 
 
-def test_no_trigger_ended_in_an_error_of_its_own(day: Day) -> None:
+def test_triggers_end_without_an_own_error(day: Day) -> None:
     assert day.errors == []
 
 
-def test_a_fifth_of_the_requests_was_befallen_by_a_fault(day: Day) -> None:
+def test_faults_hit_a_fifth_of_the_requests(day: Day) -> None:
     assert sum(request.fault is not None for request in day.requests) > len(day.requests) / 8
 
 
-def test_everything_was_taken_away(day: Day) -> None:
+def test_outages_happened(day: Day) -> None:
     assert tuple(day.outages) == OUTAGES
 
 
-def test_the_migrations_were_only_watched(day: Day) -> None:
+def test_simulator_saw_no_writes(day: Day) -> None:
     assert day.writes == 0

@@ -20,8 +20,10 @@ import psutil
 import pytest
 
 from airflow_provider_migration.simulator import RequestRecord
+from airflow_provider_migration.transport.limiter import BATCH_WINDOW_SECONDS
 from tests.soak.dags._sensors import SENSORS, ids, migration_id
 from tests.soak.dags.soak import COUNT, POKE_INTERVALS
+from tests.soak.dags.throttled import START_SECONDS, THROTTLED_SECONDS
 from tests.soak.rig import ENDED, Rig, rig, write_figures
 
 log = logging.getLogger(__name__)
@@ -40,9 +42,9 @@ ACTIONS = {
     "dataworks": ("GetMigrationSummary", "GetMigrationProcess"),
     "dts": ("DescribeMigrationJobStatus",),
     "oms": ("GetMigrationProgress",),
-    "drs": ("BatchListProgresses", "ShowProgressData"),
+    "drs": ("BatchListProgresses",),
 }
-"""What a poll of each service asks."""
+"""The calls of a poll; the answer to the last one completes it. Lists of DRS objects are optional calls."""
 
 MB = 1 << 20
 GROWTH = 0.5
@@ -114,11 +116,12 @@ class Soak:
         return linear_regression([sample.time / 60 for sample in half], memory).slope
 
     def answers(self, service: str, action: str) -> dict[str, list[float]]:
-        """Give the times of the usable answers, by migration."""
+        """Give the times of the usable answers, by migration; an answer to a batch is one for each."""
         times = defaultdict(list)
         for request in self.requests:
             if (request.service, request.action) == (service, action) and request.fault in (None, "slow"):
-                times[request.id].append(request.time)
+                for migration in request.id.split(","):
+                    times[migration].append(request.time)
         return times
 
     def gaps(self, service: str) -> list[float]:
@@ -301,60 +304,146 @@ def _write_figures(soak: Soak) -> None:
         log.info("%s unexplained %.3f", blocked, blocked.unexplained)
 
 
-def test_every_task_succeeds(soak: Soak) -> None:
+def test_tasks_succeed(soak: Soak) -> None:
     assert {task["state"] for task in soak.tasks.values()} == {"success"}
     assert {task["try_number"] for task in soak.tasks.values()} == {1}
 
 
-def test_the_last_record_is_the_one_with_which_the_target_was_reached(soak: Soak) -> None:
+def test_last_record_is_that_of_the_success(soak: Soak) -> None:
     assert None not in soak.returned.values()
     assert soak.records == soak.returned
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_memory_of_the_triggerer_is_flat(soak: Soak, role: str) -> None:
+def test_triggerer_memory_is_flat(soak: Soak, role: str) -> None:
     assert soak.growth(role) < GROWTH
 
 
-def test_triggers_share_a_few_connections_and_leave_none_behind(soak: Soak) -> None:
+def test_triggers_share_connections_and_close_them(soak: Soak) -> None:
     assert 0 < max(sample.connections for sample in soak.samples) <= CONNECTIONS
     assert soak.after.connections == 0
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_open_file_is_left_behind(soak: Soak, role: str) -> None:
+def test_open_files_are_closed(soak: Soak, role: str) -> None:
     assert soak.after.files[role] <= soak.before.files[role] + 3
 
 
-def test_only_a_busy_machine_and_the_garbage_collector_hold_up_the_event_loop(soak: Soak) -> None:
+def test_event_loop_is_not_blocked(soak: Soak) -> None:
     assert [blocked for blocked in soak.blocked if blocked.unexplained > COLLECTOR_SECONDS] == []
 
 
 @pytest.mark.parametrize("service", SENSORS)
-def test_every_task_polls_as_the_interval_says(soak: Soak, service: str) -> None:
+def test_poll_interval_is_kept(soak: Soak, service: str) -> None:
     expected = soak.seconds / POKE_INTERVALS[service]
     polls = [len(times) for times in soak.answers(service, ACTIONS[service][-1]).values()]
     assert len(polls) == COUNT
     assert max(polls) <= expected + 1
     # A poll that was tried again until the next one is due within half an interval takes that one's place.
     assert mean(polls) > expected * 0.8
-    assert min(soak.gaps(service)) > POKE_INTERVALS[service] / 2 - 0.05
+    batch_window = BATCH_WINDOW_SECONDS if service == "drs" else 0
+    assert min(soak.gaps(service)) > POKE_INTERVALS[service] / 2 - batch_window - 0.05
 
 
-def test_a_poll_of_dataworks_asks_each_of_its_two_questions_once(soak: Soak) -> None:
+def test_dataworks_poll_costs_two_calls(soak: Soak) -> None:
     one, other = (soak.answers("dataworks", action) for action in ACTIONS["dataworks"])
     assert all(abs(len(one[migration]) - len(other[migration])) <= 2 for migration in one)
 
 
-def test_the_states_of_many_drs_jobs_are_asked_for_at_once(soak: Soak) -> None:
-    states, objects = (soak.answers("drs", action).values() for action in ACTIONS["drs"])
-    assert sum(map(len, states)) < sum(map(len, objects)) / 5
+def test_drs_polls_are_batched(soak: Soak) -> None:
+    requests = [request for request in soak.requests if request.action == "BatchListProgresses"]
+    polls = soak.answers("drs", "BatchListProgresses").values()
+    assert len(requests) < sum(map(len, polls)) / 5
 
 
-def test_a_fifth_of_the_requests_was_befallen_by_a_fault(soak: Soak) -> None:
+def test_faults_hit_a_fifth_of_the_requests(soak: Soak) -> None:
     faults = sum(request.fault is not None for request in soak.requests)
     assert faults / len(soak.requests) == pytest.approx(0.2, abs=0.02)
 
 
-def test_the_migrations_were_only_watched(soak: Soak) -> None:
+def test_simulator_saw_no_writes(soak: Soak) -> None:
     assert soak.writes == 0
+
+
+# --- throttled for ten minutes ------------------------------------------------------------------------------
+
+THROTTLED = "throttled"
+RETRY_AFTER = 60
+"""Seconds that each answer asks to wait."""
+LAST_POLL_SECONDS = 30 + 5
+"""Seconds that a trigger's last poll may take after the deadline: ``read_timeout``, and a little."""
+RESUME_SECONDS = 120
+"""How long a task may take from its trigger's verdict to its end: two cores start fifty at once."""
+
+
+@dataclass
+class Throttled:
+    """
+    What ten minutes of throttling came to.
+
+    :ivar tasks: the task instances, with their last waits and records.
+    :ivar requests: what was asked while every request was throttled.
+    """
+
+    tasks: dict[tuple[str, int], dict[str, Any]]
+    waits: dict[tuple[str, int], Any]
+    records: dict[tuple[str, int], Any]
+    requests: list[RequestRecord]
+
+    def late(self, service: str) -> list[float]:
+        """Give the seconds from each deadline to the end of its task."""
+        return [
+            datetime.fromisoformat(self.tasks[service, index]["end_date"]).timestamp()
+            - self.waits[service, index]["deadline"]
+            for index in range(COUNT)
+        ]
+
+
+@pytest.fixture(scope="module")
+def throttled() -> Throttled:
+    """Let 200 sensors be answered, then throttle every request until their deadlines have come."""
+    migrations = [
+        {"service": service, "duration": 100 * WINDOW, **ids(service, f"{service}{index}")}
+        for service, index in TASKS
+    ]
+    with rig(THROTTLED, migrations, {}, faults=[]) as parts:
+        run = parts.api.post(f"/dags/{THROTTLED}/dagRuns", {"logical_date": None})["dag_run_id"]
+
+        def all_are(*states: str) -> bool:
+            tasks = parts.tasks(THROTTLED, run).values()
+            return sum(task["state"] in states for task in tasks) == len(TASKS)
+
+        parts.until(lambda: all_are("deferred"), START_SECONDS, "every sensor is deferred")
+        parts.simulator.set_faults({"kind": "throttle_with_hint", "hint": RETRY_AFTER})
+        parts.until(lambda: all_are(*ENDED), START_SECONDS + THROTTLED_SECONDS, "every deadline has come")
+        throttled = Throttled(
+            tasks=parts.tasks(THROTTLED, run),
+            waits={(s, i): parts.api.xcom(THROTTLED, run, s, "migration_wait", i) for s, i in TASKS},
+            records={(s, i): parts.api.xcom(THROTTLED, run, s, "migration_progress", i) for s, i in TASKS},
+            requests=[request for request in parts.requests if request.fault],
+        )
+    rows = [
+        (
+            service,
+            f"{POKE_INTERVALS[service]} s",
+            sum(request.service == service for request in throttled.requests),
+            f"{min(throttled.late(service)):.0f} to {max(throttled.late(service)):.0f} s",
+        )
+        for service in SENSORS
+    ]
+    write_figures(
+        THROTTLED,
+        [("50 sensors each", "interval", "requests while throttled", "ended after their deadlines"), *rows],
+    )
+    return throttled
+
+
+@pytest.mark.parametrize("service", SENSORS)
+def test_throttled_sensors_keep_their_deadlines_and_their_last_state(
+    throttled: Throttled, service: str
+) -> None:
+    for index in range(COUNT):
+        wait, task = throttled.waits[service, index], throttled.tasks[service, index]
+        assert (task["state"], task["try_number"], wait["outcome"]) == ("failed", 1, "timeout")
+        assert throttled.records[service, index]["state"] in wait["reason"]
+    assert max(throttled.late(service)) < LAST_POLL_SECONDS + RESUME_SECONDS

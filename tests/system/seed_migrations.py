@@ -13,14 +13,10 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import insert, select
 
+from tests.catalogue import SERVICES
+
 RUN_ID = "seeded__2026-01-01T00:00:00+00:00"
 STATES = ("running", "running", "paused", "caught_up", "succeeded", "failed")
-SERVICES = {
-    "dataworks": "DataWorksMigrationSensor",
-    "dts": "DtsMigrationJobSensor",
-    "oms": "OmsProjectSensor",
-    "drs": "DrsProgressSensor",
-}
 
 
 def record(number: int, service: str, state: str) -> dict[str, object]:
@@ -61,7 +57,7 @@ def main(count: int) -> None:
         }
         run_key = connection.execute(insert(runs).values(new_run)).inserted_primary_key[0]
         for number in range(count):
-            service = list(SERVICES)[number % len(SERVICES)]
+            service = SERVICES[number % len(SERVICES)]
             state = STATES[number % len(STATES)]
             has_ended = state in ("caught_up", "succeeded", "failed")
             new_task = {
@@ -69,7 +65,7 @@ def main(count: int) -> None:
                 "id": uuid.uuid4(),
                 "run_id": RUN_ID,
                 "map_index": number,
-                "operator": SERVICES[service],
+                "operator": service.sensor.__name__,
                 "state": ("failed" if state == "failed" else "success") if has_ended else "deferred",
                 "start_date": now - timedelta(hours=2),
                 "end_date": now - timedelta(seconds=number) if has_ended else None,
@@ -83,7 +79,7 @@ def main(count: int) -> None:
                 "key": "migration_progress",
                 "dag_id": "watched",
                 "run_id": RUN_ID,
-                "value": record(number, service, state),
+                "value": record(number, service.name, state),
                 "timestamp": now - timedelta(seconds=number),
             }
             connection.execute(insert(xcoms).values(new_xcom))

@@ -12,6 +12,8 @@ import pytest
 
 from airflow_provider_migration.simulator import Simulator
 from scripts.local_airflow import LocalAirflow
+from tests.catalogue import NAMES, SERVICES
+from tests.conftest import ROOT
 
 DURATION = 45
 """Seconds that a migration takes."""
@@ -19,10 +21,7 @@ DURATION = 45
 SCENARIO = {
     "seed": 11,
     "migrations": [
-        {"service": "dataworks", "project_id": 123456, "migration_id": 1, "duration": DURATION},
-        {"service": "dts", "migration_job_id": "good", "duration": DURATION},
-        {"service": "oms", "project_id": "good", "duration": DURATION},
-        {"service": "drs", "job_id": "good", "duration": DURATION},
+        *(service.migration(duration=DURATION) for service in SERVICES),
         {"service": "dts", "migration_job_id": "failing", "script": "failure", "duration": DURATION},
         {"service": "dts", "migration_job_id": "never", "script": "never_ending", "duration": DURATION},
     ],
@@ -32,10 +31,7 @@ SCENARIO = {
 }
 
 ENDS = {
-    "dataworks": ("success", "succeeded"),
-    "dts": ("success", "caught_up"),
-    "oms": ("success", "caught_up"),
-    "drs": ("success", "caught_up"),
+    **{service.name: ("success", service.target) for service in SERVICES},
     "failing": ("failed", "failed"),
     "too_late": ("failed", "running"),
 }
@@ -59,7 +55,10 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     airflow = LocalAirflow(
         tmp_path_factory.mktemp("bad-day") / "airflow",
         Path(__file__).with_name("bad_day_dags"),
-        settings={"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10"},
+        settings={
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+            "PYTHONPATH": str(ROOT),  # the DAG takes the services from the tests' list
+        },
     )
     with Simulator(SCENARIO) as simulator:
         airflow.prepare(simulator.connections())
@@ -94,7 +93,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_every_task_comes_to_its_right_end(day: Day, name: str) -> None:
+def test_tasks_end_as_expected(day: Day, name: str) -> None:
     state, migration_state = ENDS[name]
     assert day.ended_before_the_kill == []
     assert day.tasks[name]["state"] == state
@@ -103,22 +102,22 @@ def test_every_task_comes_to_its_right_end(day: Day, name: str) -> None:
     assert record["state"] == migration_state
 
 
-def test_no_task_was_tried_twice(day: Day) -> None:
+def test_tasks_ran_once(day: Day) -> None:
     assert {task["try_number"] for task in day.tasks.values()} == {1}
 
 
-def test_nothing_succeeded_early(day: Day) -> None:
+def test_no_early_success(day: Day) -> None:
     # Lag is low enough a few seconds before a script ends; tasks are looked at once a second.
-    assert all(day.waited[name] > DURATION - 15 for name in ("dataworks", "dts", "oms", "drs"))
+    assert all(day.waited[name] > DURATION - 15 for name in NAMES)
 
 
-def test_the_deadline_held_although_the_triggerer_was_new(day: Day) -> None:
+def test_deadline_survives_a_new_triggerer(day: Day) -> None:
     assert 55 < day.waited["too_late"] < 90
 
 
-def test_the_wire_was_as_bad_as_announced(day: Day) -> None:
+def test_faults_happened(day: Day) -> None:
     assert day.faults > 20
 
 
-def test_the_migrations_were_only_watched(day: Day) -> None:
+def test_simulator_saw_no_writes(day: Day) -> None:
     assert day.writes == 0

@@ -10,6 +10,7 @@ import sys
 import psutil
 import pytest
 
+from tests.catalogue import SERVICES, Service, each_service
 from tests.conftest import ROOT
 
 COMMAND = [sys.executable, ROOT / "scripts" / "local_airflow.py", "demo"]
@@ -21,23 +22,20 @@ def demo() -> subprocess.CompletedProcess[str]:
     return subprocess.run(COMMAND, capture_output=True, text=True, timeout=900, check=False)
 
 
-def test_it_ends_well(demo: subprocess.CompletedProcess[str]) -> None:
+def test_demo_ends_well(demo: subprocess.CompletedProcess[str]) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
 
 
-def test_it_closes_with_a_line_for_each_service(demo: subprocess.CompletedProcess[str]) -> None:
-    assert demo.stdout.splitlines()[-4:] == [
-        "dataworks  1234  succeeded  100",
-        "dts  dtsdemo0001  caught_up  100",
-        "oms  p_demo0001  caught_up  100",
-        "drs  163b98e8-6088-46c3-8b86-c18fea6jb502  caught_up  100",
+def test_demo_prints_a_line_per_service(demo: subprocess.CompletedProcess[str]) -> None:
+    assert demo.stdout.splitlines()[-len(SERVICES) :] == [
+        f"{service}  {service.migration_id}  {service.target}  100" for service in SERVICES
     ]
 
 
-@pytest.mark.parametrize("service", ["dataworks", "dts", "oms", "drs"])
+@each_service
 @pytest.mark.parametrize(("mode", "state"), [("poke", "running"), ("deferrable", "deferred")])
-def test_progress_moves_in_xcom_while_the_task_waits(
-    demo: subprocess.CompletedProcess[str], service: str, mode: str, state: str
+def test_demo_progress_moves_in_xcom(
+    demo: subprocess.CompletedProcess[str], service: Service, mode: str, state: str
 ) -> None:
     seen = re.findall(rf" s  {mode}\.{service} +{state} +running +([\d.]+) %", demo.stdout)
     percents = [float(percent) for percent in seen]
@@ -45,7 +43,7 @@ def test_progress_moves_in_xcom_while_the_task_waits(
     assert percents == sorted(percents)
 
 
-def test_an_interrupt_leaves_no_process_behind() -> None:
+def test_interrupt_leaves_no_process() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         said = []

@@ -134,7 +134,7 @@ def started(scene: Scene) -> Scene:
     return scene
 
 
-def test_a_dag_starts_by_itself_once_when_its_migration_has_caught_up(started: Scene) -> None:
+def test_event_starts_the_dag_once(started: Scene) -> None:
     started.wait_for_polls(5)
     (run,) = started.runs(START)
     (event,) = started.api.get(f"/dags/{START}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")[
@@ -153,7 +153,7 @@ def test_a_dag_starts_by_itself_once_when_its_migration_has_caught_up(started: S
     ),
     reason="Airflow before 3.3 keeps nothing of an asset",
 )
-def test_another_triggerer_does_not_start_it_again(started: Scene) -> None:
+def test_event_is_not_repeated_by_another_triggerer(started: Scene) -> None:
     time.sleep(10)  # until it is kept
     started.components["triggerer"].kill()
     started.components["triggerer"].start()
@@ -161,7 +161,7 @@ def test_another_triggerer_does_not_start_it_again(started: Scene) -> None:
     assert len(started.runs(START)) == 1
 
 
-def test_it_starts_again_when_the_target_was_left_and_is_reached_once_more(started: Scene) -> None:
+def test_event_is_sent_again_when_the_target_is_reached_again(started: Scene) -> None:
     started.simulator.jump("dts", WATCHED, BEFORE)
     started.wait_for_polls(3)
     started.simulator.jump("dts", WATCHED, FAR)
@@ -169,7 +169,7 @@ def test_it_starts_again_when_the_target_was_left_and_is_reached_once_more(start
 
 
 @asks_a_person
-def test_a_triggerer_and_a_worker_tell_statsd_of_their_polls(cut_over: Scene) -> None:
+def test_statsd_gets_polls_of_triggerer_and_worker(cut_over: Scene) -> None:
     counted = f"airflow.migration.polls,service=dts,migration={CUT_OVER}:1|c"
     assert len([port for port, lines in cut_over.statsd.told.items() if counted in lines]) > 1
     for figure in ("percent", "lag_seconds"):
@@ -195,7 +195,7 @@ def cut_over(scene: Scene) -> Scene:
 
 
 @asks_a_person
-def test_a_cut_over_waits_asks_counts_and_reports(cut_over: Scene) -> None:
+def test_cut_over_example_runs(cut_over: Scene) -> None:
     (run,) = cut_over.runs(ASK)
     states = cut_over.states(run["dag_run_id"])
     assert set(states.values()) == {"success"}, states
@@ -205,7 +205,7 @@ def test_a_cut_over_waits_asks_counts_and_reports(cut_over: Scene) -> None:
 
 
 @asks_a_person
-def test_openlineage_learns_what_was_moved_where(cut_over: Scene) -> None:
+def test_lineage_names_source_and_destination(cut_over: Scene) -> None:
     lines = map(json.loads, cut_over.lineage.read_text().splitlines())
     task = f"{ASK}.wait_until_caught_up"
     (end,) = [line for line in lines if line["job"]["name"] == task and line["eventType"] == "COMPLETE"]

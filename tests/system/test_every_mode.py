@@ -56,7 +56,7 @@ def run(airflow_database: None) -> tuple[dict[str, Any], str, int]:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES)
-def test_a_migration_ends_its_task_in_the_same_state_whatever_the_mode(
+def test_task_state_is_the_same_in_every_mode(
     run: tuple[dict[str, Any], str, int], case: str, mode: str
 ) -> None:
     task = run[0][f"{case}.{mode}"]
@@ -66,9 +66,18 @@ def test_a_migration_ends_its_task_in_the_same_state_whatever_the_mode(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_mode_leaves_the_same_record(run: tuple[dict[str, Any], str, int], case: str) -> None:
+def test_record_is_the_same_in_every_mode(run: tuple[dict[str, Any], str, int], case: str) -> None:
     def what_stays(record: dict[str, Any]) -> dict[str, Any]:
-        times = ("migration_id", "name", "observed_at", "request_id", "checkpoint", "lag_seconds", "objects")
+        times = (
+            "migration_id",
+            "name",
+            "console_url",
+            "observed_at",
+            "request_id",
+            "checkpoint",
+            "lag_seconds",
+            "objects",
+        )
         return {key: value for key, value in record.items() if key not in times}
 
     records = [what_stays(run[0][f"{case}.{mode}"]["xcom"]["migration_progress"]) for mode in MODES]
@@ -77,16 +86,14 @@ def test_every_mode_leaves_the_same_record(run: tuple[dict[str, Any], str, int],
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", [case for case, (state, _) in EXPECTED.items() if state == "success"])
-def test_a_success_returns_the_record_that_was_shown_last(
-    run: tuple[dict[str, Any], str, int], case: str, mode: str
-) -> None:
+def test_success_returns_the_last_record(run: tuple[dict[str, Any], str, int], case: str, mode: str) -> None:
     xcom = run[0][f"{case}.{mode}"]["xcom"]
     assert xcom["return_value"] == xcom["migration_progress"]
 
 
 @pytest.mark.skipif(not MAKES_EVENTS, reason="a dag.test() before Airflow 3.1 makes no events")
 @pytest.mark.parametrize("mode", MODES)
-def test_an_outlets_event_carries_the_final_figures(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+def test_asset_event_carries_the_final_figures(run: tuple[dict[str, Any], str, int], mode: str) -> None:
     task = run[0][f"good.{mode}"]
     (figures,) = task["events"]
     assert (figures["service"], figures["state"], figures["percent"]) == ("dts", "caught_up", 100)
@@ -94,18 +101,16 @@ def test_an_outlets_event_carries_the_final_figures(run: tuple[dict[str, Any], s
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failed_migration_is_no_event(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+def test_asset_event_is_not_sent_on_failure(run: tuple[dict[str, Any], str, int], mode: str) -> None:
     assert run[0][f"failing.{mode}"]["events"] == []
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failed_migration_fails_its_task_once_without_retries(
-    run: tuple[dict[str, Any], str, int], mode: str
-) -> None:
+def test_failed_migration_is_not_retried(run: tuple[dict[str, Any], str, int], mode: str) -> None:
     assert run[0][f"failing.{mode}"]["tries"] == 1
 
 
-def test_the_log_names_the_failed_precheck_items_and_their_repair(
+def test_log_names_failed_precheck_items_and_remedies(
     run: tuple[dict[str, Any], str, int],
 ) -> None:
     error = run[0]["failing.poke"]["xcom"]["migration_progress"]["error"]
@@ -114,18 +119,18 @@ def test_the_log_names_the_failed_precheck_items_and_their_repair(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_task_leads_to_its_console(run: tuple[dict[str, Any], str, int], mode: str) -> None:
+def test_console_link_of_each_task(run: tuple[dict[str, Any], str, int], mode: str) -> None:
     assert run[0][f"good.{mode}"]["xcom"]["migration_console_url"].startswith(
         "https://dts.console.aliyun.com/"
     )
 
 
-def test_nothing_is_ever_changed(run: tuple[dict[str, Any], str, int]) -> None:
+def test_simulator_saw_no_writes(run: tuple[dict[str, Any], str, int]) -> None:
     assert run[2] == 0
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_no_secret_is_logged_or_kept(run: tuple[dict[str, Any], str, int], secret: str) -> None:
+def test_redact_secrets_from_logs_and_xcom(run: tuple[dict[str, Any], str, int], secret: str) -> None:
     # In a dag.test() Airflow 3.0 logs what it asks to be masked.
     lines = [line for line in run[1].splitlines() if "MaskSecret(" not in line]
     assert secret not in "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What of the triggers there is to test with this Airflow."""
+"""Skip trigger tests that this Airflow does not support."""
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 

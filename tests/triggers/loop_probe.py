@@ -1,5 +1,5 @@
 """
-Run triggers on an event loop and print, in milliseconds, for how long they held it up at most.
+Run triggers on an event loop and print the longest time, in milliseconds, for which they blocked it.
 
 A process of its own, as a triggerer is: what is loaded at the first poll counts too.
 
@@ -16,7 +16,8 @@ import time
 from airflow.providers.common.compat.sdk import BaseHook  # noqa: F401 - a triggerer has loaded Airflow long before
 
 from airflow_provider_migration.triggers.migration import MigrationTrigger
-from airflow_provider_migration.verdict import Watch, Wishes
+from airflow_provider_migration.wait.policy import WaitPolicy
+from airflow_provider_migration.wait.tracker import WaitTracker
 
 POLL_SECONDS = 0.5
 
@@ -24,7 +25,7 @@ POLL_SECONDS = 0.5
 def trigger(number: int, polls: int) -> MigrationTrigger:
     """Make a trigger for a DRS job of its own that polls so often and then runs out of time."""
     now = time.time()
-    wishes = Wishes(
+    policy = WaitPolicy(
         targets=("succeeded",),
         started_at=now,
         deadline=now + polls * POLL_SECONDS,
@@ -34,7 +35,7 @@ def trigger(number: int, polls: int) -> MigrationTrigger:
         hook="airflow_provider_migration.hooks.drs:DrsHook",
         hook_arguments={"drs_conn_id": "drs_default"},
         ids={"job_id": f"job-{number}", "object_types": ["table"], "job_status": True},
-        watch=Watch(wishes).to_json(),
+        tracker=WaitTracker(policy).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
     )
 
@@ -57,7 +58,7 @@ async def longest_gap(count: int, polls: int) -> float:
 
 
 if __name__ == "__main__":
-    # The first look of the garbage collector at all of Airflow takes long, whoever brings it about.
+    # The first full garbage collection over all of Airflow is slow, whatever triggers it.
     gc.collect()
     gc.freeze()
     gap = asyncio.run(longest_gap(int(sys.argv[1]), int(sys.argv[2])))

@@ -6,12 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, AssetWatcher
+from airflow.sdk import Asset, AssetWatcher, BaseOperator, BaseSensorOperator
 
+from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationServiceError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.dts import DtsHook
@@ -21,18 +23,12 @@ from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.sensors.oms import OmsProjectSensor
 from airflow_provider_migration.simulator import Simulator
-from airflow_provider_migration.transport import Surroundings
 from airflow_provider_migration.triggers import event
 from airflow_provider_migration.triggers.event import MigrationEventTrigger
+from tests.catalogue import SERVICES, Service, each_service
 from tests.conftest import ROOT
 from tests.servers import Server, http
-
-SENSORS: list[tuple[type[MigrationSensor], dict[str, Any], str]] = [
-    (DataWorksMigrationSensor, {"project_id": 123456, "migration_id": 7}, "dataworks"),
-    (DtsMigrationJobSensor, {"migration_job_id": "dts1"}, "dts"),
-    (OmsProjectSensor, {"project_id": "p_1"}, "oms"),
-    (DrsProgressSensor, {"job_id": "job-1"}, "drs"),
-]
+from tests.simulators import BriefSimulator
 
 CAUGHT_UP = (ROOT / "tests/samples/dts_describe_migration_job_status.json").read_bytes()
 FAR, BEFORE = 150, 50
@@ -47,8 +43,9 @@ def _stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Start a simulator with a migration of each service, whose time stands still until a test sets it."""
-    migrations = [{"service": service, **ids, "duration": 100} for _, ids, service in SENSORS]
-    with Simulator({"migrations": migrations}, speed=1e-9) as simulator:
+    dts = {"service": "dts", "migration_job_id": "dts1", "duration": 100}
+    migrations = [dts, *(service.migration(duration=100) for service in SERVICES)]
+    with BriefSimulator({"migrations": migrations}, speed=1e-9) as simulator:
         for conn_id, connection in simulator.connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         yield simulator
@@ -107,7 +104,9 @@ async def watch() -> AsyncIterator[Watch]:
         sensor: type[MigrationSensor] = DtsMigrationJobSensor, store: Any = None, **arguments: Any
     ) -> Watching:
         which = {"migration_job_id": "dts1"} if sensor is DtsMigrationJobSensor else {}
-        trigger = MigrationEventTrigger.of(sensor, **{"poke_interval": 0.1, **which, **arguments})
+        interval = arguments.pop("poke_interval", 0.1)
+        trigger = MigrationEventTrigger.of(sensor, **{**which, **arguments})
+        trigger.poke_interval = interval  # shorter than it may be, for the test to be short
         started.append(Watching(trigger, store))
         return started[-1]
 
@@ -119,12 +118,10 @@ async def watch() -> AsyncIterator[Watch]:
 
 
 class TestArguments:
-    @pytest.mark.parametrize(("sensor", "ids", "service"), SENSORS)
-    def test_what_is_not_given_is_as_the_sensor_has_it(
-        self, sensor: type[MigrationSensor], ids: dict[str, Any], service: str
-    ) -> None:
-        waiting = sensor(task_id="wait", **ids)
-        trigger = MigrationEventTrigger.of(sensor, **ids)
+    @each_service
+    def test_defaults_are_those_of_the_sensor(self, service: Service) -> None:
+        waiting = service.sensor(task_id="wait", **service.ids)
+        trigger = MigrationEventTrigger.of(service.sensor, **service.ids)
         assert trigger.hook_arguments == waiting._hook_arguments()
         assert trigger.ids == waiting._ids()
         assert trigger.targets == [waiting.target_status]
@@ -134,7 +131,7 @@ class TestArguments:
             waiting.hold_for,
         )
 
-    def test_a_connection_and_a_region_are_the_hooks(self) -> None:
+    def test_connection_and_region_go_to_the_hook(self) -> None:
         trigger = MigrationEventTrigger.of(
             DtsMigrationJobSensor, migration_job_id="dts1", dts_conn_id="other", region="cn-beijing"
         )
@@ -142,20 +139,17 @@ class TestArguments:
         assert trigger.hook_arguments == {**given, "api": "DescribeMigrationJobStatus"}
 
     @pytest.mark.parametrize("damaged", [{"ids": "{"}, {"hook_arguments": ""}])
-    def test_one_that_cannot_be_read_is_an_error_that_airflow_takes_for_this_trigger_alone(
-        self, damaged: dict[str, str]
-    ) -> None:
+    def test_damaged_trigger_fails_alone(self, damaged: dict[str, str]) -> None:
         _, stored = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
         with pytest.raises(TypeError, match=r"arguments of the trigger cannot be read: \S"):
             MigrationEventTrigger(**{**stored, **damaged})
 
-    def test_a_set_of_object_types_is_stored_alike_at_each_parse(self) -> None:
+    def test_object_types_are_serialized_in_a_stable_order(self) -> None:
         trigger = MigrationEventTrigger.of(DrsProgressSensor, job_id="1", object_types={"view", "table"})
         assert trigger.ids["object_types"] == ["table", "view"]
 
-    def test_it_is_stored_without_objects_which_airflow_before_3_3_does_not_hand_over_as_they_are(
-        self,
-    ) -> None:
+    def test_serialized_trigger_has_no_objects(self) -> None:
+        """Airflow before 3.3 does not hand nested objects over as they are."""
         _, stored = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
         assert [name for name, value in stored.items() if isinstance(value, dict)] == []
 
@@ -175,23 +169,148 @@ class TestArguments:
             ({"migration_job_id": "dts1", "target_status": "Finnished"}, "'Finnished' is never reached"),
             ({"migration_job_id": "dts1", "target_status": []}, "target_status is empty"),
             ({"migration_job_id": "dts1", "target_status": 5}, "must be a word or a list of words, not 5"),
-            ({"migration_job_id": "dts1", "poke_interval": 0}, "poke_interval must be a number of seconds"),
-            ({"migration_job_id": "dts1", "max_lag": -1}, "max_lag must be a number of seconds, 0 or more"),
-            ({"migration_job_id": "dts1", "hold_for": "600"}, "hold_for must be a number of seconds"),
+            (
+                {"migration_job_id": "dts1", "target_status": [["failed"]]},
+                "must be a word or a list of words",
+            ),
+            *(
+                (
+                    {"migration_job_id": "dts1", "poke_interval": wrong},
+                    "poke_interval must be 1 second or more",
+                )
+                for wrong in (
+                    0,
+                    0.99,
+                    timedelta(milliseconds=999),
+                    -1,
+                    float("nan"),
+                    float("inf"),
+                    True,
+                    "60",
+                )
+            ),
+            *(
+                ({"migration_job_id": "dts1", name: wrong}, f"{name} must be a number of seconds, 0 or more")
+                for name in ("max_lag", "hold_for")
+                for wrong in (-1, timedelta(seconds=-1), float("nan"), float("inf"), True, "600")
+            ),
+            *(
+                ({"migration_job_id": wrong}, "of DtsMigrationJobSensor: migration_job_id must be a text")
+                for wrong in (["dts1"], {"dts1"}, {"id": "dts1"}, b"dts1", True, 1.0, "['dts1']")
+            ),
+            *(
+                ({"migration_job_id": "dts1", "dts_conn_id": wrong}, "dts_conn_id is empty")
+                for wrong in ("", "  ", None, "None")
+            ),
+            ({"migration_job_id": "dts1", "dts_conn_id": ["a"]}, "dts_conn_id must be a text"),
+            ({"migration_job_id": "dts1", "region": 1.5}, "region must be a text, not 1.5"),
+            ({"migration_job_id": "dts1", "api": "DescribeAll"}, "api must be DescribeMigrationJobStatus or"),
+            ({"migration_job_id": "dts1\x00"}, "migration_job_id is not a valid ID"),
         ],
     )
-    def test_a_wrong_one_is_named_when_the_dag_is_parsed(self, arguments: dict[str, Any], said: str) -> None:
+    def test_wrong_argument_is_an_import_error(self, arguments: dict[str, Any], said: str) -> None:
         with pytest.raises(MigrationConfigurationError, match=said):
             MigrationEventTrigger.of(DtsMigrationJobSensor, **arguments)
 
-    def test_several_targets_make_the_same_trigger_at_each_parse(self) -> None:
+    @pytest.mark.parametrize(
+        "template", ["{{ params.x }}", "{% if x %}1{% endif %}", BaseOperator(task_id="make").output]
+    )
+    @pytest.mark.parametrize(
+        "argument",
+        [
+            "migration_job_id",
+            "dts_conn_id",
+            "region",
+            "api",
+            "target_status",
+            "max_lag",
+            "hold_for",
+            "poke_interval",
+        ],
+    )
+    def test_template_is_refused(self, argument: str, template: object) -> None:
+        arguments: dict[str, Any] = {"migration_job_id": "dts1", argument: template}
+        said = f"{argument} must be a constant, .* no template is rendered"
+        with pytest.raises(MigrationConfigurationError, match=said):
+            MigrationEventTrigger.of(DtsMigrationJobSensor, **arguments)
+
+    @pytest.mark.parametrize(
+        ("sensor", "arguments", "said"),
+        [
+            (
+                DataWorksMigrationSensor,
+                {"project_id": "my_workspace", "migration_id": 7},
+                "project_id must be a number as DataWorks shows it, not 'my_workspace'",
+            ),
+            (
+                DataWorksMigrationSensor,
+                {"project_id": 1, "migration_id": "x"},
+                "migration_id must be a number",
+            ),
+            (DrsProgressSensor, {"job_id": "j", "object_types": ["tables"]}, "'tables' is not known to DRS"),
+            (DrsProgressSensor, {"job_id": "j", "object_types": "tables"}, "'tables' is not known to DRS"),
+            (DrsProgressSensor, {"job_id": "j", "object_types": [["table"]]}, "a word or a list of words"),
+            (DrsProgressSensor, {"job_id": "j", "job_status": "false"}, "job_status must be True or False"),
+            (DrsProgressSensor, {"job_id": "j", "job_status": False}, "'caught_up' is never reached"),
+            (OmsProjectSensor, {"project_id": ["p_1"]}, "project_id must be a text"),
+            (OmsProjectSensor, {"project_id": "p_1", "api": "x"}, "api must be"),
+        ],
+    )
+    def test_wrong_argument_of_a_service_is_an_import_error(
+        self, sensor: type[MigrationSensor], arguments: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(MigrationConfigurationError, match=said):
+            MigrationEventTrigger.of(sensor, **arguments)
+
+    @pytest.mark.parametrize(
+        "sensor",
+        [
+            DtsMigrationJobSensor(task_id="wait", migration_job_id="dts1"),
+            BaseSensorOperator,
+            MigrationSensor,
+            DtsHook,
+            "DtsMigrationJobSensor",
+            None,
+        ],
+    )
+    def test_sensor_must_be_a_migration_sensor_class(self, sensor: Any) -> None:
+        with pytest.raises(
+            MigrationConfigurationError, match="sensor must be the class of a migration sensor"
+        ):
+            MigrationEventTrigger.of(sensor, migration_job_id="dts1")
+
+    def test_durations_may_be_timedeltas(self) -> None:
+        minute = timedelta(minutes=1)
+        trigger = MigrationEventTrigger.of(
+            DtsMigrationJobSensor,
+            migration_job_id="dts1",
+            max_lag=minute,
+            hold_for=2 * minute,
+            poke_interval=3 * minute,
+        )
+        assert (trigger.max_lag, trigger.hold_for, trigger.poke_interval) == (60, 120, 180)
+        assert json.loads(json.dumps(trigger.serialize())) == list(trigger.serialize())
+
+    def test_line_breaks_around_texts_are_stripped(self) -> None:
+        spaced, plain = (
+            MigrationEventTrigger.of(
+                DtsMigrationJobSensor,
+                migration_job_id=f"dts1{end}",
+                dts_conn_id=f"other{end}",
+                target_status=[f"failed{end}"],
+            )
+            for end in ("\n", "")
+        )
+        assert spaced.serialize() == plain.serialize()
+
+    def test_targets_are_serialized_in_a_stable_order(self) -> None:
         words = {"failed", "cancelled", "paused", "succeeded"}
         trigger = MigrationEventTrigger.of(
             DtsMigrationJobSensor, migration_job_id="dts1", target_status=words
         )
         assert trigger.targets == sorted(words)
 
-    def test_a_watcher_takes_it(self) -> None:
+    def test_asset_watcher_accepts_the_trigger(self) -> None:
         trigger = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1")
         asset = Asset("caught_up", watchers=[AssetWatcher(name="dts", trigger=trigger)])
         assert json.loads(json.dumps(trigger.serialize())) == list(trigger.serialize())
@@ -199,29 +318,27 @@ class TestArguments:
 
 
 class TestEvents:
-    @pytest.mark.parametrize(("sensor", "ids", "service"), SENSORS)
-    async def test_a_migration_that_reaches_its_target_is_one_event_with_the_record(
+    @each_service
+    async def test_event_is_sent_once_when_the_target_is_reached(
         self,
         simulator: Simulator,
         watch: Watch,
-        sensor: type[MigrationSensor],
-        ids: dict[str, Any],
-        service: str,
+        service: Service,
     ) -> None:
-        migration_id = list(ids.values())[-1]
-        simulator.jump(service, migration_id, BEFORE)
-        watching = watch(sensor, **ids)
+        name, migration_id = service.name, service.migration_id
+        simulator.jump(name, migration_id, BEFORE)
+        watching = watch(service.sensor, **service.ids)
         await polls(simulator, 3)
         assert watching.payloads == []
-        simulator.jump(service, migration_id, FAR)
+        simulator.jump(name, migration_id, FAR)
         await until(lambda: watching.payloads)
         await polls(simulator, 3)
         (record,) = watching.payloads
-        assert (record["service"], record["migration_id"]) == (service, str(migration_id))
+        assert (record["service"], record["migration_id"]) == (name, migration_id)
         assert record["state"] in ("caught_up", "succeeded")
         assert json.loads(json.dumps(record)) == record
 
-    async def test_a_target_that_was_left_and_is_reached_again_is_another_event(
+    async def test_event_is_sent_again_when_the_target_is_reached_again(
         self, simulator: Simulator, watch: Watch
     ) -> None:
         simulator.jump("dts", "dts1", FAR)
@@ -233,25 +350,21 @@ class TestEvents:
         simulator.jump("dts", "dts1", FAR)
         await until(lambda: len(watching.payloads) == 2)
 
-    async def test_a_target_must_hold_for_as_long_as_was_asked(
-        self, simulator: Simulator, watch: Watch
-    ) -> None:
+    async def test_event_waits_for_hold_for(self, simulator: Simulator, watch: Watch) -> None:
         simulator.jump("dts", "dts1", FAR)
         watching = watch(hold_for=1)
         await polls(simulator, 4)
         assert watching.payloads == []
         await until(lambda: watching.payloads)
 
-    async def test_the_end_of_a_migration_that_was_not_asked_for_is_no_event(
-        self, simulator: Simulator, watch: Watch
-    ) -> None:
+    async def test_event_is_not_sent_for_another_end(self, simulator: Simulator, watch: Watch) -> None:
         simulator.jump("dts", "dts1", FAR)
         watching = watch(target_status=["failed", "cancelled"])
         await polls(simulator, 4)
         assert watching.payloads == []
         assert not watching.task.done()
 
-    async def test_siblings_share_their_polls(self, simulator: Simulator, watch: Watch) -> None:
+    async def test_polls_are_shared_between_triggers(self, simulator: Simulator, watch: Watch) -> None:
         simulator.jump("dts", "dts1", BEFORE)
         siblings = [watch(target_status=target, poke_interval=0.5) for target in ("caught_up", "failed") * 5]
         await asyncio.sleep(2)
@@ -262,12 +375,12 @@ class TestEvents:
 
 
 class TestFailures:
-    async def test_polls_that_fail_are_no_event_and_not_the_end(
+    async def test_failed_polls_send_no_event_and_go_on(
         self, watch: Watch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def no_wait(seconds: float) -> None: ...
 
-        monkeypatch.setattr(MigrationHook, "world", Surroundings(asleep=no_wait))
+        monkeypatch.setattr(MigrationHook, "clock", Clock(async_sleep=no_wait))
         with Server([http(503)] * 12 + [http(body=CAUGHT_UP)]) as server:
             connection = {
                 "conn_type": "alibaba_dts",
@@ -284,7 +397,7 @@ class TestFailures:
         assert told.count("failed: ") == told.count("Poll 1 failed: ") == 1
         assert "some-secret" not in told
 
-    async def test_polls_that_fail_keep_the_pace(
+    async def test_failed_polls_keep_the_pace(
         self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[float] = []
@@ -299,7 +412,7 @@ class TestFailures:
         # A busy machine is late once in a while, but not each time.
         assert min(later - earlier for earlier, later in pairwise(asked)) < 0.75
 
-    async def test_a_connection_that_is_missing_is_waited_for(
+    async def test_missing_connection_is_polled_again(
         self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         simulator.jump("dts", "dts1", FAR)
@@ -310,17 +423,18 @@ class TestFailures:
         monkeypatch.setenv("AIRFLOW_CONN_LATER", connection)
         await until(lambda: watching.payloads)
 
-    async def test_a_refusal_is_not_asked_for_again_at_once(self, simulator: Simulator, watch: Watch) -> None:
+    async def test_refusal_is_not_retried_at_once(self, simulator: Simulator, watch: Watch) -> None:
         watching = watch(migration_job_id="dts-of-nobody")
         await until(lambda: simulator.requests)
         await asyncio.sleep(1)
         assert [request.action for request in simulator.requests] == [
             "DescribeMigrationJobStatus",
-            "DescribeDtsJobs",
+            "DescribeDtsJobs",  # by the id of an instance
+            "DescribeDtsJobs",  # by the id of a job
         ]
         assert not watching.task.done()
 
-    async def test_after_a_refusal_it_goes_on_later(
+    async def test_refusal_is_retried_later(
         self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(event, "REFUSED_SECONDS", 0.5)
@@ -332,7 +446,7 @@ class TestFailures:
         monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", json.dumps(right))
         await until(lambda: watching.payloads)
 
-    async def test_what_nobody_foresaw_is_logged_and_not_the_end(
+    async def test_unexpected_error_is_logged_and_polling_goes_on(
         self,
         simulator: Simulator,
         watch: Watch,
@@ -355,9 +469,7 @@ class TestFailures:
 
 
 class TestMemory:
-    async def test_a_triggerer_that_starts_anew_does_not_tell_again(
-        self, simulator: Simulator, watch: Watch
-    ) -> None:
+    async def test_restart_sends_no_second_event(self, simulator: Simulator, watch: Watch) -> None:
         store = Store()
         simulator.jump("dts", "dts1", FAR)
         first = watch(store=store)
@@ -371,9 +483,7 @@ class TestMemory:
         simulator.jump("dts", "dts1", FAR)
         await until(lambda: second.payloads)
 
-    async def test_watchers_of_one_asset_remember_each_for_itself(
-        self, simulator: Simulator, watch: Watch
-    ) -> None:
+    async def test_memory_is_per_watcher_of_an_asset(self, simulator: Simulator, watch: Watch) -> None:
         store = Store()
         simulator.jump("dts", "dts1", FAR)
         watch(store=store)
@@ -381,7 +491,9 @@ class TestMemory:
         other = watch(store=store, max_lag=5)
         await until(lambda: other.payloads)
 
-    async def test_without_a_store_it_is_told_anew(self, simulator: Simulator, watch: Watch) -> None:
+    async def test_restart_without_a_store_sends_the_event_again(
+        self, simulator: Simulator, watch: Watch
+    ) -> None:
         class OfSeveralAssets(Store):
             async def aget(self, key: str) -> Any:
                 raise ValueError("Task has 2 concrete inlets and outlets")
@@ -390,9 +502,7 @@ class TestMemory:
         watching = [watch(), watch(store=OfSeveralAssets())]
         await until(lambda: all(one.payloads for one in watching))
 
-    async def test_a_store_that_cannot_be_read_yet_is_asked_again(
-        self, simulator: Simulator, watch: Watch
-    ) -> None:
+    async def test_unreadable_store_is_retried(self, simulator: Simulator, watch: Watch) -> None:
         class AwayAtFirst(Store):
             trouble: list[Exception]
 
@@ -408,7 +518,7 @@ class TestMemory:
         await polls(simulator, 4)
         assert (watching.payloads, store.trouble) == ([], [])
 
-    async def test_a_store_that_cannot_be_written_is_a_warning(
+    async def test_unwritable_store_is_a_warning(
         self, simulator: Simulator, watch: Watch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         class ReadOnly(Store):
@@ -423,11 +533,11 @@ class TestMemory:
         await until(lambda: watching.payloads)
         await polls(simulator, 2)
         told = capsys.readouterr().out
-        assert "may tell this again" in told
+        assert "may repeat this event" in told
         assert "may not tell" not in told
         simulator.jump("dts", "dts1", BEFORE)
         await polls(simulator, 3)
         told = capsys.readouterr().out
-        assert "may not tell the next time" in told
+        assert "may miss the next event" in told
         assert "again" not in told
         assert not watching.task.done()

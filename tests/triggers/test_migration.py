@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.models.trigger import Trigger
 
+from airflow_provider_migration.clock import Clock
+from airflow_provider_migration.exceptions import MigrationThrottledError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.progress import MigrationProgress, MigrationState
-from airflow_provider_migration.publication import Publication, points_of
 from airflow_provider_migration.simulator import Simulator
-from airflow_provider_migration.transport import Surroundings
+from airflow_provider_migration.transport.limiter import call_limits
 from airflow_provider_migration.triggers import migration
-from airflow_provider_migration.triggers.migration import MigrationTrigger
-from airflow_provider_migration.triggers.sharing import moment_in
-from airflow_provider_migration.verdict import History, Watch, Wishes
+from airflow_provider_migration.triggers.migration import LAST_XCOM_SECONDS, XCOM_SECONDS, MigrationTrigger
+from airflow_provider_migration.triggers.sharing import SharedHook, seconds_to_next_slot
+from airflow_provider_migration.wait.outbox import XComOutbox, points_of
+from airflow_provider_migration.wait.policy import WaitPolicy
+from airflow_provider_migration.wait.tracker import History, Outcome, Verdict, WaitTracker
+from tests.servers import Server, http
+from tests.simulators import BriefSimulator
 
 DTS = {"service": "dts", "migration_job_id": "dts1", "script": "success", "duration": 100}
 
@@ -30,19 +38,17 @@ DTS = {"service": "dts", "migration_job_id": "dts1", "script": "success", "durat
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Simulator]]:
     """Start a simulator that plays a migration at a speed, and connect Airflow to it."""
-    started: list[Simulator] = []
+    with ExitStack() as started:
 
-    def start(script: str = "success", speed: float = 1e-9, **more: Any) -> Simulator:
-        simulator = Simulator({"migrations": [{**DTS, "script": script}], **more}, speed=speed)
-        started.append(simulator)
-        simulator.start()
-        for conn_id, connection in simulator.connections().items():
-            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-        return simulator
+        def start(script: str = "success", speed: float = 1e-9, **more: Any) -> Simulator:
+            simulator = started.enter_context(
+                BriefSimulator({"migrations": [{**DTS, "script": script}], **more}, speed=speed)
+            )
+            for conn_id, connection in simulator.connections().items():
+                monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+            return simulator
 
-    yield start
-    for simulator in started:
-        simulator.stop()
+        yield start
 
 
 @pytest.fixture
@@ -63,14 +69,14 @@ def waits(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [write["value"] for write in shown if write["key"] == "migration_wait"]
 
 
-def trigger(*, timeout: float = 60, job: str = "dts1", **wishes: Any) -> MigrationTrigger:
+def trigger(*, timeout: float = 60, job: str = "dts1", **policy: Any) -> MigrationTrigger:
     now = time.time()
-    wanted: dict[str, Any] = {"targets": ("caught_up",), "poke_interval": 0.1, **wishes}
+    wanted: dict[str, Any] = {"targets": ("caught_up",), "poke_interval": 0.1, **policy}
     return MigrationTrigger(
         hook="airflow_provider_migration.hooks.dts:DtsHook",
         hook_arguments={"dts_conn_id": "dts_default"},
         ids={"migration_job_id": job},
-        watch=Watch(Wishes(started_at=now, deadline=now + timeout, **wanted)).to_json(),
+        tracker=WaitTracker(WaitPolicy(started_at=now, deadline=now + timeout, **wanted)).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run+1", "map_index": -1},
     )
 
@@ -85,7 +91,7 @@ async def event_of(trigger: MigrationTrigger) -> dict[str, Any]:
     return payload
 
 
-async def test_a_migration_is_watched_to_its_target(
+async def test_trigger_polls_until_the_target(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play(speed=100)
@@ -98,11 +104,11 @@ async def test_a_migration_is_watched_to_its_target(
 
 @pytest.mark.parametrize(("age", "is_soon"), [(0, False), (3600, True)], ids=["just now", "an hour ago"])
 @pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "failed"])
-async def test_what_the_sensor_has_asked_for_just_now_is_not_asked_for_again_at_once(
+async def test_first_poll_comes_an_interval_after_the_sensor(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], age: float, is_soon: bool, is_answered: bool
 ) -> None:
     def own_moment(job: str) -> float:
-        return moment_in({"migration_job_id": job}, 3, time.time())
+        return seconds_to_next_slot({"migration_job_id": job}, 3, time.time())
 
     jobs = [f"dts{number}" for number in range(300)]
     simulator = play(migrations=[{**DTS, "migration_job_id": job} for job in jobs])
@@ -110,31 +116,31 @@ async def test_what_the_sensor_has_asked_for_just_now_is_not_asked_for_again_at_
     simulator.jump("dts", job, 150)
     waiting = trigger(poke_interval=3, job=job)
     if is_answered:
-        waiting.watch.progress = MigrationProgress(
+        waiting.tracker.progress = MigrationProgress(
             service="dts",
             migration_id=job,
             state=MigrationState.RUNNING,
             observed_at=datetime.fromtimestamp(time.time() - age, UTC),
         )
-    else:
-        waiting.watch.history = History(polls=1, poll_errors=1, errors_since=time.time() - age)
+    errors = 0 if is_answered else 1
+    waiting.tracker.history = History(polls=1, poll_errors=errors, polled_at=time.time() - age)
     _, unfinished = await asyncio.wait([asking := asyncio.create_task(event_of(waiting))], timeout=2.2)
     asking.cancel()
     assert (not unfinished) is is_soon
 
 
 @pytest.mark.parametrize(
-    "watch", [{}, {"progress": {"state": "a state of a later version"}}, {"wishes": {"targets": None}}]
+    "watch", [{}, {"progress": {"state": "a state of a later version"}}, {"policy": {"targets": None}}]
 )
-def test_one_that_cannot_be_read_is_an_error_that_airflow_takes_for_this_trigger_alone(
+def test_damaged_trigger_fails_alone(
     watch: dict[str, Any],
 ) -> None:
     arguments = trigger().serialize()[1]
-    with pytest.raises(TypeError, match=r"watch of the trigger cannot be read: \S"):
-        MigrationTrigger(**{**arguments, "watch": watch and {**arguments["watch"], **watch}})
+    with pytest.raises(TypeError, match=r"tracker of the trigger cannot be read: \S"):
+        MigrationTrigger(**{**arguments, "tracker": watch and {**arguments["tracker"], **watch}})
 
 
-async def test_progress_is_shown_under_the_task_that_waits(
+async def test_xcom_belongs_to_the_waiting_task(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play().jump("dts", "dts1", 150)
@@ -147,7 +153,7 @@ async def test_progress_is_shown_under_the_task_that_waits(
     assert shown == [task] * 4
 
 
-async def test_the_history_goes_on_where_the_last_triggerer_left_off(
+async def test_history_continues_across_triggerers(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = time.time() - 3600
@@ -155,11 +161,38 @@ async def test_the_history_goes_on_where_the_last_triggerer_left_off(
     monkeypatch.setattr(migration.XCom, "get_one", lambda **key: left if key == asked else None)
     asked = {"key": "migration_history", **(started := trigger()).task_key}
     play().jump("dts", "dts1", 150)
-    started.watch.publication.points = points_of(left[:1])
+    started.tracker.outbox.points = points_of(left[:1])
+    started.tracker.history = History(polled_at=before)
     assert (await event_of(started))["points"][:2] == left
 
 
-async def test_what_another_triggerer_wrote_last_is_written_over(
+@pytest.mark.parametrize(
+    ("age", "outcome"),
+    [
+        (1, "done"),  # the trigger itself comes first after the sensor's poll
+        (29, "done"),
+        (31, "timeout"),  # another trigger may have polled since, and have seen that the target was left
+        (100, "timeout"),
+        (-5, "timeout"),
+    ],
+)
+async def test_rebuilt_trigger_counts_observed_time_only(
+    age: float, outcome: str, play: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration.XCom, "set", lambda **_: None)
+    monkeypatch.setattr(migration.XCom, "get_one", lambda **_: None)
+    play().jump("dts", "dts1", 150)
+    started = trigger(timeout=0.5, poke_interval=60, hold_for=0.1)
+    since = time.time() - age
+    started.tracker.policy = replace(started.tracker.policy, hold_for=0.4 + abs(age))
+    started.tracker.history = History(
+        polls=1, polled_at=since, answered_at=since, held_since=since, last_seen="an answer"
+    )
+    event = await event_of(started)
+    assert event["outcome"] == outcome
+
+
+async def test_rebuilt_trigger_overwrites_the_last_record(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration.XCom, "get_one", lambda **key: [[1.0, 50.0, None]])
@@ -169,15 +202,15 @@ async def test_what_another_triggerer_wrote_last_is_written_over(
     shown.clear()
     # The trigger is made again as it was an hour ago: to it the record is what it was.
     again = trigger(timeout=1)
-    again.watch.wishes = replace(again.watch.wishes, started_at=time.time() - 3600)
-    again.watch.progress = MigrationProgress.model_validate(first)
-    again.watch.publication = Publication(written={"migration_progress": (1, 1)}, changes=1)
+    again.tracker.policy = replace(again.tracker.policy, started_at=time.time() - 3600)
+    again.tracker.progress = MigrationProgress.model_validate(first)
+    again.tracker.outbox = XComOutbox(written={"migration_progress": (1, 1)}, changes=1)
     event = await event_of(again)
     assert records(shown)[0]["state"] == first["state"]
     assert event["points"][0] == [1, 50, None]
 
 
-async def test_a_history_that_cannot_be_read_begins_anew(
+async def test_unreadable_history_is_restarted(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**arguments: Any) -> None:
@@ -186,12 +219,12 @@ async def test_a_history_that_cannot_be_read_begins_anew(
     monkeypatch.setattr(migration.XCom, "get_one", refuse)
     play().jump("dts", "dts1", 150)
     started = trigger()
-    started.watch.publication.points = [(1.0, 10.0, None)]
+    started.tracker.outbox.points = [(1.0, 10.0, None)]
     event = await event_of(started)
     assert (event["outcome"], len(event["points"])) == ("done", 2)
 
 
-async def test_while_nothing_changes_only_the_first_and_the_last_record_are_written(
+async def test_unchanged_record_is_written_first_and_last(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     simulator = play()
@@ -202,7 +235,7 @@ async def test_while_nothing_changes_only_the_first_and_the_last_record_are_writ
     assert [wait["outcome"] for wait in waits(shown)] == [None, "timeout"]
 
 
-async def test_the_deadline_brings_one_last_poll_and_the_last_state(
+async def test_deadline_makes_one_last_poll(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     simulator = play()
@@ -215,7 +248,7 @@ async def test_the_deadline_brings_one_last_poll_and_the_last_state(
     assert len(simulator.requests) == 1
 
 
-async def test_a_target_that_is_reached_at_the_deadline_counts(
+async def test_deadline_poll_may_reach_the_target(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play().jump("dts", "dts1", 150)
@@ -225,34 +258,44 @@ async def test_a_target_that_is_reached_at_the_deadline_counts(
 @pytest.mark.parametrize(
     ("into_the_interval", "least", "pause"), [(0, 0, 60), (20, 0, 40), (20, 30, 40), (40, 30, 80), (59, 0, 1)]
 )
-def test_a_poll_comes_at_the_moment_of_its_migration_and_no_sooner_than_half_an_interval_after_the_last(
+def test_poll_comes_at_the_slot_of_its_migration(
     into_the_interval: float, least: float, pause: float
 ) -> None:
     waiting = trigger(timeout=3600, poke_interval=60)
-    watch = waiting.watch
-    now = watch.wishes.started_at
-    moment = now + moment_in(waiting.ids, 60, now)
+    watch = waiting.tracker
+    now = watch.policy.started_at
+    moment = now + seconds_to_next_slot(waiting.ids, 60, now)
     assert waiting._pause(watch, least, moment + into_the_interval) == pytest.approx(pause, abs=0.01)
 
 
+@pytest.mark.parametrize(("interval", "longest"), [(5, 60), (30, 60), (60, 90), (300, 450)])
+def test_retry_after_is_waited_for_without_another_slot(interval: float, longest: float) -> None:
+    waiting = trigger(timeout=3600, poke_interval=interval)
+    tracker = waiting.tracker
+    now = tracker.policy.started_at
+    for _ in range(10):
+        tracker.fail_poll(MigrationThrottledError("slow down", retry_after=60), now)
+        pause = waiting._pause(tracker, interval / 2, now)
+        assert 60 <= pause <= longest
+        now += pause
+
+
 @pytest.mark.parametrize(("interval", "backoff"), [(0, False), (60, True)])
-def test_without_an_interval_or_with_a_backoff_the_watch_sets_the_pace(
-    interval: float, backoff: bool
-) -> None:
+def test_backoff_sets_the_pace(interval: float, backoff: bool) -> None:
     waiting = trigger(timeout=3600, poke_interval=interval, exponential_backoff=backoff)
-    watch = waiting.watch
-    now = watch.wishes.started_at
+    watch = waiting.tracker
+    now = watch.policy.started_at
     assert waiting._pause(watch, 0, now) == watch.next_poll_in(now)
 
 
-async def test_a_deadline_that_passed_while_no_triggerer_ran_is_kept(
+async def test_deadline_passed_without_a_triggerer_is_kept(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play().jump("dts", "dts1", 50)
     assert (await event_of(trigger(timeout=-3600)))["outcome"] == "timeout"
 
 
-async def test_a_failed_migration_is_reported_with_its_record(
+async def test_failed_migration_is_reported_with_its_record(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play("precheck_failure").jump("dts", "dts1", 90)
@@ -261,22 +304,24 @@ async def test_a_failed_migration_is_reported_with_its_record(
     assert event["progress"]["error"]["code"] == "PrecheckFailed"
 
 
-async def test_an_error_that_no_poll_can_heal_ends_the_wait(
-    play: Callable[..., Simulator], shown: list[dict[str, Any]]
-) -> None:
+async def test_final_error_ends_the_wait(play: Callable[..., Simulator], shown: list[dict[str, Any]]) -> None:
     simulator = play()
     event = await event_of(trigger(job="dts9"))
     assert (event["outcome"], event["error"]["type"]) == ("poll_error", "MigrationNotFoundError")
     # DTS is asked with both of its calls.
-    assert [asked.action for asked in simulator.requests] == ["DescribeMigrationJobStatus", "DescribeDtsJobs"]
+    assert [asked.action for asked in simulator.requests] == [
+        "DescribeMigrationJobStatus",
+        "DescribeDtsJobs",  # by the id of an instance
+        "DescribeDtsJobs",  # by the id of a job
+    ]
 
 
-async def test_polls_that_fail_are_tolerated_and_then_named(
+async def test_failed_polls_are_tolerated_up_to_max_poll_errors(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no_wait(seconds: float) -> None: ...
 
-    monkeypatch.setattr(MigrationHook, "world", Surroundings(asleep=no_wait))
+    monkeypatch.setattr(MigrationHook, "clock", Clock(async_sleep=no_wait))
     play().stop()
     event = await event_of(trigger(max_poll_errors=1))
     assert event["outcome"] == "poll_error"
@@ -287,20 +332,20 @@ async def test_polls_that_fail_are_tolerated_and_then_named(
     assert event["wait"] == waits(shown)[-1]
 
 
-async def test_a_connection_that_is_missing_is_named(shown: list[dict[str, Any]]) -> None:
+async def test_missing_connection_is_named(shown: list[dict[str, Any]]) -> None:
     event = await event_of(trigger())
     assert event["error"]["type"] == "MigrationConnectionNotFoundError"
     assert "'dts_default'" in event["error"]["message"]
 
 
-async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
+async def test_unreadable_connection_is_polled_again(
     play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play().jump("dts", "dts1", 150)
     connection = os.environ["AIRFLOW_CONN_DTS_DEFAULT"]
     monkeypatch.delenv("AIRFLOW_CONN_DTS_DEFAULT")
     waiting = trigger(poke_interval=0.2)
-    waiting.watch.history = History(polls=1)  # the worker has asked with it
+    waiting.tracker.history = History(polls=1, last_seen="an answer")
     event = asyncio.create_task(event_of(waiting))
     await asyncio.sleep(0.5)
     assert not event.done()
@@ -309,16 +354,18 @@ async def test_a_connection_that_cannot_be_read_for_a_while_is_waited_for(
     assert (await event)["outcome"] == "done"
 
 
-async def test_a_connection_that_stays_away_is_named_in_the_end(shown: list[dict[str, Any]]) -> None:
+async def test_unreadable_connection_is_named_in_the_end(
+    shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     waiting = trigger(max_poll_errors=1)
-    waiting.watch.history = History(polls=1)
+    waiting.tracker.history = History(polls=1, last_seen="an answer")
     event = await event_of(waiting)
     assert event["outcome"] == "poll_error"
     assert "failed 2 times in a row" in event["reason"]
     assert event["error"]["type"] == "MigrationConnectionNotFoundError"
 
 
-async def test_a_record_that_cannot_be_shown_does_not_end_the_wait(
+async def test_failed_write_does_not_end_the_wait(
     play: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(**arguments: Any) -> None:
@@ -329,7 +376,7 @@ async def test_a_record_that_cannot_be_shown_does_not_end_the_wait(
     assert (await event_of(trigger()))["outcome"] == "done"
 
 
-async def test_many_triggers_share_connections_and_leave_none_behind(
+async def test_triggers_share_connections_and_close_them(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     play(speed=100)
@@ -339,7 +386,197 @@ async def test_many_triggers_share_connections_and_leave_none_behind(
     assert len(asyncio.all_tasks()) == before
 
 
-async def test_a_trigger_that_is_cancelled_goes_quietly(
+# --- the deadline -----------------------------------------------------------------------------------------
+
+LAST_STATE = MigrationProgress(
+    service="dts",
+    migration_id="dts1",
+    state=MigrationState.RUNNING,
+    percent=40,
+    observed_at=datetime.now(UTC),
+)
+
+
+@pytest.fixture
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Shorten what a trigger waits for after its deadline, and return how many seconds it is then."""
+    monkeypatch.setattr(migration, "MAX_LAST_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(migration, "LAST_ANSWER_MARGIN", 0.5)
+    monkeypatch.setattr(migration, "LAST_XCOM_SECONDS", 0.2)
+    return 1.0
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    connection = {
+        "conn_type": "alibaba_dts",
+        "host": server.url,
+        "login": "some-key",
+        "password": "some-secret",
+        "extra": {"region": "cn-hangzhou"},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", json.dumps(connection))
+
+
+@pytest.mark.parametrize("count", [20, 200])
+async def test_deadline_holds_for_many_triggers_while_the_service_asks_to_wait(
+    shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, short_patience: float, count: int
+) -> None:
+    with Server([http(429, headers={"retry-after": "60"})]) as server:
+        connect(monkeypatch, server)
+        started = time.monotonic()
+        triggers = [trigger(timeout=2, job=f"dts{n}", poke_interval=1) for n in range(count)]
+        for waiting in triggers:
+            waiting.tracker.progress = LAST_STATE
+        events = await asyncio.gather(*map(event_of, triggers))
+    # A poll of 200 takes a busy machine longer than it takes one that is not.
+    assert time.monotonic() - started < 2 + short_patience + 5
+    assert {event["outcome"] for event in events} == {"timeout"}
+    assert {event["progress"]["percent"] for event in events} == {40}
+    assert all("dts dts1: running 40 %" in event["reason"] for event in events)
+
+
+async def test_deadline_holds_while_an_answer_does_not_come(
+    shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, short_patience: float
+) -> None:
+    with Server([http(then="hold"), http(then="hold")]) as server:
+        connect(monkeypatch, server)
+        monkeypatch.setattr(server, "replies", [replace(http(), pieces=(), then="hold")])
+        event = await asyncio.wait_for(event_of(trigger(timeout=0.5)), 0.5 + short_patience + 2)
+    assert event["outcome"] == "timeout"
+    assert "no answer yet" in event["reason"]
+
+
+async def test_deadline_holds_while_the_connection_is_looked_up(
+    shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, short_patience: float
+) -> None:
+    monkeypatch.setattr(migration, "LAST_ANSWER_SECONDS", 0.1)
+    looked_up = threading.Event()
+    monkeypatch.setattr(MigrationHook, "_look_up", lambda *arguments: looked_up.wait(20))
+    try:
+        event = await asyncio.wait_for(event_of(trigger(timeout=0.3)), 3)
+    finally:
+        looked_up.set()
+    assert event["outcome"] == "timeout"
+    assert event["reason"].endswith("The last poll did not end in time.")
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(150, "done"), (50, "timeout")])
+async def test_hanging_xcom_does_not_delay_the_verdict(
+    play: Callable[..., Simulator],
+    monkeypatch: pytest.MonkeyPatch,
+    short_patience: float,
+    seconds: float,
+    outcome: str,
+) -> None:
+    written = threading.Event()
+    monkeypatch.setattr(migration.XCom, "set", lambda **arguments: written.wait(20))
+    monkeypatch.setattr(migration, "XCOM_SECONDS", 0.2)
+    play().jump("dts", "dts1", seconds)
+    try:
+        event = await asyncio.wait_for(event_of(trigger(timeout=1)), 5)
+    finally:
+        written.set()
+    assert event["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("left", "outcome", "seconds"),
+    [
+        (600, Outcome.DONE, XCOM_SECONDS),
+        (8, Outcome.DONE, 8),
+        (1, Outcome.DONE, LAST_XCOM_SECONDS),
+        (-20, Outcome.TIMEOUT, LAST_XCOM_SECONDS),
+        (1, Outcome.WAIT, XCOM_SECONDS),
+    ],
+)
+async def test_last_write_to_xcom_gets_the_remaining_time(
+    left: float, outcome: Outcome, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    async def write(
+        self: MigrationTrigger, tracker: WaitTracker, due: dict[str, Any], seconds: float
+    ) -> None:
+        given.append(seconds)
+
+    waiting = trigger()
+    now = waiting.tracker.policy.deadline - left
+    monkeypatch.setattr(MigrationTrigger, "_write", write)
+    monkeypatch.setattr(migration, "time", SimpleNamespace(time=lambda: now))
+    await waiting._publish(waiting.tracker, Verdict(outcome), None)
+    assert given == [pytest.approx(seconds)]
+
+
+async def test_hanging_xcom_write_is_cut_off_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, short_patience: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun, released = [], threading.Event()
+
+    def hang(key: str, **_: Any) -> None:
+        begun.append(key)
+        released.wait(20)
+
+    monkeypatch.setattr(migration.XCom, "set", hang)
+    waiting = trigger(timeout=-1)
+    waiting.tracker.observe(LAST_STATE, time.time())
+    try:
+        await asyncio.wait_for(waiting._publish(waiting.tracker, Verdict(Outcome.TIMEOUT), None), 15)
+    finally:
+        released.set()
+    assert len(begun) == 1
+    assert waiting.tracker.outbox.written == {}
+    assert capsys.readouterr().out.count("XCom is not written: no answer from Airflow within 0.2 s.") == 1
+
+
+async def test_poll_gets_its_limits(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    async def poll(shared: Any, ids: Any, max_lag: float) -> MigrationProgress:
+        seen.append(call_limits.get())
+        return LAST_STATE.model_copy(update={"state": MigrationState.CAUGHT_UP})
+
+    monkeypatch.setattr(SharedHook, "poll", poll)
+    play()
+    await event_of(trigger(timeout=60, poke_interval=0.2))
+    assert seen[0].queue_seconds == 60
+    assert seen[0].deadline == pytest.approx(time.monotonic() + 60, abs=5)
+    assert call_limits.get().queue_seconds == float("inf")
+
+
+async def test_hold_for_restarts_after_a_long_gap(
+    play: Callable[..., Simulator], shown: list[dict[str, Any]]
+) -> None:
+    play().jump("dts", "dts1", 150)
+    waiting = trigger(timeout=0.6, hold_for=600)
+    hours_ago = time.time() - 7200
+    waiting.tracker.history = History(
+        polls=5, polled_at=hours_ago, answered_at=hours_ago, held_since=hours_ago - 60, last_seen="x"
+    )
+    event = await event_of(waiting)
+    assert event["outcome"] == "timeout"
+    assert "must hold for 600 s" in event["reason"]
+    assert event["wait"]["held_since"] > hours_ago + 7000
+
+
+async def test_warnings_are_logged_once(
+    play: Callable[..., Simulator],
+    shown: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def poll(shared: Any, ids: Any, max_lag: float) -> MigrationProgress:
+        return LAST_STATE.model_copy(update={"warnings": ("the list of objects was refused",)})
+
+    monkeypatch.setattr(SharedHook, "poll", poll)
+    play()
+    event = await event_of(trigger(timeout=0.5))
+    assert event["wait"]["warnings"] == ["the list of objects was refused"]
+    assert capsys.readouterr().out.count("the list of objects was refused") == 1
+
+
+async def test_cancelled_trigger_ends_quietly(
     play: Callable[..., Simulator], shown: list[dict[str, Any]]
 ) -> None:
     simulator = play()

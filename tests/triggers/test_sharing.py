@@ -16,7 +16,8 @@ from airflow_provider_migration.exceptions import MigrationNotFoundError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers import sharing
-from airflow_provider_migration.triggers.sharing import SharedHook, moment_in, shared_hook
+from airflow_provider_migration.triggers.sharing import SharedHook, seconds_to_next_slot, shared_hook
+from tests.simulators import BriefSimulator
 
 JOB = {"service": "dts", "script": "success", "duration": 100}
 HOOK = "airflow_provider_migration.hooks.dts:DtsHook"
@@ -27,7 +28,7 @@ DRS_HOOK = "airflow_provider_migration.hooks.drs:DrsHook"
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Start a simulator with two jobs whose time stands still, and connect Airflow to it."""
     jobs = [{**JOB, "migration_job_id": job} for job in ("one", "two")]
-    with Simulator({"migrations": jobs}, speed=1e-9) as simulator:
+    with BriefSimulator({"migrations": jobs}, speed=1e-9) as simulator:
         for conn_id, connection in simulator.connections().items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         yield simulator
@@ -37,7 +38,7 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 def drs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Start a simulator with 40 DRS jobs, and connect Airflow to it as an IAM user."""
     jobs = [{"service": "drs", "job_id": f"job-{number}", "duration": 100} for number in range(40)]
-    with Simulator({"migrations": jobs}, speed=1e-9) as simulator:
+    with BriefSimulator({"migrations": jobs}, speed=1e-9) as simulator:
         connection = simulator.connections()["drs_default"]
         extra = {
             **connection["extra"],
@@ -62,50 +63,47 @@ times = st.floats(1.7e9, 2e9)
 
 
 @given(ids, st.floats(0.1, 86_400), times)
-def test_the_next_moment_is_ahead_within_the_interval_and_stays_where_it_is(
-    ids: dict[str, Any], interval: float, now: float
-) -> None:
-    wait = moment_in(ids, interval, now)
+def test_next_slot_is_stable_within_the_interval(ids: dict[str, Any], interval: float, now: float) -> None:
+    wait = seconds_to_next_slot(ids, interval, now)
     assert 0 < wait <= interval
     halfway = now + wait / 2
-    assert halfway + moment_in(ids, interval, halfway) == pytest.approx(now + wait, abs=1e-3)
+    assert halfway + seconds_to_next_slot(ids, interval, halfway) == pytest.approx(now + wait, abs=1e-3)
 
 
 @given(ids, st.integers(1, 3600), st.integers(2, 10), times)
-def test_those_who_ask_less_often_meet_those_who_ask_more_often(
+def test_slots_of_multiple_intervals_coincide(
     ids: dict[str, Any], interval: int, times: int, now: float
 ) -> None:
-    moment = now + moment_in(ids, interval * times, now)
+    moment = now + seconds_to_next_slot(ids, interval * times, now)
     just_before = moment - interval / 2
-    assert just_before + moment_in(ids, interval, just_before) == pytest.approx(moment, abs=1e-3)
+    assert just_before + seconds_to_next_slot(ids, interval, just_before) == pytest.approx(moment, abs=1e-3)
 
 
-def test_thousands_that_begin_together_ask_one_after_the_other() -> None:
-    seconds = Counter(int(moment_in({"migration_job_id": f"dts{job}"}, 60, 1.8e9)) for job in range(5000))
+def test_slots_spread_thousands_of_migrations() -> None:
+    seconds = Counter(
+        int(seconds_to_next_slot({"migration_job_id": f"dts{job}"}, 60, 1.8e9)) for job in range(5000)
+    )
     assert len(seconds) == 60
     assert max(seconds.values()) < 2 * 5000 / 60
 
 
 @pytest.mark.parametrize("interval", [5, 60, 7.5])
-def test_no_more_than_a_few_ask_at_the_same_instant(interval: float) -> None:
+def test_slots_rarely_coincide(interval: float) -> None:
     count = round(100 * interval)
     hundredths = Counter(
-        int(100 * moment_in({"migration_job_id": f"dts{job}"}, interval, 1.8e9)) for job in range(count)
+        int(100 * seconds_to_next_slot({"migration_job_id": f"dts{job}"}, interval, 1.8e9))
+        for job in range(count)
     )
     assert max(hundredths.values()) < 10
 
 
-async def test_who_asks_for_the_same_at_the_same_moment_gets_the_same_answer(
-    shared: SharedHook, simulator: Simulator
-) -> None:
+async def test_same_poll_is_shared(shared: SharedHook, simulator: Simulator) -> None:
     answers = await asyncio.gather(*(shared.poll({"migration_job_id": "one"}, 60) for _ in range(20)))
     assert len({answer.request_id for answer in answers}) == 1
     assert len(simulator.requests) == 1
 
 
-async def test_who_asks_for_another_migration_or_with_another_lag_asks_alone(
-    shared: SharedHook, simulator: Simulator
-) -> None:
+async def test_different_poll_is_not_shared(shared: SharedHook, simulator: Simulator) -> None:
     await asyncio.gather(
         shared.poll({"migration_job_id": "one"}, 60),
         shared.poll({"migration_job_id": "two"}, 60),
@@ -114,24 +112,23 @@ async def test_who_asks_for_another_migration_or_with_another_lag_asks_alone(
     assert sorted(request.id or "" for request in simulator.requests) == ["one", "one", "two"]
 
 
-async def test_who_asks_later_asks_anew(shared: SharedHook, simulator: Simulator) -> None:
+async def test_later_poll_is_not_shared(shared: SharedHook, simulator: Simulator) -> None:
     await shared.poll({"migration_job_id": "one"}, 60)
-    await asyncio.sleep(2 * sharing.FRESH_SECONDS)
+    await asyncio.sleep(2 * sharing.REUSE_SECONDS)
     await shared.poll({"migration_job_id": "one"}, 60)
     assert len(simulator.requests) == 2
 
 
-async def test_an_error_is_everyones(shared: SharedHook, simulator: Simulator) -> None:
+async def test_shared_poll_shares_its_error(shared: SharedHook, simulator: Simulator) -> None:
     polls = [shared.poll({"migration_job_id": "none"}, 60) for _ in range(3)]
     errors = await asyncio.gather(*polls, return_exceptions=True)
     assert {type(error) for error in errors} == {MigrationNotFoundError}
-    # DTS is asked with both of its calls.
-    assert [asked.action for asked in simulator.requests] == ["DescribeMigrationJobStatus", "DescribeDtsJobs"]
+    # DTS is asked with both of its calls, with the second for either kind of id.
+    actions = [asked.action for asked in simulator.requests]
+    assert actions == ["DescribeMigrationJobStatus", "DescribeDtsJobs", "DescribeDtsJobs"]
 
 
-async def test_who_is_cancelled_leaves_the_others_their_answer(
-    shared: SharedHook, simulator: Simulator
-) -> None:
+async def test_shared_poll_survives_a_cancelled_waiter(shared: SharedHook, simulator: Simulator) -> None:
     first, second = (asyncio.create_task(shared.poll({"migration_job_id": "one"}, 60)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -139,7 +136,7 @@ async def test_who_is_cancelled_leaves_the_others_their_answer(
     assert first.cancelled()
 
 
-async def test_a_connection_is_looked_up_once_for_all(
+async def test_shared_hook_looks_its_connection_up_once(
     simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_up = []
@@ -159,7 +156,7 @@ async def test_a_connection_is_looked_up_once_for_all(
     assert looked_up == ["dts_default"]
 
 
-async def test_many_drs_jobs_are_asked_about_with_few_requests_and_a_bad_one_fails_alone(
+async def test_drs_jobs_are_batched_and_a_bad_one_fails_alone(
     drs: Simulator,
 ) -> None:
     async with shared_hook(DRS_HOOK, {"drs_conn_id": "drs_default"}) as shared, shared.hook.keep_session():
@@ -175,12 +172,12 @@ async def test_many_drs_jobs_are_asked_about_with_few_requests_and_a_bad_one_fai
     assert asked.total() <= 4
 
 
-async def test_nothing_is_left_when_the_last_has_gone(simulator: Simulator) -> None:
+async def test_shared_hook_is_closed_with_its_last_user(simulator: Simulator) -> None:
     before = asyncio.all_tasks()
     async with (
         shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as one,
         shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as same,
-        shared_hook(HOOK, {"dts_conn_id": "another"}) as other,
+        shared_hook(HOOK, {"dts_conn_id": "dts_default", "region": "cn-beijing"}) as other,
     ):
         assert one is same
         assert one is not other
@@ -192,7 +189,7 @@ async def test_nothing_is_left_when_the_last_has_gone(simulator: Simulator) -> N
     assert not sharing._hooks[asyncio.get_running_loop()]
 
 
-async def test_a_hook_that_cannot_be_made_is_an_error_for_all_and_is_tried_again() -> None:
+async def test_shared_hook_that_cannot_be_made_is_retried() -> None:
     async def use(path: str) -> None:
         async with shared_hook(path, {}):
             raise AssertionError("there is no such hook")
@@ -202,7 +199,7 @@ async def test_a_hook_that_cannot_be_made_is_an_error_for_all_and_is_tried_again
     assert [type(error) for error in errors] == [AttributeError] * 2
 
 
-async def test_who_is_cancelled_while_a_hook_is_made_leaves_it_to_the_others(simulator: Simulator) -> None:
+async def test_shared_hook_survives_a_cancelled_creator(simulator: Simulator) -> None:
     async def use() -> SharedHook:
         async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
             return shared
@@ -213,7 +210,7 @@ async def test_who_is_cancelled_while_a_hook_is_made_leaves_it_to_the_others(sim
     assert isinstance(await second, SharedHook)
 
 
-def test_each_event_loop_has_hooks_of_its_own(simulator: Simulator) -> None:
+def test_shared_hook_belongs_to_one_event_loop(simulator: Simulator) -> None:
     async def poll() -> SharedHook:
         async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
             await shared.poll({"migration_job_id": "one"}, 60)

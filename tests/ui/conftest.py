@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,22 +29,40 @@ class StandIn:
 
     :ivar answers: by path below ``/api/v2``: JSON, an HTTP status, or a function of the query.
     :ivar asked: the paths that were asked for.
+    :ivar answered: the paths that have got their answer.
     """
 
     url: str
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> Response:
         """Answer one request."""
-        path = request.path_params["path"]
+        path, answered = request.path_params["path"], self.answered
         self.asked.append(path)
+        try:
+            return self._answer(path, request)
+        finally:
+            answered.append(path)
+
+    def _answer(self, path: str, request: Request) -> Response:
         answer = self.answers.get(path, self.answers.get("*", 404))
         if callable(answer):
             answer = answer(request.query_params)
-        if isinstance(answer, int):
+        if isinstance(answer, Response):
+            return answer
+        if isinstance(answer, int) and answer >= 100:
             return JSONResponse({"detail": "refused"}, answer)
         return JSONResponse(answer)
+
+    def wait_until_quiet(self) -> None:
+        """Wait until every request is answered and no other has come for a moment."""
+        while True:
+            asked = len(self.asked)
+            time.sleep(0.04)
+            if asked == len(self.asked) == len(self.answered):
+                return
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +93,13 @@ def server() -> Iterator[StandIn]:
 def airflow(server: StandIn) -> StandIn:
     server.answers = {}
     server.asked = []
+    server.answered = []
     return server
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@contextmanager
+def _open_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page; give with it a list that what its scripts fail with is added to."""
     context = browser.new_context()
     page = context.new_page()
     problems: list[str] = []
@@ -90,20 +112,50 @@ def page(browser: Browser) -> Iterator[Page]:
             else None
         ),
     )
-    yield page
+    yield page, problems
     context.close()
-    assert problems == []
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    with _open_page(browser) as opened:
+        yield opened
 
 
 @pytest.fixture
-def evaluate(page: Page, airflow: StandIn) -> Callable[[str, Any], Any]:
-    """Give a way to call what the pages' modules export."""
-    page.goto(f"{airflow.url}/migration-ui/icon.svg")
+def own_page() -> None:
+    """Ask for a page that no other test uses, because the test sets its clock or adds a script to it."""
 
-    def call(module: str, function: str, *arguments: Any) -> Any:
-        return page.evaluate(
-            "async ([module, name, values]) => (await import(module))[name](...values)",
-            [f"{airflow.url}/migration-ui/{module}", function, list(arguments)],
-        )
 
-    return call
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """Give a page. A new one costs a process of the browser, so most tests share one, emptied after each."""
+    if "own_page" in request.fixturenames:
+        with _open_page(browser) as (page, problems):
+            yield page
+        assert problems == []
+        return
+    page, problems = request.getfixturevalue("shared_page")
+    yield page
+    if page.url != "about:blank":
+        page.evaluate("sessionStorage.clear()")
+        assert not page.evaluate("'__pwClock' in window"), "a test that sets the clock needs own_page"
+        page.goto("about:blank")
+    found, problems[:] = problems[:], []
+    assert found == []
+
+
+@pytest.fixture(scope="module")
+def evaluate(browser: Browser, server: StandIn) -> Iterator[Callable[[str, Any], Any]]:
+    """Give a way to call what the pages' modules export: pure functions, so that one page is enough."""
+    with _open_page(browser) as (page, problems):
+        page.goto(f"{server.url}/migration-ui/icon.svg")
+
+        def call(module: str, function: str, *arguments: Any) -> Any:
+            return page.evaluate(
+                "async ([module, name, values]) => (await import(module))[name](...values)",
+                [f"{server.url}/migration-ui/{module}", function, list(arguments)],
+            )
+
+        yield call
+    assert problems == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, Request
 
-from tests.browsers import wait_for
+from tests.browsers import wait_for, wait_in_page_time
 from tests.ui.conftest import StandIn
+
+pytestmark = pytest.mark.browser
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
 TASK = f"dags/d/dagRuns/{RUN}/taskInstances/t"
@@ -58,7 +61,8 @@ def instance(state: str | None = "deferred", **fields: Any) -> dict[str, Any]:
         "operator": "DtsMigrationJobSensor",
         "try_number": 1,
         "start_date": ago(60),
-        "end_date": ago(1) if state in ("success", "failed") else None,
+        # In whole seconds, so that tasks that are made together have ended together.
+        "end_date": ago(1)[:19] + "Z" if state in ("success", "failed") else None,
         "dag_display_name": "d",
         "task_display_name": "t",
         "rendered_map_index": None,
@@ -162,9 +166,7 @@ def test_durations_have_two_units_at_most(evaluate: Callable[..., Any], seconds:
         (200_000, "about 2 days"),
     ],
 )
-def test_an_estimate_claims_no_more_than_it_knows(
-    evaluate: Callable[..., Any], seconds: float, said: str
-) -> None:
+def test_estimate_is_rounded(evaluate: Callable[..., Any], seconds: float, said: str) -> None:
     assert evaluate("format.js", "roughly", seconds) == said
 
 
@@ -209,7 +211,7 @@ BEHIND = {"state": "running", "percent": 100, "lag_seconds": 500}
         ({**BEHIND, "observed_at": "1970-01-01T00:05:00Z"}, lags(11, 500, 0), 1000, "steady", None),
     ],
 )
-def test_the_time_left_follows_from_the_last_observations(
+def test_estimate_follows_the_last_observations(
     evaluate: Callable[..., Any],
     state: dict[str, Any],
     points: list[Any],
@@ -224,14 +226,14 @@ def test_the_time_left_follows_from_the_last_observations(
         assert answer["seconds"] == pytest.approx(seconds, rel=0.01)
 
 
-def test_a_slower_phase_is_not_judged_by_the_one_before(evaluate: Callable[..., Any]) -> None:
+def test_estimate_ignores_the_previous_phase(evaluate: Callable[..., Any]) -> None:
     points = [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]]
 
     assert evaluate("estimate.js", "estimate", RUNNING, points, 660)["seconds"] > 2000
 
 
 @pytest.mark.parametrize("value", [None, {}, "text", [1, 2], [[None, 1, 2]], [["1", 2, 3]]])
-def test_points_that_are_none_are_left_out(evaluate: Callable[..., Any], value: Any) -> None:
+def test_estimate_ignores_invalid_points(evaluate: Callable[..., Any], value: Any) -> None:
     assert evaluate("estimate.js", "readPoints", value) == []
 
 
@@ -248,16 +250,14 @@ def test_points_that_are_none_are_left_out(evaluate: Callable[..., Any], value: 
         (7, False),
     ],
 )
-def test_only_addresses_of_the_web_become_links(
-    evaluate: Callable[..., Any], address: Any, followed: bool
-) -> None:
+def test_links_are_http_only(evaluate: Callable[..., Any], address: Any, followed: bool) -> None:
     assert evaluate("parts.js", "webAddress", address) == (address if followed else None)
 
 
 # --- the tab -------------------------------------------------------------------------------------------
 
 
-def test_the_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
+def test_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
     lagging = record(
         percent=None,
         lag_seconds=130,
@@ -297,7 +297,8 @@ def test_the_tab_shows_the_whole_record(page: Page, airflow: StandIn) -> None:
     ]
 
 
-def test_the_tab_goes_on_by_itself_and_stops_at_the_end(page: Page, airflow: StandIn) -> None:
+@pytest.mark.usefixtures("own_page")
+def test_tab_refreshes_until_the_end(page: Page, airflow: StandIn) -> None:
     page.clock.install()
     put(airflow, record())
     open_tab(page, airflow)
@@ -305,33 +306,37 @@ def test_the_tab_goes_on_by_itself_and_stops_at_the_end(page: Page, airflow: Sta
     assert value_of(bar) == "40"
 
     put(airflow, record(percent=70.0))
-    page.clock.fast_forward(6_000)
-    wait_for(lambda: value_of(bar) == "70")
+    wait_in_page_time(page, 6_000, lambda: value_of(bar) == "70")
     put(airflow, record(percent=100.0, state="caught_up"), instance("success"))
-    page.clock.fast_forward(6_000)
-    wait_for(lambda: page.locator("#state").text_content() == "In sync")
+    shown = (page.locator("#state"), page.locator("#task"))
+    wait_in_page_time(
+        page, 6_000, lambda: [part.text_content() for part in shown] == ["In sync", "succeeded"]
+    )
+    airflow.wait_until_quiet()
     asked = len(airflow.asked)
     page.clock.fast_forward(600_000)
     page.wait_for_timeout(300)
 
     assert len(airflow.asked) == asked
     assert page.locator("#announcement").text_content() == "orders: In sync"
-    assert page.locator("#task").text_content() == "succeeded"
 
 
-def test_nobody_looking_costs_nothing(page: Page, airflow: StandIn) -> None:
+@pytest.mark.usefixtures("own_page")
+def test_hidden_page_does_not_refresh(page: Page, airflow: StandIn) -> None:
     put(airflow, record())
+    page.clock.install()
     page.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isAway !== false })")
     query = urlencode({"dag_id": "d", "run_id": RUN, "task_id": "t"})
     page.goto(f"{airflow.url}/migration-ui/migration.html?{query}")
-    time.sleep(1)
+    page.clock.fast_forward(600_000)
+    page.wait_for_timeout(300)
     assert airflow.asked == []
 
     page.evaluate("() => { window.isAway = false; document.dispatchEvent(new Event('visibilitychange')); }")
     wait_for(lambda: page.locator("#overall").is_visible())
 
 
-def test_the_line_and_the_estimate_come_from_the_history(page: Page, airflow: StandIn) -> None:
+def test_history_gives_line_and_estimate(page: Page, airflow: StandIn) -> None:
     now = time.time()
     points = [[now - 600 + i * 60, 30.0 + i, None] for i in range(10)]
     put(airflow, record(percent=39.0, observed_at=ago(60)), history=points)
@@ -342,7 +347,7 @@ def test_the_line_and_the_estimate_come_from_the_history(page: Page, airflow: St
     assert page.locator("#percent-spark .scale").inner_text().split("\n") == ["100 %", "0 %"]
 
 
-def test_without_observations_the_tab_says_that_it_cannot_estimate(page: Page, airflow: StandIn) -> None:
+def test_estimate_needs_observations(page: Page, airflow: StandIn) -> None:
     put(airflow, record())
     open_tab(page, airflow)
 
@@ -350,9 +355,7 @@ def test_without_observations_the_tab_says_that_it_cannot_estimate(page: Page, a
     assert page.get_by_role("img").count() == 0
 
 
-def test_beside_a_hundred_percent_the_time_left_is_that_until_it_is_caught_up(
-    page: Page, airflow: StandIn
-) -> None:
+def test_estimate_at_100_percent_is_until_caught_up(page: Page, airflow: StandIn) -> None:
     now = time.time()
     points = [[now - 600 + i * 60, 100.0, 600.0 - 40 * i] for i in range(11)]
     put(airflow, record(percent=100.0, lag_seconds=200.0, observed_at=ago(0)), history=points)
@@ -365,12 +368,12 @@ def test_beside_a_hundred_percent_the_time_left_is_that_until_it_is_caught_up(
 @pytest.mark.parametrize(
     ("pace", "said"),
     [
-        ({"poke_interval": 60}, "not moving for 10 min"),
+        ({"poke_interval": 60}, "no progress for 10 min"),
         ({"poke_interval": 600}, "time left: not enough observations yet"),
         ({"exponential_backoff": True}, "time left: not enough observations yet"),
     ],
 )
-def test_one_that_has_not_moved_since_the_first_polls_is_said_not_to_move(
+def test_estimate_names_a_stalled_migration(
     page: Page, airflow: StandIn, pace: dict[str, Any], said: str
 ) -> None:
     put(airflow, record(observed_at=ago(600)), wait=standing(**pace))
@@ -392,15 +395,15 @@ NOW = 1_800_000_000
         ({"targets": ["full_done", "Catched"]}, "until its existing data is copied or it is at “Catched”."),
         ({"hold_for": 600}, "(lag at most 1 min) and that has held for 10 min; not yet."),
         ({"hold_for": 600, "held_since": NOW - 240}, "has held for 10 min; 4 min so far."),
-        ({"deadline": NOW + 7260}, "Gives up in 2 h 1 min, at 15 Jan, 10:01:00 UTC."),
-        ({"deadline": NOW - 5}, "Gives up at 15 Jan, 07:59:55 UTC."),
-        ({"stall_timeout": 900}, "Fails when nothing moves for 15 min."),
-        ({"poke_interval": 300}, "Asks every 5 min."),
-        ({"exponential_backoff": True}, "Asks less and less often."),
+        ({"deadline": NOW + 7260}, "Times out in 2 h 1 min, at 15 Jan, 10:01:00 UTC."),
+        ({"deadline": NOW - 5}, "Its timeout was at 15 Jan, 07:59:55 UTC."),
+        ({"stall_timeout": 900}, "Fails after 15 min without progress."),
+        ({"poke_interval": 300}, "Polls every 5 min."),
+        ({"exponential_backoff": True}, "Polls with exponential backoff."),
         ({"targets": [], "deadline": None, "poke_interval": None}, ""),
     ],
 )
-def test_what_a_task_waits_for_is_said_in_words(
+def test_wait_entry_is_shown_in_words(
     evaluate: Callable[..., Any], fields: dict[str, Any], said: str
 ) -> None:
     sentence = evaluate("wait.js", "purpose", standing(**fields), NOW)
@@ -410,7 +413,7 @@ def test_what_a_task_waits_for_is_said_in_words(
     assert "NaN" not in sentence
 
 
-def test_while_a_task_waits_the_tab_says_for_what(page: Page, airflow: StandIn) -> None:
+def test_wait_entry_is_shown_while_waiting(page: Page, airflow: StandIn) -> None:
     put(airflow, record(), wait=standing(hold_for=600, held_since=time.time() - 241))
     open_tab(page, airflow)
 
@@ -418,12 +421,12 @@ def test_while_a_task_waits_the_tab_says_for_what(page: Page, airflow: StandIn) 
     assert said.startswith(
         "Waits until it has caught up (lag at most 1 min) and that has held for 10 min; 4 min"
     )
-    assert "Asks every 1 min." in said
+    assert "Polls every 1 min." in said
     assert not page.locator("#polls").is_visible()
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "skipped"])
-def test_after_the_end_nothing_is_waited_for(page: Page, airflow: StandIn, state: str) -> None:
+def test_wait_entry_is_hidden_after_the_end(page: Page, airflow: StandIn, state: str) -> None:
     put(airflow, record(), instance(state), wait=failing())
     open_tab(page, airflow)
 
@@ -433,9 +436,9 @@ def test_after_the_end_nothing_is_waited_for(page: Page, airflow: StandIn, state
 
 @pytest.mark.parametrize(
     ("seen", "meaning"),
-    [(record(), "what is shown below was seen before."), (None, "nothing has been seen of it yet.")],
+    [(record(), "the values below are from the last successful poll."), (None, "no poll has succeeded yet.")],
 )
-def test_while_polls_fail_the_tab_says_so_and_that_the_migration_is_not_said_to_have_failed(
+def test_failing_polls_are_shown_apart_from_failures(
     page: Page, airflow: StandIn, seen: Any, meaning: str
 ) -> None:
     put(airflow, seen, wait=failing())
@@ -444,23 +447,21 @@ def test_while_polls_fail_the_tab_says_so_and_that_the_migration_is_not_said_to_
     said = lines(page.locator("#polls"))
     assert said[:2] == ["The last 3 polls failed", "DTS DescribeMigrationJobStatus: HTTP 503."]
     assert "for 3 min" in said[2]
-    assert said[2].endswith("The task gives up when more than 5 fail in a row.")
-    assert said[3] == f"That does not say that the migration has failed: {meaning}"
+    assert said[2].endswith("The task gives up after more than 5 failed polls in a row.")
+    assert said[3] == f"A failed poll is not a failed migration: {meaning}"
     assert page.locator("#estimate").text_content() == ""
     assert (page.locator("#announcement").text_content() or "").endswith(". The last 3 polls failed")
     assert page.locator("#overall").is_visible() is (seen is not None)
 
 
-def test_where_any_number_of_polls_may_fail_the_tab_says_so(page: Page, airflow: StandIn) -> None:
+def test_failing_polls_without_a_limit_are_shown(page: Page, airflow: StandIn) -> None:
     put(airflow, record(), wait=failing(max_poll_errors=None))
     open_tab(page, airflow)
 
-    assert "goes on asking until its time is up" in (page.locator("#polls").text_content() or "")
+    assert "keeps polling until it times out" in (page.locator("#polls").text_content() or "")
 
 
-def test_a_record_that_came_after_the_wait_says_that_polls_succeed_again(
-    page: Page, airflow: StandIn
-) -> None:
+def test_failing_polls_end_with_a_newer_record(page: Page, airflow: StandIn) -> None:
     put(airflow, record())
     airflow.answers[f"{TASK}/xcomEntries/migration_wait"] = xcom(failing(), 60)
     open_tab(page, airflow)
@@ -468,7 +469,7 @@ def test_a_record_that_came_after_the_wait_says_that_polls_succeed_again(
     assert not page.locator("#polls").is_visible()
 
 
-def test_before_the_first_answer_the_tab_shows_the_wait_alone(page: Page, airflow: StandIn) -> None:
+def test_tab_shows_the_wait_before_the_first_record(page: Page, airflow: StandIn) -> None:
     put(airflow, None, wait=failing())
     open_tab(page, airflow)
 
@@ -480,9 +481,7 @@ def test_before_the_first_answer_the_tab_shows_the_wait_alone(page: Page, airflo
 
 
 @pytest.mark.parametrize("state", ["deferred", "failed"])
-def test_without_a_record_the_tab_names_the_migration_as_its_wait_does(
-    page: Page, airflow: StandIn, state: str
-) -> None:
+def test_tab_without_a_record_names_the_migration(page: Page, airflow: StandIn, state: str) -> None:
     own = instance(state, operator="MyOwnSensor")
     put(airflow, None, own, wait=failing(service="oms", migration_id="p_1"))
     open_tab(page, airflow)
@@ -500,7 +499,7 @@ def test_without_a_record_the_tab_names_the_migration_as_its_wait_does(
     ],
 )
 @pytest.mark.parametrize("seen", [record(), None])
-def test_why_a_task_ended_comes_from_its_wait_and_no_log_is_read(
+def test_reason_of_the_end_comes_from_the_wait_entry(
     page: Page, airflow: StandIn, state: str, outcome: str, head: str, seen: Any
 ) -> None:
     put(airflow, seen, instance(state), wait=standing(outcome=outcome, reason="Because of this."))
@@ -511,7 +510,7 @@ def test_why_a_task_ended_comes_from_its_wait_and_no_log_is_read(
 
 
 @pytest.mark.parametrize("outcome", [None, "done"])
-def test_a_task_that_was_ended_from_outside_says_why_as_its_log_does(
+def test_reason_of_a_killed_task_comes_from_its_log(
     page: Page, airflow: StandIn, outcome: str | None
 ) -> None:
     put(airflow, record(), instance("failed"), wait=standing(outcome=outcome, reason=outcome and "Reached."))
@@ -522,7 +521,7 @@ def test_a_task_that_was_ended_from_outside_says_why_as_its_log_does(
 
 
 @pytest.mark.parametrize("odd", [{}, {"targets": 7}, {"targets": [None, {}]}, [1], 7, "text"])
-def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(page: Page, airflow: StandIn, odd: Any) -> None:
+def test_wait_entry_of_another_version_is_shown(page: Page, airflow: StandIn, odd: Any) -> None:
     put(airflow, record(), wait=odd)
     open_tab(page, airflow)
 
@@ -545,18 +544,14 @@ def test_a_wait_of_another_version_is_shown_as_far_as_it_goes(page: Page, airflo
         ("partially_succeeded", "Stopped · 12.5 % · 1,250 of 10,000"),
     ],
 )
-def test_a_phase_does_not_run_on_when_its_migration_does_not(
-    page: Page, airflow: StandIn, migration: str, said: str
-) -> None:
+def test_phase_stops_with_its_migration(page: Page, airflow: StandIn, migration: str, said: str) -> None:
     put(airflow, record(state=migration))
     open_tab(page, airflow)
 
     assert page.locator("#phases li:nth-child(2) .word").text_content() == said
 
 
-def test_each_failed_item_of_a_precheck_stands_by_itself_with_its_repair(
-    page: Page, airflow: StandIn
-) -> None:
+def test_precheck_items_are_listed_with_remedies(page: Page, airflow: StandIn) -> None:
     listed = "• CHECK_BINLOG: binlog is off; set it (repair: set log_bin (row)) • CHECK_SERVER_ID"
     error = {
         "code": "PrecheckFailed",
@@ -585,13 +580,11 @@ def test_each_failed_item_of_a_precheck_stands_by_itself_with_its_repair(
     ("reason", "said"),
     [
         ("The migration failed: dts dts1: failed; disk full; wanted caught_up; waited 3 s.", None),
-        ("The time is up: dts dts1: failed; disk full; wanted caught_up; waited 3 s.", "The time is up."),
+        ("Timed out: dts dts1: failed; disk full; wanted caught_up; waited 3 s.", "Timed out."),
         ("Nothing has moved for 9 s: dts dts1: running.", "Nothing has moved for 9 s: dts dts1: running."),
     ],
 )
-def test_nothing_is_said_twice_of_a_failure(
-    page: Page, airflow: StandIn, reason: str, said: str | None
-) -> None:
+def test_failure_text_is_shown_once(page: Page, airflow: StandIn, reason: str, said: str | None) -> None:
     failed = record(state="failed", error={"code": None, "message": "disk full.", "remedy": None})
     put(airflow, failed, instance("failed"), wait=standing(outcome="fail", reason=reason))
     open_tab(page, airflow)
@@ -600,7 +593,7 @@ def test_nothing_is_said_twice_of_a_failure(
     assert shown == ["What went wrong", "disk full.", *(["Why the task failed", said] if said else [])]
 
 
-def test_what_went_wrong_and_what_to_do_come_first(page: Page, airflow: StandIn) -> None:
+def test_failure_and_remedy_come_first(page: Page, airflow: StandIn) -> None:
     error = {"code": "PrecheckFailed", "message": "no right to write", "remedy": "Grant it."}
     put(airflow, record(state="failed", error=error), instance("failed"))
     open_tab(page, airflow)
@@ -611,22 +604,20 @@ def test_what_went_wrong_and_what_to_do_come_first(page: Page, airflow: StandIn)
 
 
 @pytest.mark.parametrize("state", ["failed", "up_for_retry"])
-def test_a_task_that_failed_for_another_reason_says_it_as_its_log_does(
-    page: Page, airflow: StandIn, state: str
-) -> None:
+def test_reason_of_another_failure_comes_from_the_log(page: Page, airflow: StandIn, state: str) -> None:
     put(airflow, record(), instance(state, try_number=2))
     airflow.answers[f"{TASK}/logs/2"] = {
         "content": [
-            {"event": "Task failed", "error_detail": [{"exc_value": "The time is up: running 40 %."}]},
+            {"event": "Task failed", "error_detail": [{"exc_value": "Timed out: running 40 %."}]},
             {"event": "Later"},
         ]
     }
     open_tab(page, airflow)
 
-    wait_for(lambda: "The time is up: running 40 %." in (page.locator("#error").text_content() or ""))
+    wait_for(lambda: "Timed out: running 40 %." in (page.locator("#error").text_content() or ""))
 
 
-def test_a_log_that_may_not_be_read_keeps_nothing_else_away(page: Page, airflow: StandIn) -> None:
+def test_log_that_is_refused_hides_nothing_else(page: Page, airflow: StandIn) -> None:
     put(airflow, record(), instance("failed"))
     airflow.answers[f"{TASK}/logs/1"] = 403
     open_tab(page, airflow)
@@ -635,7 +626,7 @@ def test_a_log_that_may_not_be_read_keeps_nothing_else_away(page: Page, airflow:
     assert not page.locator("#error").is_visible()
 
 
-def test_texts_of_a_service_are_never_markup(page: Page, airflow: StandIn) -> None:
+def test_service_texts_are_never_markup(page: Page, airflow: StandIn) -> None:
     hostile = record(
         name=HOSTILE,
         migration_id=HOSTILE,
@@ -670,9 +661,7 @@ def test_texts_of_a_service_are_never_markup(page: Page, airflow: StandIn) -> No
         {**record(), "percent": 1e9, "lag_seconds": -1, "checkpoint": "soon", "observed_at": "never"},
     ],
 )
-def test_a_record_of_another_version_is_shown_as_far_as_it_goes(
-    page: Page, airflow: StandIn, odd: dict[str, Any]
-) -> None:
+def test_record_of_another_version_is_shown(page: Page, airflow: StandIn, odd: dict[str, Any]) -> None:
     put(airflow, odd)
     open_tab(page, airflow)
 
@@ -683,21 +672,14 @@ def test_a_record_of_another_version_is_shown_as_far_as_it_goes(
         assert value_of(bar) is None or 0 <= float(value_of(bar) or 0) <= 100
 
 
-def test_a_value_that_is_no_record_is_none(page: Page, airflow: StandIn) -> None:
-    put(airflow, "s3://bucket/where-a-backend-keeps-it")
-    open_tab(page, airflow)
-
-    assert "No record of the migration yet" in (page.locator("#friendly").text_content() or "")
-
-
-def test_a_record_that_is_json_in_a_text_is_one(page: Page, airflow: StandIn) -> None:
+def test_record_may_be_a_json_string(page: Page, airflow: StandIn) -> None:
     put(airflow, '{"state": "paused", "name": "orders"}')
     open_tab(page, airflow)
 
     assert page.locator("#state").text_content() == "Paused"
 
 
-def test_between_two_polls_the_record_comes_from_the_state_store(page: Page, airflow: StandIn) -> None:
+def test_record_between_polls_comes_from_the_state_store(page: Page, airflow: StandIn) -> None:
     airflow.answers[TASK] = instance("running")
     airflow.answers[f"{TASK}/state-store/migration_progress"] = {"value": record(), "updated_at": ago(3)}
     open_tab(page, airflow)
@@ -708,16 +690,14 @@ def test_between_two_polls_the_record_comes_from_the_state_store(page: Page, air
 @pytest.mark.parametrize(
     ("task", "says"),
     [
-        (instance("success", operator="PythonOperator"), "This task watches no migration"),
-        (instance(None, operator="EmptyOperator"), "This task watches no migration"),
+        (instance("success", operator="PythonOperator"), "This task does not watch a migration"),
+        (instance(None, operator="EmptyOperator"), "This task does not watch a migration"),
         (instance("running"), "No record of the migration yet"),
         (instance("success"), "The task ended without a record of the migration"),
         (404, "Nothing to show here"),
     ],
 )
-def test_a_task_without_a_record_says_so_in_a_friendly_line(
-    page: Page, airflow: StandIn, task: Any, says: str
-) -> None:
+def test_task_without_a_record_is_named(page: Page, airflow: StandIn, task: Any, says: str) -> None:
     airflow.answers[TASK] = task
     open_tab(page, airflow)
 
@@ -725,7 +705,7 @@ def test_a_task_without_a_record_says_so_in_a_friendly_line(
     assert not page.locator("#migration").is_visible()
 
 
-def test_a_mapped_task_shows_its_own_record(page: Page, airflow: StandIn) -> None:
+def test_mapped_task_shows_its_own_record(page: Page, airflow: StandIn) -> None:
     airflow.answers[f"{TASK}/3"] = instance(map_index=3)
     airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: xcom(
         record(name=f"shard {query['map_index']}")
@@ -739,7 +719,8 @@ def test_a_mapped_task_shows_its_own_record(page: Page, airflow: StandIn) -> Non
     ("status", "says", "goes_on"),
     [(401, "Your session has ended", False), (403, "does not allow", False), (500, "HTTP 500", True)],
 )
-def test_a_refusal_is_said_and_nothing_that_is_refused_stays(
+@pytest.mark.usefixtures("own_page")
+def test_refusal_is_named_and_clears_the_page(
     page: Page, airflow: StandIn, status: int, says: str, goes_on: bool
 ) -> None:
     page.clock.install()
@@ -748,22 +729,20 @@ def test_a_refusal_is_said_and_nothing_that_is_refused_stays(
     assert page.locator("#migration").is_visible()
 
     airflow.answers = {"*": status}
-    page.clock.fast_forward(6_000)
-    wait_for(lambda: says in (page.locator("#trouble").text_content() or ""))
+    wait_in_page_time(page, 6_000, lambda: says in (page.locator("#trouble").text_content() or ""))
 
     assert page.locator("#migration").is_visible() is goes_on
 
 
-def test_after_an_error_the_tab_recovers_by_itself(page: Page, airflow: StandIn) -> None:
+@pytest.mark.usefixtures("own_page")
+def test_tab_recovers_after_an_error(page: Page, airflow: StandIn) -> None:
     page.clock.install()
     airflow.answers = {"*": 503}
     open_tab(page, airflow)
-    assert "Trying again by itself" in (page.locator("#trouble").text_content() or "")
+    assert "Retrying automatically" in (page.locator("#trouble").text_content() or "")
 
     put(airflow, record())
-    page.clock.fast_forward(11_000)
-
-    wait_for(lambda: page.locator("#migration").is_visible())
+    wait_in_page_time(page, 11_000, lambda: page.locator("#migration").is_visible())
     assert not page.locator("#trouble").is_visible()
 
 
@@ -819,10 +798,32 @@ def put_all(
 
 
 def open_list(page: Page, airflow: StandIn) -> None:
+    begun: list[Request] = []
+    ended: list[Request] = []
+
+    def begin(request: Request) -> None:
+        begun.append(request)
+
+    def end(request: Request) -> None:
+        if request in begun:  # not of the page before
+            ended.append(request)
+
+    listeners = [("request", begin), ("requestfinished", end), ("requestfailed", end)]
+    for event, listener in listeners:
+        page.on(event, listener)
     page.goto(f"{airflow.url}/migration-ui/migrations.html")
     wait_for(lambda: page.locator("main").get_attribute("aria-busy") is None)
-    wait_for(lambda: "Loading" not in (page.locator("#summary").text_content() or ""))
-    page.wait_for_timeout(300)
+    wait_for(lambda: "oading" not in (page.locator("#summary").text_content() or ""))
+
+    def is_quiet() -> bool:
+        before = len(begun)
+        airflow.wait_until_quiet()
+        page.evaluate("0")  # what came in has then been shown, or has led to another request
+        return before == len(begun) == len(ended)
+
+    wait_for(is_quiet)
+    for event, listener in listeners:
+        page.remove_listener(event, listener)
 
 
 def names(page: Page) -> list[str]:
@@ -843,9 +844,7 @@ ROWS: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
 ]
 
 
-def test_the_page_lists_what_is_watched_first_and_what_wants_an_eye_first_of_all(
-    page: Page, airflow: StandIn
-) -> None:
+def test_rows_are_sorted_by_urgency(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
 
@@ -855,7 +854,7 @@ def test_the_page_lists_what_is_watched_first_and_what_wants_an_eye_first_of_all
     assert page.locator("#summary").text_content() == "5 watched now · 3 ended in the last day (2 failed)"
 
 
-def test_rows_whose_polls_fail_say_so_and_want_an_eye(page: Page, airflow: StandIn) -> None:
+def test_rows_with_failing_polls_come_first(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS, {0: failing(), 1: standing(), 3: failing(), 6: standing(poll_errors=1)})
     open_list(page, airflow)
 
@@ -869,7 +868,7 @@ def test_rows_whose_polls_fail_say_so_and_want_an_eye(page: Page, airflow: Stand
     )
 
 
-def test_rows_without_a_record_name_the_migration_as_their_waits_do(page: Page, airflow: StandIn) -> None:
+def test_rows_without_a_record_name_the_migration(page: Page, airflow: StandIn) -> None:
     which = [{"service": "oms", "migration_id": "p_1"}, {"service": "drs", "migration_id": "job-1"}, {}]
     states = ["failed", "deferred", "failed"]
     rows = [(instance(state, operator="MyOwnSensor"), None) for state in states]
@@ -883,7 +882,7 @@ def test_rows_without_a_record_name_the_migration_as_their_waits_do(page: Page, 
     assert names(page) == ["p_1"]
 
 
-def test_migrations_that_failed_are_counted_among_those_they_belong_to(page: Page, airflow: StandIn) -> None:
+def test_counts_include_failed_migrations(page: Page, airflow: StandIn) -> None:
     graceful = (instance("deferred"), record(state="failed"))
     put_all(airflow, [graceful, *ROWS], {1: failing()})
     open_list(page, airflow)
@@ -893,7 +892,7 @@ def test_migrations_that_failed_are_counted_among_those_they_belong_to(page: Pag
     )
 
 
-def test_a_wait_that_is_older_than_the_record_is_not_asked_for(page: Page, airflow: StandIn) -> None:
+def test_old_wait_entry_is_read_once_for_its_warnings(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS[:2], {0: failing()})
     listed = airflow.answers[f"{TASKS}/~/xcomEntries"]
 
@@ -907,12 +906,10 @@ def test_a_wait_that_is_older_than_the_record_is_not_asked_for(page: Page, airfl
     open_list(page, airflow)
 
     assert len(names(page)) == 2
-    assert f"{TASK}/xcomEntries/migration_wait" not in airflow.asked
+    assert airflow.asked.count(f"{TASK}/xcomEntries/migration_wait") == 2
 
 
-def test_a_task_that_is_polling_just_now_is_shown_as_its_state_store_has_it(
-    page: Page, airflow: StandIn
-) -> None:
+def test_polling_task_is_shown_from_its_state_store(page: Page, airflow: StandIn) -> None:
     put_all(airflow, [(instance("running"), None), (instance("deferred"), None)])
     kept = {"value": record(name="rescheduled one"), "updated_at": ago(3)}
     airflow.answers[f"{TASK}/state-store/migration_progress"] = kept
@@ -921,7 +918,7 @@ def test_a_task_that_is_polling_just_now_is_shown_as_its_state_store_has_it(
     assert names(page) == ["t", "rescheduled one"]
 
 
-def test_what_is_looked_for_is_kept_for_who_comes_back(page: Page, airflow: StandIn) -> None:
+def test_filter_is_kept(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
     page.fill("#search", "one")
@@ -945,7 +942,7 @@ def test_what_is_looked_for_is_kept_for_who_comes_back(page: Page, airflow: Stan
 
 
 @pytest.mark.parametrize("kept", ["", "{", "7", '{"values": 3, "order": {"column": "none"}}'])
-def test_a_choice_that_is_not_readable_is_none(page: Page, airflow: StandIn, kept: str) -> None:
+def test_filter_that_is_unreadable_is_ignored(page: Page, airflow: StandIn, kept: str) -> None:
     put_all(airflow, ROWS)
     page.goto(f"{airflow.url}/migration-ui/icon.svg")
     page.evaluate("kept => sessionStorage.setItem('migrations', kept)", kept)
@@ -962,7 +959,7 @@ def test_a_choice_that_is_not_readable_is_none(page: Page, airflow: StandIn, kep
         ("name", "done one", "t"),
     ],
 )
-def test_a_column_sorts_both_ways(page: Page, airflow: StandIn, column: str, first: str, last: str) -> None:
+def test_columns_sort_both_ways(page: Page, airflow: StandIn, column: str, first: str, last: str) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
     head = page.locator(f"th[data-column={column}]")
@@ -978,7 +975,7 @@ def test_a_column_sorts_both_ways(page: Page, airflow: StandIn, column: str, fir
     assert names(page)[0] == "paused one"
 
 
-def test_the_page_filters_and_searches(page: Page, airflow: StandIn) -> None:
+def test_filter_and_search(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
 
@@ -995,11 +992,12 @@ def test_the_page_filters_and_searches(page: Page, airflow: StandIn) -> None:
     assert names(page) == ["paused one"]
     page.fill("#search", "nothing like it")
     assert (
-        page.locator("#friendly").text_content() == "Nothing fitsNo migration has what you are looking for."
+        page.locator("#friendly").text_content()
+        == "No matchesNo migration matches the search and the filters."
     )
 
 
-def test_a_row_leads_to_the_tab_the_dag_and_the_task(page: Page, airflow: StandIn) -> None:
+def test_rows_link_to_tab_dag_and_task(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
     row = page.locator("#rows tr").first
@@ -1012,7 +1010,7 @@ def test_a_row_leads_to_the_tab_the_dag_and_the_task(page: Page, airflow: StandI
     ]
 
 
-def test_an_airflow_without_migrations_says_so(page: Page, airflow: StandIn) -> None:
+def test_page_without_migrations_says_so(page: Page, airflow: StandIn) -> None:
     put_all(airflow, [])
     open_list(page, airflow)
 
@@ -1022,9 +1020,7 @@ def test_an_airflow_without_migrations_says_so(page: Page, airflow: StandIn) -> 
 
 
 @pytest.mark.parametrize(("status", "says"), [(401, "session"), (403, "does not allow"), (500, "HTTP 500")])
-def test_the_page_says_what_airflow_answers_instead(
-    page: Page, airflow: StandIn, status: int, says: str
-) -> None:
+def test_page_shows_an_error_of_airflow(page: Page, airflow: StandIn, status: int, says: str) -> None:
     airflow.answers = {"*": status}
     page.goto(f"{airflow.url}/migration-ui/migrations.html")
 
@@ -1032,7 +1028,7 @@ def test_the_page_says_what_airflow_answers_instead(
     assert page.locator("#rows tr").count() == 0
 
 
-def test_one_migration_that_may_not_be_read_keeps_no_other_away(page: Page, airflow: StandIn) -> None:
+def test_row_that_is_refused_hides_no_other(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS[:2])
     entry = airflow.answers[f"{TASK}/xcomEntries/migration_progress"]
     airflow.answers[f"{TASK}/xcomEntries/migration_progress"] = lambda query: (
@@ -1043,36 +1039,48 @@ def test_one_migration_that_may_not_be_read_keeps_no_other_away(page: Page, airf
     assert names(page) == ["lagging one"]
 
 
-def test_five_hundred_rows_stay_quick(page: Page, airflow: StandIn) -> None:
+BEST_OF_FIVE = """() => {
+  const best = {};
+  const act = (name, does) => {
+    const start = performance.now();
+    does();
+    document.body.getBoundingClientRect();
+    best[name] = Math.min(best[name] ?? Infinity, performance.now() - start);
+  };
+  const type = (id, value) => {
+    const field = document.getElementById(id);
+    field.value = value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  const sort = () => document.querySelector("th[data-column=percent] button").click();
+  const body = document.getElementById("rows");
+  for (let round = 0; round < 5; round += 1) {
+    act("drawing the rows", () => body.replaceChildren(...[...body.children].reverse()));
+    act("sort up", sort);
+    act("sort down", sort);
+    act("sort by need", sort);
+    act("search", () => type("search", "shard 04"));
+    act("search no more", () => type("search", ""));
+    act("filter", () => type("state-filter", "running"));
+    act("filter no more", () => type("state-filter", ""));
+  }
+  return best;
+}"""
+
+
+def test_page_with_500_rows_is_quick(page: Page, airflow: StandIn) -> None:
+    """The rows come before their records; nothing takes much longer than drawing those on the screen does."""
     put_all(airflow, [(instance(), record(name=f"shard {i:04}", percent=i % 100)) for i in range(500)])
-    began = time.monotonic()
+    records = f"{TASK}/xcomEntries/migration_progress"
+    usual = airflow.answers[records]
+    released = threading.Event()
+    airflow.answers[records] = lambda query: released.wait(10) and usual(query)
     page.goto(f"{airflow.url}/migration-ui/migrations.html")
     wait_for(lambda: page.locator("#rows tr").count() == 100)
-    assert time.monotonic() - began < 5
-    wait_for(lambda: airflow.asked.count(f"{TASK}/xcomEntries/migration_progress") == 500)
-    page.wait_for_timeout(500)
+    assert airflow.answered.count(records) == 0
+    released.set()
+    wait_for(lambda: airflow.asked.count(records) == 500)
+    airflow.wait_until_quiet()
 
-    milliseconds = page.evaluate(
-        """async () => {
-          const timed = [];
-          const act = (does) => {
-            const start = performance.now();
-            does();
-            document.body.getBoundingClientRect();
-            timed.push(performance.now() - start);
-          };
-          const type = (id, value) => {
-            const field = document.getElementById(id);
-            field.value = value;
-            field.dispatchEvent(new Event("input", { bubbles: true }));
-          };
-          act(() => document.querySelector("th[data-column=percent] button").click());
-          act(() => document.querySelector("th[data-column=percent] button").click());
-          act(() => type("search", "shard 04"));
-          act(() => type("search", ""));
-          act(() => type("state-filter", "running"));
-          return timed;
-        }"""
-    )
-
-    assert sorted(milliseconds)[len(milliseconds) // 2] < 100, milliseconds
+    best = page.evaluate(BEST_OF_FIVE)
+    assert max(best.values()) < 2 * best["drawing the rows"], best

@@ -16,11 +16,10 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 from starlette.applications import Starlette
 
 from airflow_provider_migration import keys
-from airflow_provider_migration.get_provider_info import get_provider_info
 from airflow_provider_migration.progress import MILESTONES, MigrationState
 from airflow_provider_migration.ui.app import STATIC
 from airflow_provider_migration.ui.plugin import MigrationUiPlugin
-from tests.conftest import ROOT
+from tests.catalogue import NAMES, SERVICES
 from tests.examples import EXAMPLES
 
 FILES = sorted(path.name for path in STATIC.iterdir())
@@ -75,7 +74,7 @@ def in_a_new_process(code: str) -> str:
 # --- what it costs -------------------------------------------------------------------------------------
 
 
-def test_a_task_process_pays_next_to_nothing_for_the_plugin() -> None:
+def test_plugin_is_cheap_in_a_task_process() -> None:
     measured = in_a_new_process(
         "import json, sys, time\n"
         "from airflow.providers.common.compat.sdk import AirflowPlugin\n"  # as a task has it
@@ -102,25 +101,35 @@ def test_a_task_process_pays_next_to_nothing_for_the_plugin() -> None:
     assert servers == []
 
 
-@pytest.mark.parametrize("dag", EXAMPLES, ids=lambda path: path.stem)
-def test_a_dag_file_loads_nothing_of_the_pages(dag: Path) -> None:
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, list[str]]:
+    """Give by example what it loads of the pages that none before it has loaded, all in one process."""
     heavy = (SERVERS[0], "airflow_provider_migration.ui")
-    loaded = in_a_new_process(
-        "import runpy, sys\n"
-        "from airflow.providers.common.compat.sdk import DAG, BaseSensorOperator\n"
-        "BaseSensorOperator(task_id='other', dag=DAG('other', schedule=None))\n"
-        "before = set(sys.modules)\n"  # Airflow 3.0 loads FastAPI itself
-        f"runpy.run_path({str(dag)!r})\n"
-        f"print([name for name in set(sys.modules) - before if name.startswith({heavy!r})])"
+    answer: dict[str, list[str]] = json.loads(
+        in_a_new_process(
+            "import json, runpy, sys\n"
+            "from airflow.providers.common.compat.sdk import DAG, BaseSensorOperator\n"
+            "BaseSensorOperator(task_id='other', dag=DAG('other', schedule=None))\n"
+            "loaded = {}\n"
+            f"for dag in {[str(path) for path in EXAMPLES]!r}:\n"
+            "    before = set(sys.modules)\n"  # Airflow 3.0 loads FastAPI itself
+            "    runpy.run_path(dag)\n"
+            f"    loaded[dag] = [m for m in set(sys.modules) - before if m.startswith({heavy!r})]\n"
+            "print(json.dumps(loaded))"
+        )
     )
+    return answer
 
-    assert loaded == "[]"
+
+@pytest.mark.parametrize("dag", EXAMPLES, ids=lambda path: path.stem)
+def test_dag_file_loads_no_pages(dag: Path, loaded: dict[str, list[str]]) -> None:
+    assert loaded[str(dag)] == []
 
 
 # --- what Airflow is told ------------------------------------------------------------------------------
 
 
-def test_airflow_finds_the_plugin() -> None:
+def test_plugin_is_found_by_airflow() -> None:
     code = "from airflow.__main__ import main; import sys; sys.argv = ['', 'plugins', '-o', 'json']; main()"
     (plugin,) = [plugin for plugin in json.loads(in_a_new_process(code)) if plugin["name"] == "migration_ui"]
 
@@ -129,7 +138,7 @@ def test_airflow_finds_the_plugin() -> None:
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow before 3.1 has no views of plugins")
-def test_the_views_are_as_airflow_describes_them() -> None:
+def test_plugin_views_fit_airflow() -> None:
     from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
 
     for view in MigrationUiPlugin.external_views:
@@ -146,7 +155,7 @@ def test_the_views_are_as_airflow_describes_them() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("root_path", ["", "/some/path"])
-def test_each_file_is_served_and_may_load_nothing_from_elsewhere(name: str, root_path: str) -> None:
+def test_files_are_served_with_a_strict_policy(name: str, root_path: str) -> None:
     answer = ask(f"{root_path}/migration-ui/{name}", root_path=root_path)
 
     assert answer.status == 200
@@ -159,7 +168,7 @@ def test_each_file_is_served_and_may_load_nothing_from_elsewhere(name: str, root
     assert answer.headers["cache-control"] == "no-cache"
 
 
-def test_a_file_that_has_not_changed_is_not_sent_again() -> None:
+def test_files_are_cached_by_the_browser() -> None:
     first = ask("/migration-ui/style.css")
     again = ask("/migration-ui/style.css", if_none_match=first.headers["etag"])
 
@@ -171,16 +180,16 @@ def test_a_file_that_has_not_changed_is_not_sent_again() -> None:
     "path",
     ["", "..", "../plugin.py", "..\\plugin.py", "static/../../plugin.py", "/etc/passwd", "nothing.html"],
 )
-def test_nothing_else_is_served(path: str) -> None:
+def test_files_outside_are_not_served(path: str) -> None:
     assert ask(f"/migration-ui/{path}").status == 404
 
 
-def test_the_files_can_only_be_read() -> None:
+def test_files_are_read_only() -> None:
     assert ask("/migration-ui/migration.html", method="POST").status == 405
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_needs_no_exception_from_its_policy(name: str) -> None:
+def test_pages_need_no_exception_from_the_policy(name: str) -> None:
     page = (STATIC / name).read_text()
 
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", page) == []
@@ -190,7 +199,7 @@ def test_a_page_needs_no_exception_from_its_policy(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODE)
-def test_a_file_takes_nothing_from_elsewhere_and_makes_no_markup_of_texts(name: str) -> None:
+def test_files_have_no_external_source_or_markup(name: str) -> None:
     text = (STATIC / name).read_text()
 
     assert re.findall(r"https?://(?!www\.w3\.org/)", text) == []
@@ -202,35 +211,40 @@ def test_a_file_takes_nothing_from_elsewhere_and_makes_no_markup_of_texts(name: 
 # --- what is known in two places -----------------------------------------------------------------------
 
 
-def test_the_pages_know_the_sensors_by_name() -> None:
-    table = re.search(r"SENSOR_SERVICES = \{(.*?)\}", (STATIC / "format.js").read_text(), re.DOTALL)[1]
-    names = re.findall(r"(\w+):", table)
-    modules = [name for item in get_provider_info()["sensors"] for name in item["python-modules"]]
-    sensors = [
-        re.search(r"^class (\w+)", (ROOT / f"{name.replace('.', '/')}.py").read_text(), re.MULTILINE)[1]
-        for name in modules
-    ]
-
-    assert sorted(names) == sorted(sensors)
+def table_of_pages(name: str) -> dict[str, str]:
+    table = re.search(
+        rf"^export const {name} = \{{(.*?)\}}", (STATIC / "format.js").read_text(), re.DOTALL | re.M
+    )
+    assert table is not None
+    return dict(re.findall(r'(\w+): "(.*)"', table[1]))
 
 
-def test_the_pages_have_words_for_each_target_that_all_services_have() -> None:
+def test_pages_name_every_service() -> None:
+    assert sorted(table_of_pages("SERVICES")) == sorted(NAMES)
+
+
+def test_pages_know_every_sensor_and_its_service() -> None:
+    sensors = {service.sensor.__name__: service.name for service in SERVICES}
+    assert table_of_pages("SENSOR_SERVICES") == sensors
+
+
+def test_pages_name_every_common_target() -> None:
     table = re.search(r"const TARGETS = \{(.*?)\n\};", (STATIC / "wait.js").read_text(), re.DOTALL)[1]
 
     assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MILESTONES, *MigrationState}
 
 
-def test_the_pages_have_a_word_for_each_state() -> None:
+def test_pages_name_every_state() -> None:
     table = re.search(r"const STATES = \{(.*?)\n\};", (STATIC / "format.js").read_text(), re.DOTALL)[1]
 
-    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState, "task_failed", "none"}
+    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MigrationState}
 
 
 @pytest.mark.parametrize(
     ("constant", "key"),
     [("RECORD", keys.PROGRESS_KEY), ("HISTORY", keys.HISTORY_KEY), ("WAIT", keys.WAIT_KEY)],
 )
-def test_the_pages_ask_for_the_keys_that_the_sensors_write(constant: str, key: str) -> None:
+def test_pages_read_the_written_xcom_keys(constant: str, key: str) -> None:
     scripts = [path.read_text() for path in STATIC.glob("*.js")]
     named = [name for text in scripts for name in re.findall(rf'const {constant} = "(\w+)"', text)]
 

@@ -1,110 +1,185 @@
-// Airflow's public REST API, asked with the session of whoever looks at the page: what they may not read, it refuses.
+// Client for Airflow's public REST API, with the user's own session: Airflow enforces the permissions.
+
+import { ago, isObject, lookUp, number } from "./format.js";
 
 export const AIRFLOW = new URL("../", import.meta.url);
 const API = new URL("api/v2/", AIRFLOW);
 const TIMEOUT = 30_000;
+const LATE = 60_000; // ms without a successful read before the page warns that its values are old
+const SLACK = 5_000; // tolerated clock difference in ms, because `Date` has whole seconds
 
 const EXPLANATIONS = {
   0: "Airflow does not answer.",
+  200: "Airflow sent an answer that this page cannot read.",
   401: "Your session has ended. Reload the page in the browser and log in again.",
-  403: "Airflow does not allow you to read this. Ask whoever manages its permissions for the right to read this DAG.",
+  403: "Airflow does not allow you to read this. Ask an administrator for permission to read this DAG.",
 };
 
-/** Airflow answered something else than data; `status` is 0 where there was no answer. */
+/** A request without usable data; `status` is 0 without a response. */
 export class ApiError extends Error {
   constructor(status) {
-    super(EXPLANATIONS[status] ?? `Airflow answered with an error (HTTP ${status}).`);
+    super(lookUp(EXPLANATIONS, status) ?? `Airflow answered with an error (HTTP ${status}).`);
     this.status = status;
   }
 
-  /** Whether asking again may help without the person doing something. */
+  /** True for transient errors, which a retry may solve. */
   get mayPass() {
     return this.status !== 401 && this.status !== 403;
   }
 }
 
-/** Make a path of parts that may hold any character. */
+let skew = 0; // ms by which Airflow's clock is ahead of this one
+
+/** The current time by Airflow's clock (ms): a wrong browser clock must not make old records look new. */
+export const now = () => Date.now() + skew;
+
+function learnClock(response) {
+  const date = Date.parse(response.headers.get("Date"));
+  if (Number.isNaN(date)) return;
+  const difference = date - Date.now();
+  skew = Math.abs(difference) > SLACK ? difference : 0;
+}
+
+/** Join encoded parts to a path. */
 export function path(...parts) {
   return parts.map(encodeURIComponent).join("/");
 }
 
 export const ofTask = (task) => path("dags", task.dag, "dagRuns", task.run, "taskInstances", task.task);
 
-/** Ask for something; null where there is no such thing. Lists become repeated parameters. */
+/** Get an object; null on 404. Lists become repeated parameters. */
 export async function get(where, parameters = {}) {
   const url = new URL(where, API);
   for (const [name, value] of Object.entries(parameters)) {
     for (const item of [value].flat()) url.searchParams.append(name, item);
   }
   let response;
+  let body;
   try {
     response = await fetch(url, {
+      cache: "no-store",
       credentials: "same-origin",
       headers: { Accept: "application/json" },
       signal: AbortSignal.timeout(TIMEOUT),
     });
+    learnClock(response);
+    if (response.ok) body = await response.text();
   } catch {
     throw new ApiError(0);
   }
-  if (response.status === 404) return null;
+  const isPage = response.headers.get("Content-Type")?.startsWith("text/html"); // not of Airflow's API
+  if (response.status === 404 && !isPage) return null;
   if (!response.ok) throw new ApiError(response.status);
+  if (isPage) throw new ApiError(401); // a page to log in
+  const answer = parsed(body);
+  if (!isObject(answer) || Array.isArray(answer)) throw new ApiError(200);
+  return answer;
+}
+
+/** Get a page of a list: `{ items, total }`; the total is null if missing. */
+export async function getPage(where, name, parameters) {
+  const answer = await get(where, parameters);
+  const items = answer?.[name];
+  // A missing list must not look like an empty one, which would mean that all is well.
+  if (answer === null) throw new ApiError(404);
+  if (!Array.isArray(items) || !items.every(isObject)) throw new ApiError(200);
+  return { items, total: number(answer.total_entries) };
+}
+
+/** Get a task's XCom entry (value and time of writing), or null. */
+export const xcom = (task, key) => getValue(`${ofTask(task)}/xcomEntries/${key}`, task, "timestamp");
+
+/** Get an entry of Airflow's task state store, or null. */
+export async function stored(task, key) {
   try {
-    return await response.json();
-  } catch {
-    throw new ApiError(401); // a page to log in where data was expected
+    return await getValue(`${ofTask(task)}/state-store/${key}`, task, "updated_at");
+  } catch (error) {
+    // Users without permission for the store see the XCom instead.
+    if (error.status === 403) return null;
+    throw error;
   }
 }
 
-/** Ask for a task's XCom, or null: its value and when it was written. */
-export async function xcom(task, key) {
-  const entry = await get(`${ofTask(task)}/xcomEntries/${key}`, { map_index: task.mapIndex });
-  return entry && { value: plain(entry.value), writtenAt: entry.timestamp };
+async function getValue(where, task, writtenAt) {
+  const entry = await get(where, { map_index: task.mapIndex });
+  if (entry === null) return null;
+  if (!Object.hasOwn(entry, "value")) throw new ApiError(200);
+  const { value } = entry;
+  return { value: typeof value === "string" ? (parsed(value) ?? value) : value, writtenAt: entry[writtenAt] };
 }
 
-/** Ask for what a task keeps in Airflow's task state store, or null. */
-export async function stored(task, key) {
-  const entry = await get(`${ofTask(task)}/state-store/${key}`, { map_index: task.mapIndex });
-  return entry && { value: plain(entry.value), writtenAt: entry.updated_at };
-}
-
-function plain(value) {
-  if (typeof value !== "string") return value;
+/** Parse JSON, or return undefined. Python's NaN and Infinity, which are not valid JSON, become null. */
+function parsed(json) {
+  const numbers = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
   try {
-    return JSON.parse(value);
+    return JSON.parse(json.replace(numbers, (found) => (found.startsWith('"') ? found : "null")));
   } catch {
-    return null;
+    return undefined;
   }
 }
 
 /**
  * Call `work` now and then every so many seconds for as long as it returns true; less often while it fails, and
  * not at all while nobody looks. Someone who comes back sees what is new at once, also after the end.
+ *
+ * `onState` is called after each round, and every second while nothing could be read for long, with `{ error, readAt,
+ * isLate }`: why the last round failed or null, when the last good one began (ms, null before the first), and whether
+ * that is too long ago.
  */
-export function keepReading(work, seconds, onError) {
+export function keepReading(work, seconds, onState) {
   const LONGEST = 120;
   let timer = null;
   let failures = 0;
   let isBusy = false;
+  let isOver = false;
+  let wasLate = false;
+  let lookedAt = Date.now();
+  const state = { error: null, readAt: null, isLate: false };
 
   const round = async () => {
     if (isBusy || document.hidden) return;
     isBusy = true;
     clearTimeout(timer);
+    const began = Date.now();
     let goOn;
     try {
       goOn = await work();
       failures = 0;
-      onError(null);
+      isOver = !goOn;
+      Object.assign(state, { error: null, readAt: began, isLate: false });
     } catch (error) {
       failures += 1;
       goOn = error.mayPass ?? true;
       if (!(error instanceof ApiError)) console.error(error);
-      onError(error instanceof ApiError ? error : { message: "Something cannot be shown; the browser's console says what.", mayPass: true });
+      state.error =
+        error instanceof ApiError ? error : { message: "Part of this page cannot be shown; see the browser's console.", mayPass: true };
+      if (!goOn) state.readAt = null; // the values are removed from the screen
     } finally {
       isBusy = false;
     }
+    onState(state);
     if (goOn) timer = setTimeout(round, Math.min(seconds * 2 ** failures, LONGEST) * 1000);
   };
-  document.addEventListener("visibilitychange", round);
+  document.addEventListener("visibilitychange", () => {
+    lookedAt = Date.now();
+    round();
+  });
+  setInterval(() => {
+    if (document.hidden || state.readAt === null) return;
+    // A user who returns to the page gets the few seconds that a round takes.
+    const isLate = !isOver && Date.now() - Math.max(state.readAt, lookedAt - LATE + SLACK) > LATE;
+    state.isLate = isLate;
+    if (isLate || wasLate || state.error) onState(state);
+    wasLate = isLate;
+  }, 1000);
   return round();
+}
+
+/** Describe why the shown values may be outdated, or return null. */
+export function troubleText({ error, readAt, isLate }) {
+  if (error === null && !isLate) return null;
+  if (error && !error.mayPass) return error.message;
+  const message = error?.message ?? "Airflow answers slowly.";
+  if (readAt === null) return `${message} Retrying automatically.`;
+  return `${message} The values below were read ${ago((Date.now() - readAt) / 1000)}; retrying automatically.`;
 }

@@ -1,38 +1,41 @@
-// How long it may still take, judged by the last observations.
+// Estimate of the remaining time from the latest observations.
 //
 // A point is [epoch seconds, percent or null, lag in seconds or null], the oldest first.
 
+import { instant, number, percentage, time } from "./format.js";
+
 const PERCENT = 1;
 const LAG = 2;
-const FEWEST = 3; // points; fewer tell no pace
-const RECENT = 12; // points; what was earlier says little of the present pace …
-const CHANGES = 3; // … unless the value changes so seldom
-const PATIENCE = 5; // times the usual time between changes, after which nothing is said to move
-const SHORTEST = 30; // seconds, likewise
-const USUAL = 60; // seconds between two polls, where that is not known
+const FEWEST = 3; // minimum points for a pace
+const RECENT = 12; // points; earlier ones say little about the current pace …
+const CHANGES = 3; // … unless the value changes this rarely
+const PATIENCE = 5; // multiple of the usual time between changes before it counts as stalled
+const SHORTEST = 30; // minimum seconds before it counts as stalled
+const USUAL = 60; // default seconds between two polls
 const STEADY = 0.02; // seconds of lag a second; less is noise
-const FARTHEST = 30 * 86_400; // seconds; beyond this a guess is none
+const FLAT = 1e-9; // percent a second; less is rounding
+const FARTHEST = 30 * 86_400; // seconds; longer estimates are not shown
 
-/** Read what XCom holds into points, leaving out what is none. */
+/** Parse points from XCom; skip invalid ones. */
 export function readPoints(value) {
-  const numberOrNull = (item) => (Number.isFinite(item) ? item : null);
+  const lagOrNull = (item) => (number(item) !== null && item >= 0 ? item : null);
   return (Array.isArray(value) ? value : [])
-    .filter((point) => Array.isArray(point) && Number.isFinite(point[0]))
-    .map(([at, percent, lag]) => [at, numberOrNull(percent), numberOrNull(lag)])
+    .filter((point) => Array.isArray(point) && instant(point[0]) !== null)
+    .map(([at, percent, lag]) => [at, percentage(percent), lagOrNull(lag)])
     .sort((one, other) => one[0] - other[0]);
 }
 
-/** Add to points those that are newer than their last. */
+/** Append the points that are newer than the last one. */
 export function merge(points, more) {
   const last = points.at(-1)?.[0] ?? -Infinity;
   return [...points, ...more.filter((point) => point[0] > last)].slice(-240);
 }
 
 /**
- * Say what is to be expected of a record, by the points before it.
+ * Estimate the rest of a migration from its record and earlier points.
  *
- * A record is written when it has changed: one that has stood for `interval`, the seconds between two polls, several
- * times over is of a migration in which nothing moves.
+ * A record is written when it has changed: if it is older than several times `interval`, the seconds between two
+ * polls, the migration is stalled.
  *
  * Returns `{ kind, seconds }`: `bulk` or `sync` with the seconds left until the existing data is copied, or until
  * the destination has caught up; `still` (nothing moves) with the seconds since when; `behind` (the lag grows);
@@ -41,7 +44,8 @@ export function merge(points, more) {
 export function estimate(record, points, now, interval = USUAL) {
   if (record.state !== "running") return { kind: "none" };
   const answer = ofPoints(record, points, now);
-  const stood = now - Date.parse(record.observed_at) / 1000;
+  const observedAt = time(record.observed_at);
+  const stood = observedAt === null ? 0 : now - observedAt / 1000;
   const isStill = answer.kind === "unclear" && stood > Math.max(PATIENCE * interval, SHORTEST);
   return isStill ? { kind: "still", seconds: stood } : answer;
 }
@@ -54,26 +58,33 @@ function ofPoints(record, points, now) {
 
 function ofPercent(observed, now) {
   const [at, percent] = observed.at(-1) ?? [];
-  // At 0 it may be at the precheck, which is no part of it.
+  // At 0 it may still be in the precheck, which the percentage excludes.
   if (observed.length < FEWEST || percent === 0) return { kind: "unclear" };
   const still = stillSince(observed, now);
   if (still !== null) return { kind: "still", seconds: still };
-  // A phase that is slower than the one before shows in the later half first.
+  // A slower phase shows in the later half first.
   const paces = [slope(observed), slope(observed.slice(-Math.max(observed.length / 2, FEWEST)))];
-  const seconds = (100 - percent) / Math.min(...paces.filter((pace) => pace > 0)) - (now - at);
-  return seconds < FARTHEST ? { kind: "bulk", seconds: Math.max(seconds, 0) } : { kind: "unclear" };
+  // A half without a change has no pace; a falling half means that the other is not reliable.
+  const pace = Math.min(...paces.filter((pace) => Math.abs(pace) > FLAT));
+  return left("bulk", pace > 0 && Number.isFinite(pace) ? (100 - percent) / pace - (now - at) : NaN);
+}
+
+/** Clamp an estimate; one that is long past or too far away is unclear. */
+function left(kind, seconds) {
+  return seconds > -SHORTEST && seconds < FARTHEST ? { kind, seconds: Math.max(seconds, 0) } : { kind: "unclear" };
 }
 
 function ofLag(observed, now) {
   if (observed.length < FEWEST) return { kind: "unclear" };
   const pace = slope(observed);
   const [at, lag] = observed.at(-1);
+  if (!Number.isFinite(pace)) return { kind: "unclear" }; // all at one moment
   if (pace > STEADY) return { kind: "behind" };
-  const seconds = lag / -pace - (now - at);
-  return pace < 0 && seconds < FARTHEST ? { kind: "sync", seconds: Math.max(seconds, 0) } : { kind: "steady" };
+  const seconds = pace < 0 ? lag / -pace - (now - at) : Infinity;
+  return seconds < FARTHEST ? left("sync", seconds) : { kind: "steady" };
 }
 
-/** The last points as [epoch seconds, value], as many as it takes to see the pace. */
+/** The latest points as [epoch seconds, value], enough for a pace. */
 function recent(points, column) {
   const known = points.filter((point) => point[column] !== null).map((point) => [point[0], point[column]]);
   let start = known.length;
@@ -85,7 +96,7 @@ function recent(points, column) {
   return known.slice(start);
 }
 
-/** For how many seconds a value has not changed, or null where that is not longer than usual. */
+/** Seconds since the last change, or null if that is not longer than usual. */
 function stillSince(observed, now) {
   const changes = observed.flatMap(([at, value], i) => (i > 0 && value !== observed[i - 1][1] ? [at] : []));
   const begin = observed[0][0];
@@ -95,7 +106,7 @@ function stillSince(observed, now) {
   return still > Math.max(PATIENCE * usual, SHORTEST) ? still : null;
 }
 
-/** How much a value changes in a second, by least squares. */
+/** Change of a value per second, by least squares. */
 function slope(observed) {
   const mean = (column) => observed.reduce((sum, point) => sum + point[column], 0) / observed.length;
   const [meanTime, meanValue] = [mean(0), mean(1)];

@@ -1,4 +1,8 @@
-// How things are said.
+// Labels and number formats.
+
+/** Look up a word among a table's own keys; undefined for others, such as `constructor`. */
+export const lookUp = (table, word) =>
+  ["string", "number"].includes(typeof word) && Object.hasOwn(table, word) ? table[word] : undefined;
 
 export const SERVICES = {
   dataworks: "Alibaba Cloud DataWorks",
@@ -7,16 +11,14 @@ export const SERVICES = {
   drs: "Huawei Cloud DRS",
 };
 
-export const serviceName = (service) => SERVICES[service] ?? text(service) ?? "Unknown service";
+export const serviceName = (service) => lookUp(SERVICES, service) ?? text(service) ?? "Unknown service";
 
-/** States of a migration: how it is said, and how much it wants a person's eye (0 most). */
+/** States of a migration with label, tone and urgency (rank 0 is the most urgent). */
 const STATES = {
   failed: { label: "Failed", rank: 0, tone: "bad" },
   partially_succeeded: { label: "Partly done", rank: 1, tone: "bad" },
   paused: { label: "Paused", rank: 2, tone: "warn" },
   unknown: { label: "Unknown", rank: 3, tone: "warn" },
-  task_failed: { label: "Task failed", rank: 0, tone: "bad" },
-  none: { label: "No record yet", rank: 4, tone: "quiet" },
   running: { label: "Running", rank: 5, tone: "busy" },
   pending: { label: "Pending", rank: 6, tone: "quiet" },
   caught_up: { label: "In sync", rank: 7, tone: "good" },
@@ -24,7 +26,19 @@ const STATES = {
   cancelled: { label: "Cancelled", rank: 9, tone: "quiet" },
 };
 
-export const stateOf = (state) => STATES[state] ?? STATES.unknown;
+/** Pseudo-states without a record; a record's state must never match them. */
+const WITHOUT_RECORD = {
+  task_failed: { label: "Task failed", rank: 0, tone: "bad" },
+  not_read: { label: "Not read", rank: 3, tone: "warn" },
+  elsewhere: { label: "Not readable here", rank: 3, tone: "warn" },
+  none: { label: "No record yet", rank: 4, tone: "quiet" },
+  loading: { label: "Loading …", rank: 4, tone: "quiet" },
+};
+
+export const stateOf = (state) => lookUp(STATES, state) ?? lookUp(WITHOUT_RECORD, state) ?? STATES.unknown;
+
+/** A record's state; `unknown` for an unexpected one. */
+export const stateOfRecord = (record) => (Object.hasOwn(STATES, record.state) ? record.state : "unknown");
 
 const PHASES = {
   precheck: "Precheck",
@@ -34,10 +48,10 @@ const PHASES = {
   reverse_incremental: "Reverse incremental",
 };
 
-/** A phase's name; one that is a service's own begins as a sentence does. */
-export const phaseName = (name) => PHASES[name] ?? text(name)?.replace(/^./u, (letter) => letter.toUpperCase()) ?? "Phase";
+/** A phase's label; a service's own name is capitalised. */
+export const phaseName = (name) => lookUp(PHASES, name) ?? text(name)?.replace(/^./u, (letter) => letter.toUpperCase()) ?? "Phase";
 
-/** How a phase is said that the service calls running, of a migration that is not. */
+/** Labels of a phase that the service calls running although its migration is not. */
 const HALTED = {
   failed: "Running when it failed",
   paused: "Paused",
@@ -46,17 +60,17 @@ const HALTED = {
   succeeded: "Ended",
 };
 
-/** A phase's state as it is said, and the tone of that: one that runs does not outlive its migration. */
+/** Label and tone of a phase's state; a running phase of an ended migration gets a label above. */
 export function phaseState(phase, migration) {
-  const isHalted = phase.state === "running" && migration in HALTED;
-  return isHalted ? { label: HALTED[migration], tone: stateOf(migration).tone } : stateOf(phase.state);
+  const halted = phase.state === "running" ? lookUp(HALTED, migration) : undefined;
+  return halted ? { label: halted, tone: stateOf(migration).tone } : stateOf(stateOfRecord(phase));
 }
 
-/** States of Airflow's task instances, with what they mean for one who waits. */
+/** Labels of Airflow's task instance states. */
 const TASK_STATES = {
   deferred: "waiting (deferred)",
   up_for_reschedule: "waiting for its next poll",
-  up_for_retry: "waiting to be tried again",
+  up_for_retry: "waiting for its next try",
   running: "running",
   queued: "queued",
   scheduled: "scheduled",
@@ -68,14 +82,19 @@ const TASK_STATES = {
   removed: "removed",
 };
 
-export const taskState = (state) => TASK_STATES[state] ?? (state ? String(state) : "not started");
+export const taskState = (state) => lookUp(TASK_STATES, state) ?? (state ? String(state) : "not started");
 
 export const ENDED = ["success", "failed", "skipped", "upstream_failed", "removed"];
 
-/** States in which a task waits for a migration, or is about to. */
+/** States without polls until Airflow runs the task. */
+const IDLE = ["scheduled", "queued", "restarting", "up_for_retry"];
+
+export const isIdle = (state) => IDLE.includes(state) || (state ?? null) === null;
+
+/** States of a task that waits, or is about to wait. */
 export const WATCHING = ["running", "deferred", "up_for_reschedule", "queued", "scheduled", "restarting", "up_for_retry"];
 
-/** The package's sensors, by the names that Airflow keeps of them, and what they watch. */
+/** Services by the class names of the package's sensors. */
 export const SENSOR_SERVICES = {
   DataWorksMigrationSensor: "dataworks",
   DtsMigrationJobSensor: "dts",
@@ -84,22 +103,30 @@ export const SENSOR_SERVICES = {
 };
 export const SENSORS = Object.keys(SENSOR_SERVICES);
 
+export const serviceOfSensor = (operator) => lookUp(SENSOR_SERVICES, operator) ?? null;
+
 export const isObject = (value) => value !== null && typeof value === "object";
 
-/** Whether something is a record of progress, whichever version of the package wrote it. */
+/** True for a progress record, from any version of the package. */
 export const isRecord = (value) => isObject(value) && typeof value.state === "string";
 
-/** A text, or null for what is none. */
+/**
+ * True if XCom does not contain a record: a custom XCom backend stores a reference there, such as
+ * `s3://bucket/key`, which Airflow's API returns as it is, also when asked to deserialize it.
+ */
+export const isElsewhere = (entry) => (entry?.value ?? null) !== null && !isRecord(entry.value);
+
+/** A non-empty string, else null. */
 export const text = (value) => (typeof value === "string" && value.trim() ? value : null);
 
-/** A number, or null for what is none. */
+/** A finite number, else null. */
 export const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
 
-/** A percentage, or null for what is none. */
+/** A number from 0 to 100, else null. */
 export const percentage = (value) => (number(value) !== null && value >= 0 && value <= 100 ? value : null);
 
 /**
- * A message as its beginning and the items that it lists, each with its repair or null.
+ * Split a message into its beginning and its listed items, each with its repair or null.
  *
  * Services' failed items come as `precheck: • ITEM: what is wrong (repair: what to do) • …`.
  */
@@ -120,6 +147,9 @@ export function time(value) {
   return Number.isNaN(milliseconds) ? null : milliseconds;
 }
 
+/** Valid epoch seconds, else null. */
+export const instant = (value) => (number(value) !== null && Math.abs(value) <= 8.64e12 ? value : null);
+
 const UNITS = [
   [86_400, "d"],
   [3_600, "h"],
@@ -127,20 +157,24 @@ const UNITS = [
   [1, "s"],
 ];
 
+const LONGEST = 100 * 365 * 86_400; // seconds
+
 /** Seconds in at most two units: `3 s`, `4 min 10 s`, `2 h 5 min`, `3 d`. */
 export function duration(seconds) {
+  if (Number.isNaN(seconds)) return "not known";
+  if (seconds >= LONGEST) return "more than 100 years";
   const whole = Math.max(Math.round(seconds), 0);
   const first = UNITS.findIndex(([size]) => whole >= size);
   if (first < 0) return "0 s";
   const [size, unit] = UNITS[first];
-  const parts = [`${Math.floor(whole / size)} ${unit}`];
+  const parts = [`${countText(Math.floor(whole / size))} ${unit}`];
   const next = UNITS[first + 1];
   const rest = next && Math.floor((whole % size) / next[0]);
   if (rest) parts.push(`${rest} ${next[1]}`);
   return parts.join(" ");
 }
 
-/** Seconds as an estimate, which claims no more than it knows: `about 4 min`. */
+/** A rounded estimate of seconds: `about 4 min`. */
 export function roughly(seconds) {
   if (seconds < 10) return "a few seconds";
   if (seconds < 55) return `about ${Math.round(seconds / 10) * 10} s`;
@@ -156,13 +190,13 @@ export const percentText = (value) => (value === null ? "not known" : `${Math.ro
 
 export const countText = (value) => value.toLocaleString("en");
 
-const CLOCK = new Intl.DateTimeFormat("en-GB", {
-  timeZone: "UTC",
-  day: "numeric",
-  month: "short",
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-});
+const CLOCK_FIELDS = { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const CLOCK = new Intl.DateTimeFormat("en-GB", CLOCK_FIELDS);
+const CLOCK_WITH_YEAR = new Intl.DateTimeFormat("en-GB", { ...CLOCK_FIELDS, year: "numeric" });
+const HALF_A_YEAR = 183 * 86_400_000;
 
-export const clock = (milliseconds) => `${CLOCK.format(milliseconds)} UTC`;
+/** A point in time (ms); with the year if it is far from now. */
+export function clock(milliseconds, present = Date.now()) {
+  const isFar = Math.abs(milliseconds - present) > HALF_A_YEAR;
+  return `${(isFar ? CLOCK_WITH_YEAR : CLOCK).format(milliseconds)} UTC`;
+}

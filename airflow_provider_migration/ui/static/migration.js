@@ -1,10 +1,10 @@
 // The Migration tab of a task instance.
 
-import { ApiError, get, keepReading, ofTask, stored, xcom } from "./api.js";
+import { ApiError, get, keepReading, now, ofTask, stored, troubleText, xcom } from "./api.js";
 import { estimate, merge, readPoints } from "./estimate.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
-import { failedPolls, failedText, isWait, patience, purpose, whichOf } from "./wait.js";
+import { failedPolls, failedText, isOfEarlierTry, isWait, patience, purpose, reachedAt, warnings, whichOf, whyNobodyPolls } from "./wait.js";
 
 const SECONDS = 5;
 const FEWEST_POINTS = 3; // to draw a line through
@@ -24,48 +24,64 @@ const task = {
 
 const at = (id) => document.getElementById(id);
 const main = document.querySelector("main");
+const blank = at("migration").cloneNode(true); // the initial markup
 
 let instance = null;
 let entry = null;
+let isElsewhere = false;
 let wait = null;
 let points = [];
 let reason = null;
 let reasonOf = null;
 
-/** The states of a task that want a reason, and how that is headed. */
+function forget() {
+  instance = entry = wait = reason = reasonOf = null;
+  isElsewhere = false;
+  points = [];
+}
+
+/** Headings of the reason, for the task states that need one. */
 const WHY = {
   failed: "Why the task failed",
   skipped: "Why the task was skipped",
   up_for_retry: "Why the last try failed",
 };
 
-/** Read what is new, show it, and tell whether more is to come. */
+/** Refresh the page; return whether more is to come. */
 async function read() {
-  instance = await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`);
+  const before = instance?.try_number;
+  const found = await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`);
+  if (found?.try_number !== before) forget(); // data of an earlier try does not apply to this one
+  instance = found;
   const isOver = instance !== null && format.ENDED.includes(instance.state);
-  const found = instance && ((await xcom(task, RECORD)) ?? (isOver ? null : await stored(task, RECORD)));
-  // A rescheduled task has no XCom for the moment in which it polls.
-  if (found && format.isRecord(found.value) && found.writtenAt !== entry?.writtenAt) {
-    entry = found;
-    const history = await xcom(task, HISTORY);
-    points = merge(merge(history ? readPoints(history.value) : [], points), [pointOf(entry.value)]);
-  }
   if (instance) {
+    await readRecord(isOver);
     const standing = await xcom(task, WAIT);
     if (isWait(standing?.value)) wait = standing;
-    else if (isOver) wait = null; // what is left is of an earlier try
+    else if (isOver) wait = null; // the remaining entry is from an earlier try
   }
   await readReason(isOver);
   show(isOver);
   return !isOver;
 }
 
+async function readRecord(isOver) {
+  let found = await xcom(task, RECORD);
+  isElsewhere = format.isElsewhere(found);
+  // A rescheduled task has no XCom while it polls.
+  if (!format.isRecord(found?.value) && !isOver) found = await stored(task, RECORD);
+  if (!format.isRecord(found?.value) || found.writtenAt === entry?.writtenAt) return;
+  const history = await xcom(task, HISTORY);
+  entry = found;
+  points = merge(merge(history ? readPoints(history.value) : [], points), [pointOf(entry.value)]);
+}
+
 function pointOf(record) {
-  const at = format.time(record.observed_at) ?? Date.now();
+  const at = format.time(record.observed_at) ?? now();
   return [Math.round(at / 1000), format.percentage(record.percent), format.number(record.lag_seconds)];
 }
 
-/** Why a task has failed or was skipped: what it has told of its wait, else what its log says. */
+/** Read the reason why a task failed or was skipped: from its wait entry, else from its log. */
 async function readReason(isOver) {
   const isWanted = instance !== null && Object.hasOwn(WHY, instance.state);
   const hasTold = ["fail", "skip", "timeout", "poll_error"].includes(wait?.value.outcome);
@@ -82,7 +98,7 @@ async function readReason(isOver) {
     const details = (Array.isArray(log?.content) ? log.content : []).flatMap((line) => line?.error_detail ?? []);
     reason = format.text(details.findLast((detail) => format.text(detail?.exc_value))?.exc_value);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error; // who may not read the log sees the rest
+    if (!(error instanceof ApiError)) throw error; // users without permission for the log see the rest
     reason = null;
   }
   if (isOver) reasonOf = attempt;
@@ -97,28 +113,34 @@ function show(isOver) {
   else showWhyNot(isOver);
 }
 
+const ELSEWHERE =
+  "XCom holds a reference of a custom XCom backend, which this page cannot read: the record is in that backend's storage.";
+
 function showWhyNot(isOver) {
-  const isSensor = format.SENSORS.includes(instance?.operator);
+  const isSensor = isElsewhere || format.SENSORS.includes(instance?.operator);
   const [headline, line] = !instance
     ? ["Nothing to show here", "This task has not run in this DAG run, or it is a mapped task: choose one of its instances."]
-    : reason && isSensor
+    : isElsewhere
+      ? ["The record is not readable here", [ELSEWHERE, reason].filter(Boolean).join(" ")]
+      : reason && isSensor
       ? ["The task ended without a record of the migration", reason]
       : isSensor && !isOver
-        ? ["No record of the migration yet", `The task is ${format.taskState(instance.state)}. What it sees appears here by itself.`]
+        ? ["No record of the migration yet", `The task is ${format.taskState(instance.state)}. The first record appears here automatically.`]
         : isSensor
           ? ["The task ended without a record of the migration", "Its log says why."]
-          : ["This task watches no migration", "Where a task does, its progress is shown here."];
+          : ["This task does not watch a migration", "Migration sensors show their progress here."];
   parts.say(at("friendly").firstElementChild, headline);
   parts.say(at("friendly").lastElementChild, line);
 }
 
-/** Show the record, and the wait also where there is no record, because no answer has come yet. */
+/** Show the record and the wait; the wait also before the first record. */
 function showMigration(isOver) {
   const record = entry?.value ?? {};
-  const stateName = entry ? record.state : instance?.state === "failed" ? "task_failed" : "none";
+  const without = instance?.state === "failed" ? "task_failed" : isElsewhere ? "elsewhere" : "none";
+  const stateName = entry ? format.stateOfRecord(record) : without;
   const state = format.stateOf(stateName);
   const awaited = whichOf(wait?.value);
-  const known = record.service ?? awaited.service ?? format.SENSOR_SERVICES[instance?.operator];
+  const known = record.service ?? awaited.service ?? format.serviceOfSensor(instance?.operator);
   const service = entry || known ? format.serviceName(known) : format.text(instance?.operator);
   const id = format.text(record.migration_id) ?? awaited.id;
   const name = format.text(record.name) ?? id ?? (entry ? "Migration" : task.task);
@@ -138,6 +160,11 @@ function showMigration(isOver) {
 
   announce([`${name}: ${state.label}`, failing() ? failedText(failing()) : null].filter(Boolean).join(". "));
   showError(record);
+  parts.sayOrHide(at("elsewhere"), isElsewhere && entry === null ? ELSEWHERE : null);
+  const told = warnings(wait?.value);
+  at("warnings").hidden = told.length === 0;
+  parts.setList(at("warnings-list"), told, () => parts.make("li"), parts.say);
+  parts.sayOrHide(at("standing"), standing(record, isOver));
   at("seen-part").hidden = entry === null;
   parts.say(at("percent"), format.percentText(percent));
   parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
@@ -153,6 +180,20 @@ function showMigration(isOver) {
   parts.sayOrHide(at("request"), request);
 }
 
+const STANDS = ["succeeded", "partially_succeeded", "failed", "cancelled"]; // final states of a migration
+
+/** Describe how current the record is: it outlives the polls that wrote it. */
+function standing(record, isOver) {
+  const reached = reachedAt(wait, instance);
+  if (reached !== null) return `Target reached at ${format.clock(reached, now())}; the task resumes when Airflow runs it.`;
+  if (isOfEarlierTry(wait, instance)) return `The values below are from an earlier try; the task is ${format.taskState(instance.state)}.`;
+  if (entry === null) return null;
+  if (isOver && !STANDS.includes(record.state)) {
+    return "The task has ended, so the migration is no longer watched. The values below are the last ones read.";
+  }
+  return !isOver && format.isIdle(instance?.state) ? `The task is ${format.taskState(instance?.state)}: it polls again when Airflow runs it.` : null;
+}
+
 const isWaiting = () => !format.ENDED.includes(instance?.state);
 const failing = () => (isWaiting() ? failedPolls(wait, entry?.writtenAt) : 0);
 
@@ -164,7 +205,7 @@ function showError(record) {
   const error = format.isObject(record.error) ? record.error : {};
   const code = format.text(error.code);
   const message = format.text(error.message);
-  // The service's own word stands below the name already.
+  // The service's own status is already shown below the name.
   const isNew = code && code !== format.text(record.service_status) && !message?.includes(code);
   const { beginning, items } = format.messageParts(message ?? "");
   const first = [items.length ? format.phaseName(beginning) : beginning || null, isNew ? (message ? `(${code})` : code) : null].filter(Boolean).join(" ");
@@ -184,15 +225,15 @@ function showError(record) {
   fill("error-remedy", format.text(error.remedy));
   const why = whyItEnded(message ?? code);
   fill("error-task", why);
-  parts.say(at("error-task").querySelector("dt"), WHY[instance?.state] ?? "");
+  parts.say(at("error-task").querySelector("dt"), format.lookUp(WHY, instance?.state) ?? "");
   const isBad = !at("error-message").hidden || !at("error-remedy").hidden || instance?.state !== "skipped";
   at("error").className = `note ${isBad ? "bad" : "warn"}`;
   at("error").hidden = at("error-message").hidden && at("error-remedy").hidden && why === null;
 }
 
-/** The reason, without what is said of the migration already. */
+/** The reason without the parts already shown for the migration. */
 function whyItEnded(told) {
-  const beginning = told?.slice(0, 200).replace(/[. ]+$/, ""); // the reason may be cut
+  const beginning = told?.slice(0, 200).replace(/[. ]+$/, ""); // the reason may be truncated
   if (!reason || !beginning || !reason.includes(beginning)) return reason;
   const cause = reason.split(": ")[0];
   return cause === "The migration failed" || cause.includes(beginning) ? null : `${cause}.`;
@@ -270,7 +311,7 @@ function showLag(record, isOver) {
   at("lag-part").hidden = lag === null && checkpoint === null;
   parts.say(at("lag"), lag === null ? "not known" : format.duration(lag));
   at("checkpoint").hidden = checkpoint === null;
-  // What nobody watches any more does not fall behind.
+  // Without a watching task the age of the checkpoint is meaningless.
   if (isOver) parts.say(at("checkpoint"), checkpoint === null ? "" : `Changes were applied up to ${format.clock(checkpoint)}`);
   else if (checkpoint !== null) parts.setAge(at("checkpoint"), checkpoint, "Changes are applied up to ");
   const known = points.filter((point) => point[2] !== null).map((point) => [point[0], point[2]]);
@@ -292,48 +333,55 @@ function drawIn(element, known, top, said, what) {
   return Boolean(chart);
 }
 
-/** Say what goes by the clock: what is expected, what is waited for, for how long polls fail. */
+/** Update the time-dependent texts: estimate, target, failing polls. */
 function showTimes() {
-  const now = Date.now() / 1000;
+  const seconds = now() / 1000;
   const count = failing();
-  parts.sayOrHide(at("purpose"), wait && isWaiting() && !wait.value.outcome ? purpose(wait.value, now) : null);
+  const idle = whyNobodyPolls(wait, instance, seconds);
+  parts.sayOrHide(at("unattended"), idle);
+  parts.sayOrHide(at("purpose"), wait && isWaiting() && !wait.value.outcome ? purpose(wait.value, seconds) : null);
   at("polls").hidden = count === 0;
   if (count) {
     parts.say(at("polls-count"), failedText(count));
     parts.sayOrHide(at("polls-error"), format.text(wait.value.last_error));
-    parts.say(at("polls-patience"), patience(wait.value, now));
-    const seen = entry ? "what is shown below was seen before" : "nothing has been seen of it yet";
-    parts.say(at("polls-meaning"), `That does not say that the migration has failed: ${seen}.`);
+    parts.say(at("polls-patience"), patience(wait.value, seconds));
+    const seen = entry ? "the values below are from the last successful poll" : "no poll has succeeded yet";
+    parts.say(at("polls-meaning"), `A failed poll is not a failed migration: ${seen}.`);
   }
-  // Of what nobody could ask, nothing is expected.
-  parts.say(at("estimate"), entry && isWaiting() && !count ? expectation(now) : "");
+  // Without polls there is no estimate.
+  const isPolled = isWaiting() && !count && !idle && !wait?.value.outcome && !format.isIdle(instance?.state);
+  parts.say(at("estimate"), entry && isPolled ? expectation(seconds) : "");
 }
 
-function expectation(now) {
-  // Where it is asked less and less often, a record that has stood for long may be that of the last poll.
+function expectation(present) {
+  // With exponential backoff even an old record may be from the last poll.
   const interval = wait?.value.exponential_backoff === true ? Infinity : (format.number(wait?.value.poke_interval) ?? undefined);
-  const { kind, seconds } = estimate(entry.value, points, now, interval);
+  const { kind, seconds } = estimate(entry.value, points, present, interval);
   const isCopied = format.percentage(entry.value.percent) === 100;
   return {
     bulk: () => `${format.roughly(seconds)} left`,
     sync: () => `caught up in ${format.roughly(seconds)}`,
     behind: () => "falling behind: the lag grows",
     steady: () => "the lag stays as it is",
-    still: () => `not moving for ${format.duration(seconds)}`,
-    unclear: () => `${isCopied ? "when it is caught up" : "time left"}: not enough observations yet`,
+    still: () => `no progress for ${format.duration(seconds)}`,
+    unclear: () => `${isCopied ? "time until caught up" : "time left"}: not enough observations yet`,
     none: () => "",
   }[kind]();
 }
 
-function showTrouble(error) {
-  const hasShown = !at("migration").hidden;
-  at("trouble").hidden = error === null;
-  if (error === null) return;
+function showTrouble(state) {
+  const trouble = troubleText(state);
+  parts.sayOrHide(at("trouble"), trouble);
+  if (trouble === null) return;
   main.removeAttribute("aria-busy");
-  at("friendly").hidden = true;
-  // What Airflow has refused must not stay on the screen.
-  if (!error.mayPass) at("migration").hidden = true;
-  parts.say(at("trouble"), error.mayPass ? `${error.message} ${hasShown ? "What is below was seen before; trying" : "Trying"} again by itself.` : error.message);
+  // Remove what Airflow now refuses, from the screen and for screen readers.
+  if (state.error && !state.error.mayPass) {
+    forget();
+    at("migration").replaceWith(blank.cloneNode(true));
+    for (const part of at("friendly").children) parts.say(part, "");
+    announce(trouble);
+  }
+  if (state.readAt === null) at("friendly").hidden = true;
 }
 
 parts.followLinksOutside();

@@ -1,9 +1,9 @@
-// Pieces of a page. Texts from services and users go in as text, never as markup.
+// Page elements. Texts from services and users are inserted as text, never as markup.
 
-import { AIRFLOW, path } from "./api.js";
+import { AIRFLOW, now, path } from "./api.js";
 import { ago, clock, stateOf } from "./format.js";
 
-/** Make an element with attributes, and children that are elements or texts. */
+/** Create an element with attributes and children (elements or texts). */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -11,7 +11,7 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Set a text where it differs, so that a screen reader's place and a selection stay. */
+/** Set a text only if it differs, to keep a selection and a screen reader's position. */
 export function say(element, value) {
   if (element.textContent !== value) element.textContent = value;
 }
@@ -30,7 +30,7 @@ export function setBadge(element, state) {
 
 export const makeBar = () => make("div", { class: "bar" }, make("span"));
 
-/** Set a bar; a percent of null is one that is not known. */
+/** Update a bar; null means an unknown percent. */
 export function setBar(element, { percent, label, tone, valueText }) {
   element.setAttribute("role", "progressbar");
   element.setAttribute("aria-label", label);
@@ -48,14 +48,14 @@ export function setBar(element, { percent, label, tone, valueText }) {
   element.firstElementChild.style.width = `${percent ?? 0}%`;
 }
 
-/** Keep a list's children in step with some items: `begin` makes a child, `update` fills it in. */
+/** Synchronise a list's children with items: `begin` creates a child, `update` fills it. */
 export function setList(list, items, begin, update) {
   while (list.children.length > items.length) list.lastElementChild.remove();
   while (list.children.length < items.length) list.append(begin());
   items.forEach((item, i) => update(list.children[i], item));
 }
 
-/** Make an element that says how long ago something was; `tick` keeps it true. */
+/** Show the age of a point in time; `tickAges` keeps it current. */
 export function setAge(element, milliseconds, before = "") {
   if (milliseconds === null) {
     element.replaceChildren("not known");
@@ -69,10 +69,10 @@ export function setAge(element, milliseconds, before = "") {
 }
 
 function tickOne(age) {
-  say(age, ago((Date.now() - Date.parse(age.dateTime)) / 1000));
+  say(age, ago((now() - Date.parse(age.dateTime)) / 1000));
 }
 
-/** Keep every age true, second by second. */
+/** Update every age once a second. */
 export function tickAges(also = () => {}) {
   setInterval(() => {
     if (document.hidden) return;
@@ -81,7 +81,7 @@ export function tickAges(also = () => {}) {
   }, 1000);
 }
 
-/** Draw points `[epoch seconds, value]` from 0 to `top`, or nothing where they are too few; `said` puts a value into words. */
+/** Draw points `[epoch seconds, value]` from 0 to `top`, or nothing for too few; `said` formats a value. */
 export function chart(points, top, said, label) {
   const span = points.length > 1 ? points.at(-1)[0] - points[0][0] : 0;
   if (span <= 0) return null;
@@ -113,7 +113,7 @@ function draw(tag, attributes) {
   return element;
 }
 
-/** Where Airflow shows a DAG, a task, or a task's Migration tab. */
+/** Airflow's pages of a DAG, a task, a task's log and its Migration tab. */
 export const addressOf = {
   dag: (task) => address(path("dags", task.dag)),
   task: (task) => address(taskPath(task)),
@@ -124,22 +124,22 @@ export const addressOf = {
 const address = (where) => new URL(where, AIRFLOW).href;
 
 function taskPath(task) {
-  // As Airflow writes run ids itself; otherwise it does not mark the tab that is open.
+  // The encoding that Airflow itself uses for run ids; otherwise it does not highlight the open tab.
   const where = path("dags", task.dag, "runs", task.run, "tasks", task.task).replaceAll("%3A", ":").replaceAll("%2B", "+");
   return task.mapIndex >= 0 ? `${where}/mapped/${task.mapIndex}` : where;
 }
 
-/** An address that a person can open, or null: a record's text may be anything. */
+/** A safe http(s) URL, or null: a record's text may be anything. */
 export function webAddress(value) {
   const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : null;
   return url && ["http:", "https:"].includes(url.protocol) && !url.username ? url.href : null;
 }
 
 /**
- * Let links leave the frame.
+ * Open links outside of the frame.
  *
- * Airflow shows this page in a sandboxed frame, which may neither lead its top window elsewhere nor open another.
- * It may reach the page around it, being of the same origin: so a link is followed from there, as if it stood there.
+ * Airflow shows this page in a sandboxed frame, which may neither navigate its top window nor open another one.
+ * The frame has the same origin as the page around it, so links are clicked there.
  */
 export function followLinksOutside() {
   if (window.parent === window) return;

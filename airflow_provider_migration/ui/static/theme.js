@@ -14,5 +14,5 @@
   };
   follow();
   system.addEventListener("change", follow);
-  addEventListener("storage", follow); // the person has switched it in the page around this one
+  addEventListener("storage", follow); // the user has switched the theme in the surrounding page
 }

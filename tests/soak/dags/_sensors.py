@@ -5,23 +5,10 @@ from __future__ import annotations
 from typing import Any
 from zlib import crc32
 
-from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
-from airflow_provider_migration.sensors.drs import DrsProgressSensor
-from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
-from airflow_provider_migration.sensors.oms import OmsProjectSensor
+from tests.catalogue import SERVICES
 
-SENSORS: dict[str, Any] = {
-    "dataworks": DataWorksMigrationSensor,
-    "dts": DtsMigrationJobSensor,
-    "oms": OmsProjectSensor,
-    "drs": DrsProgressSensor,
-}
-ID_ARGUMENTS = {
-    "dataworks": "migration_id",
-    "dts": "migration_job_id",
-    "oms": "project_id",
-    "drs": "job_id",
-}
+SENSORS: dict[str, Any] = {service.name: service.sensor for service in SERVICES}
+ID_ARGUMENTS = {service.name: service.id_argument for service in SERVICES}
 
 
 def migration_id(service: str, name: str) -> str | int:

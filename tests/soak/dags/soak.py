@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 from tests.soak.dags._sensors import ID_ARGUMENTS, SENSORS, migration_id
 
 COUNT = 50
-"""How many migrations of each service are watched."""
+"""Number of watched migrations per service."""
 # DataWorks allows 5 calls a second, of which a poll needs two; questions to DRS gather for up to 2 s.
 POKE_INTERVALS = {"dataworks": 30, "dts": 5, "oms": 5, "drs": 10}
 

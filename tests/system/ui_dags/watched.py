@@ -22,6 +22,7 @@ with DAG("watched", start_date=datetime(2026, 1, 1), schedule=None) as dag:
     DtsMigrationJobSensor(
         task_id="unanswered", migration_job_id="unanswered", max_poll_errors=100, hold_for=300, **waiting
     )
+    DtsMigrationJobSensor(task_id="holding", migration_job_id="holding", hold_for=300, **waiting)
     DrsProgressSensor(task_id="objects", job_id="objects", **waiting)
     OmsProjectSensor.partial(task_id="mapped", **waiting).expand(project_id=["p_first", "p_second"])
     DtsMigrationJobSensor(

@@ -1,0 +1,115 @@
+"""Redact secrets from responses, errors and the HTTP libraries' logs."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote, quote_plus
+
+from pydantic import BaseModel
+
+from airflow_provider_migration.sansio import VERBATIM, Response
+
+_T = TypeVar("_T")
+
+MIN_SECRET_CHARACTERS: Final = 5
+"""A shorter secret is not redacted: more likely it is a part of an ordinary text."""
+
+
+def encodings(secrets: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return secrets as they may be spelt in an address, a form, a header, a page or JSON.
+
+    The longest come first, because a secret may be a part of another.
+    """
+    found = {encoding for secret in secrets for encoding in _encodings(secret)}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+@lru_cache(maxsize=64)
+def _encodings(secret: str) -> frozenset[str]:
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        return frozenset()
+    encoded = {quote(secret, safe=""), quote_plus(secret)}
+    encoded |= {re.sub("%..", lambda match: match[0].lower(), text) for text in encoded}
+    return frozenset((secret, json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret), *encoded))
+
+
+def may_hold(response: Response, hidden: Sequence[str]) -> bool:
+    """
+    Tell, without parsing a response, whether :func:`redact` may find a secret in what is read from it.
+
+    Escapes of JSON, and encodings other than UTF-8, may spell a secret in any way.
+    """
+    body = response.body
+    if b"\\u" in body or b"\\/" in body or b"\0" in body:
+        return True
+    return any(
+        secret.encode() in body or any(secret in text for text in response.headers.values())
+        for secret in hidden
+    )
+
+
+def redact(value: _T, hidden: Sequence[str]) -> _T:
+    """
+    Redact secrets from what is shown of an answer.
+
+    :param value: a text, a response model, or a mapping, list or tuple of such; anything else is returned as
+        it is. Numbers stay, and so does a word in a field that is declared as
+        :data:`~airflow_provider_migration.sansio.Verbatim`.
+    :param hidden: from :func:`encodings`.
+    """
+    return cast(_T, _redacted(value, hidden))
+
+
+def _redacted(value: Any, hidden: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for secret in hidden:
+            value = value.replace(secret, "***")
+        return value
+    if isinstance(value, BaseModel):
+        verbatim = _verbatim_fields(type(value))
+        fields = {
+            name: _redacted(item, hidden)
+            for name, item in value
+            if name not in verbatim or not _WORD.fullmatch(item or "")
+        }
+        return value.model_copy(update=fields)
+    if isinstance(value, Mapping):
+        return {key: _redacted(item, hidden) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        make = getattr(value, "_make", type(value))  # a named tuple takes its items one by one
+        return make(_redacted(item, hidden) for item in value)
+    return value
+
+
+_WORD: Final = re.compile(r"[\w.-]*", re.ASCII)
+"""A status or an id; prose in the place of one decides nothing, and may hold a secret."""
+
+
+@cache
+def _verbatim_fields(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, info in model.model_fields.items() if VERBATIM in info.metadata)
+
+
+_QUERY: Final = re.compile(r"\?[^\s\"'>)]+")
+
+
+def _hide_query(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _QUERY.sub("?***", record.getMessage()), ()
+    return True
+
+
+def hide_query_strings() -> None:
+    """
+    Keep query strings out of what the HTTP libraries log at DEBUG: they may hold tokens and signatures.
+
+    Calling it again changes nothing.
+    """
+    for name in ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal"):
+        logging.getLogger(name).addFilter(_hide_query)

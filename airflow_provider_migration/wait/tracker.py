@@ -1,0 +1,543 @@
+"""
+Decide, from what was seen and what the user wants: wait, done or fail.
+
+:class:`WaitTracker` is the whole decision, without a clock and without I/O: poke, reschedule and deferrable
+mode all fetch a record, hand it in together with the time, and do what they are told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from airflow_provider_migration.exceptions import (
+    MigrationApiError,
+    MigrationConnectionNotFoundError,
+    MigrationError,
+    MigrationThrottledError,
+)
+from airflow_provider_migration.progress import (
+    MAX_MESSAGE_CHARACTERS,
+    SHOWS_ACTIVITY,
+    MigrationProgress,
+    MigrationState,
+    clean_text,
+    shorten,
+)
+from airflow_provider_migration.wait.messages import _times, describe, log_state
+from airflow_provider_migration.wait.outbox import XComOutbox
+from airflow_provider_migration.wait.policy import WaitPolicy, target_reached
+
+MAX_WAIT_BYTES: Final = 4 * 1024
+"""Upper bound in bytes of XCom ``migration_wait``, as JSON."""
+
+_T = TypeVar("_T")
+
+_POSITION_NOISE: Final = 5.0
+"""Tolerance in seconds: services round the lag, so the position of a migration that stands still jitters."""
+
+_MAX_RETRY_AFTER: Final = 60.0
+"""Upper bound in seconds of a pause that a service asks for, as the transport honours it."""
+
+_GAP_SLACK: Final = 30.0
+"""Seconds by which an answer may be late: a slow answer, a busy scheduler, the start of a process."""
+
+QUOTA_INTERVAL: Final = 15 * 60.0
+"""Minimum seconds between two polls while the service says that the quota of the day is used up."""
+
+QUOTA_PATIENCE: Final = 25 * 3600.0
+"""Maximum seconds to wait for a used-up quota: a day, and an hour for the service to renew it."""
+
+MAX_WARNINGS: Final = 5
+"""Maximum number of warnings in XCom."""
+
+_MAX_DIGESTS: Final = 20
+"""Maximum number of logged warnings that a wait remembers."""
+
+_ENDED: Final = (
+    MigrationState.SUCCEEDED,
+    MigrationState.PARTIALLY_SUCCEEDED,
+    MigrationState.CANCELLED,
+)
+
+
+_ACTIVITY_FIELDS: Final = {name for name, shows in SHOWS_ACTIVITY.items() if shows}
+
+
+class Outcome(StrEnum):
+    """The next step of a wait."""
+
+    WAIT = "wait"
+    DONE = "done"
+    FAIL = "fail"
+    SKIP = "skip"
+    TIMEOUT = "timeout"
+    POLL_ERROR = "poll_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    The next step of a wait, and the reason for it.
+
+    :ivar outcome: the next step.
+    :ivar reason: the message for a person; with ``POLL_ERROR``, the text before the error's own message.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+
+    @property
+    def ends(self) -> bool:
+        """True if the wait ends."""
+        return self.outcome is not Outcome.WAIT
+
+
+WAIT: Final = Verdict(Outcome.WAIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """
+    The state that a wait keeps between polls, JSON-serializable.
+
+    Times are epoch seconds.
+
+    :ivar polls: number of polls.
+    :ivar polled_at: end of the last poll, answered or not.
+    :ivar answered_at: time of the last answer.
+    :ivar began_before: True if earlier polls may have been answered of which no state is left: a rescheduled
+        task without a state store.
+    :ivar poll_errors: number of consecutive failed polls, up to the last one.
+    :ivar quota_polls: number of these that met a used-up quota; they do not count as failures.
+    :ivar errors_since: time of the first of these.
+    :ivar retry_after: seconds that the service asked to wait when the last poll failed.
+    :ivar quota_since: time at which the quota was first found used up.
+    :ivar last_seen: digest of the fields that show activity; None while no poll was answered.
+    :ivar position: time of the source up to which changes were applied when the migration last moved.
+    :ivar moved_at: time at which the migration was last seen to move.
+    :ivar failed_since: time at which the state became failed.
+    :ivar held_since: time at which the target was first held.
+    :ivar last_logged: a digest of what the last log line said.
+    :ivar warned: short digests of the warnings that were logged.
+    """
+
+    polls: int = 0
+    polled_at: float | None = None
+    answered_at: float | None = None
+    began_before: bool = False
+    poll_errors: int = 0
+    quota_polls: int = 0
+    errors_since: float | None = None
+    retry_after: float = 0
+    quota_since: float | None = None
+    last_seen: str | None = None
+    position: float | None = None
+    moved_at: float | None = None
+    failed_since: float | None = None
+    held_since: float | None = None
+    last_logged: str | None = None
+    warned: tuple[str, ...] = ()
+
+    @property
+    def has_answer(self) -> bool:
+        """True if this wait has had an answer, or may have had one."""
+        return self.last_seen is not None or self.began_before
+
+
+def allowed_gap(interval: float) -> float:
+    """
+    Return the maximum seconds between two polls for a condition seen at both to count as held in between.
+
+    Two intervals allow one failed poll; half a minute more allows a late answer or a slow process start.
+
+    :param interval: seconds between two polls, as planned after the last one.
+    """
+    return 2 * interval + _GAP_SLACK
+
+
+@dataclass(slots=True)
+class WaitTracker:
+    """
+    One wait for one migration.
+
+    :ivar policy: the sensor's arguments; do not change.
+    :ivar history: the state kept between polls.
+    :ivar progress: the last record, or None.
+    :ivar outbox: the XCom entries of the wait.
+    """
+
+    policy: WaitPolicy
+    history: History = field(default_factory=History)
+    progress: MigrationProgress | None = None
+    outbox: XComOutbox = field(default_factory=XComOutbox)
+    _log_state: list[Any] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> WaitTracker:
+        """Rebuild the tracker that :meth:`to_json` wrote down."""
+        record = data.get("progress")
+        return cls(
+            _from_known_fields(WaitPolicy, data["policy"]),
+            _from_known_fields(History, data["history"]),
+            MigrationProgress.model_validate(record) if record else None,
+            XComOutbox.from_json(data["outbox"]) if "outbox" in data else XComOutbox(),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, without defaults: a version that knows a field less can read the rest."""
+        return {
+            "policy": _without_defaults(self.policy),
+            "history": _without_defaults(self.history),
+            "progress": self.progress.model_dump(mode="json") if self.progress else None,
+            "outbox": self.outbox.to_json(),
+        }
+
+    def begin_poll(self, now: float) -> None:
+        """
+        Begin a poll. If the last one is too long ago, its failures do not count as consecutive with this
+        one's.
+
+        :param now: epoch seconds.
+        """
+        if self.is_gap(self.history.polled_at, now):
+            nothing: dict[str, Any] = {"poll_errors": 0, "quota_polls": 0}
+            self.history = replace(self.history, **nothing, errors_since=None, quota_since=None)
+
+    def forget_unseen(self, now: float) -> None:
+        """
+        Restart all durations if another trigger may have polled in the meantime.
+
+        After a restart Airflow rebuilds a trigger from the sensor's arguments, not from the trigger's state.
+        The first poll of a trigger comes half an interval after the sensor's at the earliest.
+
+        :param now: epoch seconds at which a trigger starts.
+        """
+        since = self.history.polled_at or self.policy.started_at
+        earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
+        if not 0 <= now - since < earliest:
+            self.history = replace(self.history, answered_at=None, polled_at=None)
+
+    def is_gap(self, since: float | None, now: float) -> bool:
+        """Tell whether too much time has passed for two consecutive polls, or the clock was set back."""
+        interval = self._interval(with_pauses=True)
+        return since is None or not 0 <= now - since <= allowed_gap(interval)
+
+    def observe(self, progress: MigrationProgress, now: float, *, is_confirmed: bool = False) -> Verdict:
+        """
+        Decide on a record.
+
+        :param now: epoch seconds.
+        :param is_confirmed: True if the target has already held for ``hold_for`` seconds, so that it only has
+            to hold now.
+        """
+        held = any(target_reached(progress, target) for target in self.policy.targets)
+        failed = progress.state is MigrationState.FAILED
+        before = self._without_unseen(now)
+        has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
+        seen = before.last_seen
+        if has_changed or seen is None:
+            seen = _digest(_activity_fingerprint(progress))
+        position, applied = before.position, _position(progress)
+        if applied is not None and (position is None or abs(applied - position) > _POSITION_NOISE):
+            position = applied
+        # A migration that is in sync may have nothing to move.
+        moved = seen != before.last_seen or position != before.position
+        moved = moved or progress.state is MigrationState.CAUGHT_UP
+        self.outbox.add(progress, has_changed=has_changed)
+        warnings_before = self.progress.warnings if self.progress else ()
+        self.progress = progress
+        self.history = replace(
+            before,
+            polls=before.polls + 1,
+            polled_at=now,
+            answered_at=now,
+            poll_errors=0,
+            quota_polls=0,
+            errors_since=None,
+            retry_after=0,
+            quota_since=None,
+            last_seen=seen,
+            position=position,
+            moved_at=now if moved else _since(before.moved_at, now),
+            failed_since=_since(before.failed_since, now) if failed else None,
+            held_since=_since(before.held_since, now) if held else None,
+        )
+        begins_or_ceases = held is (before.held_since is None)
+        warnings_have_changed = set(warnings_before) != set(progress.warnings)
+        self.outbox.record_poll(
+            wait_has_changed=begins_or_ceases or warnings_have_changed or before.poll_errors > 0
+        )
+        verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
+        return self._by_the_deadline(verdict, now)
+
+    def fail_poll(self, error: MigrationError, now: float) -> Verdict:
+        """
+        Decide on a failed poll.
+
+        :param error: the reason; an error that is not transient ends the wait, unless it is tolerated after a
+            success (``tolerated_after_success``) and the wait has had an answer.
+        :param now: epoch seconds.
+        """
+        before = self._without_unseen(now)
+        is_patient = _is_quota_exhausted(error) and self.policy.deadline >= _next_day(now)
+        self.history = replace(
+            before,
+            polls=before.polls + 1,
+            polled_at=now,
+            poll_errors=before.poll_errors + 1,
+            quota_polls=before.quota_polls + is_patient,
+            errors_since=_since(before.errors_since, now),
+            retry_after=_retry_after(error),
+            quota_since=_since(before.quota_since, now) if is_patient else None,
+        )
+        self.outbox.record_poll(wait_has_changed=True)
+        # A connection that could be read for an earlier poll is not missing, only out of reach.
+        was_read = before.has_answer or (
+            isinstance(error, MigrationConnectionNotFoundError) and before.polls > 0
+        )
+        if not (error.is_transient or (error.tolerated_after_success and was_read)):
+            return Verdict(Outcome.POLL_ERROR, f"{self._message('Polling has failed', now)} ")
+        if is_patient:
+            waited = now - _since(before.quota_since, now)
+            if waited >= QUOTA_PATIENCE:
+                what = f"The quota has been used up for {waited / 3600:.0f} hours"
+                return Verdict(Outcome.POLL_ERROR, f"{self._message(what, now)} ")
+        else:
+            allowed, failed = self.policy.max_poll_errors, self.history.poll_errors - self.history.quota_polls
+            if allowed is not None and failed > allowed:
+                what = f"Polling has failed {_times(failed)} (max_poll_errors={allowed})"
+                return Verdict(Outcome.POLL_ERROR, f"{self._message(what, now)} ")
+        return self._by_the_deadline(WAIT, now, f" The last poll failed: {error}")
+
+    def time_out(self, now: float, detail: str) -> Verdict:
+        """
+        End the wait at its deadline although the last poll has not ended.
+
+        :param now: epoch seconds.
+        :param detail: the reason, for the message.
+        """
+        return Verdict(Outcome.TIMEOUT, f"{self._message('Timed out', now)}{self._hold_so_far()} {detail}")
+
+    def wait_to_json(self, verdict: Verdict, error: MigrationError | None = None) -> dict[str, Any]:
+        """
+        Return XCom ``migration_wait``: migration and targets, the state of polling, and the end of the wait.
+
+        Plain JSON of less than 4 KB: longer texts are truncated. Times are epoch seconds.
+
+        :param verdict: the verdict of the last poll.
+        :param error: the error of the last poll, if it failed.
+        """
+        policy, history = self.policy, self.history
+        reason = f"{verdict.reason}{error}" if verdict.outcome is Outcome.POLL_ERROR else verdict.reason
+        wait: dict[str, Any] = {
+            "service": policy.service,
+            "migration_id": clean_text(policy.migration_id, 256),
+            "targets": list(policy.targets),
+            "max_lag": policy.max_lag,
+            "hold_for": policy.hold_for,
+            "stall_timeout": policy.stall_timeout,
+            "poke_interval": policy.poke_interval,
+            "exponential_backoff": policy.exponential_backoff,
+            "started_at": policy.started_at,
+            "deadline": policy.deadline,
+            "held_since": history.held_since,
+            "poll_errors": history.poll_errors,
+            "max_poll_errors": policy.max_poll_errors,
+            "errors_since": history.errors_since,
+            "quota_exhausted_since": history.quota_since,
+            "last_error": clean_text(error),
+            "warnings": list(self.progress.warnings[:MAX_WARNINGS]) if self.progress else [],
+            "outcome": verdict.outcome.value if verdict.ends else None,
+            "reason": clean_text(reason) if verdict.ends else None,
+        }
+        limit = MAX_MESSAGE_CHARACTERS
+        while len(json.dumps(wait)) >= MAX_WAIT_BYTES:
+            limit //= 2
+            wait = shorten(wait, limit)
+        return wait
+
+    def due(self, verdict: Verdict, error: MigrationError | None = None) -> dict[str, Any]:
+        """
+        Return the XCom entries that are due now, by key.
+
+        :param verdict: the verdict of the last poll.
+        :param error: the error of the last poll, if it failed.
+        """
+        return self.outbox.due(
+            self.progress,
+            partial(self.wait_to_json, verdict, error),
+            self.policy.poke_interval,
+            is_last=verdict.ends,
+        )
+
+    def next_poll_in(self, now: float) -> float:
+        """
+        Return the seconds until the next poll, at most until the deadline.
+
+        A pause that the service asks for costs one failed poll, however short the interval is.
+        """
+        return max(min(self._interval(with_pauses=True), self.policy.deadline - now), 0)
+
+    def _interval(self, *, with_pauses: bool = False) -> float:
+        policy = self.policy
+        interval = policy.poke_interval
+        if policy.exponential_backoff:
+            # Starts at half the interval and doubles, with as much jitter again: as Airflow's own backoff
+            # does. The exponent is bounded because 2.0 ** 1024 overflows.
+            least = max(int(interval * 2.0 ** min(self.history.polls - 2, 64)), 1)
+            spread = hashlib.sha1(f"{policy.started_at}#{self.history.polls}".encode(), usedforsecurity=False)
+            interval = least + int(spread.hexdigest(), 16) % least
+            if policy.max_wait is not None:
+                interval = min(interval, policy.max_wait)
+        if with_pauses:
+            interval = max(interval, self.history.retry_after)
+            if self.history.quota_since is not None:
+                interval = max(interval, QUOTA_INTERVAL)
+        return interval
+
+    def log_line(self, error: MigrationError | None = None) -> str | None:
+        """
+        Return a log line, or None if nothing has changed since the last one.
+
+        :param error: the error of the last poll, if it failed.
+        """
+        is_holding = self.history.held_since is not None and self.policy.hold_for > 0
+        if error is not None:
+            state = [type(error).__name__, getattr(error, "code", None)]
+        elif self.progress is not None:
+            state = [*log_state(self.progress), is_holding]
+        else:
+            return None
+        if state == self._log_state:
+            return None
+        self._log_state = state
+        logged = _digest(json.dumps(state))
+        if logged == self.history.last_logged:  # by the process that watched before
+            return None
+        self.history = replace(self.history, last_logged=logged)
+        if error is not None or self.progress is None:
+            return f"Poll {self.history.polls} failed: {error}"
+        held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
+        return describe(self.progress) + held
+
+    def new_warnings(self) -> list[str]:
+        """Return the warnings of the last record that this wait has not logged yet."""
+        if self.progress is None or not self.progress.warnings:
+            return []
+        by_digest = {_digest(text)[:8]: text for text in self.progress.warnings if text}
+        new = {digest: text for digest, text in by_digest.items() if digest not in self.history.warned}
+        if new:
+            self.history = replace(self.history, warned=(*self.history.warned, *new)[-_MAX_DIGESTS:])
+        return list(new.values())
+
+    def _without_unseen(self, now: float) -> History:
+        """Return the history; after a gap between two answers, all durations begin again."""
+        history = self.history
+        if self.is_gap(history.answered_at, now):
+            return replace(history, held_since=None, failed_since=None, moved_at=None)
+        since = history.answered_at or now
+        # A pause that the service asked for is no evidence that the target held during it.
+        is_observed = now - since <= allowed_gap(self._interval())
+        return history if is_observed else replace(history, held_since=None)
+
+    def _hold_so_far(self) -> str:
+        history = self.history
+        if history.held_since is None or history.answered_at is None:
+            return ""
+        held_for = history.answered_at - history.held_since
+        return f" The target has held for {held_for:.0f} s, must hold for {self.policy.hold_for:g} s."
+
+    def _decide(self, progress: MigrationProgress, now: float, hold_for: float) -> Verdict:
+        policy, history, state = self.policy, self.history, progress.state
+        if history.held_since is not None:
+            held_for = now - history.held_since
+            return Verdict(Outcome.DONE, self._message("Reached", now)) if held_for >= hold_for else WAIT
+        if history.failed_since is not None:
+            graceful = now - history.failed_since < policy.failure_grace
+            return WAIT if graceful else Verdict(Outcome.FAIL, self._message("The migration failed", now))
+        if state in _ENDED:
+            return Verdict(Outcome.FAIL, self._message("The migration ended before reaching the target", now))
+        if state is MigrationState.PAUSED and policy.on_paused != "wait":
+            outcome = Outcome.SKIP if policy.on_paused == "skip" else Outcome.FAIL
+            return Verdict(outcome, self._message("The migration is paused", now))
+        if state is MigrationState.UNKNOWN and policy.on_unknown == "fail":
+            return Verdict(Outcome.FAIL, self._message("The service reports a status that is not known", now))
+        if policy.stall_timeout is not None and history.moved_at is not None:
+            still = now - history.moved_at
+            if still >= policy.stall_timeout:
+                return Verdict(Outcome.FAIL, self._message(f"Nothing has moved for {still:.0f} s", now))
+        return WAIT
+
+    def _by_the_deadline(self, verdict: Verdict, now: float, detail: str = "") -> Verdict:
+        if verdict.ends or now < self.policy.deadline:
+            return verdict
+        return Verdict(Outcome.TIMEOUT, f"{self._message('Timed out', now)}{self._hold_so_far()}{detail}")
+
+    def _message(self, what: str, now: float) -> str:
+        last = describe(self.progress) if self.progress else "no answer yet"
+        waited = max(now - self.policy.started_at, 0)
+        return f"{what}: {last}; wanted {' or '.join(self.policy.targets)}; waited {waited:.0f} s."
+
+
+def _from_known_fields(kind: type[_T], data: dict[str, Any]) -> _T:
+    """Build from known fields; ignore those of other versions."""
+    names = {item.name for item in fields(kind)}  # type: ignore[arg-type] # a dataclass
+    given = {name: value for name, value in data.items() if name in names}
+    # JSON knows lists only.
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _without_defaults(what: WaitPolicy | History) -> dict[str, Any]:
+    values = {item.name: getattr(what, item.name) for item in fields(what)}
+    defaults = {item.name: item.default for item in fields(what)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value != defaults[name]
+    }
+
+
+def _position(progress: MigrationProgress) -> float | None:
+    if progress.checkpoint is not None:
+        return progress.checkpoint.timestamp()
+    if progress.lag_seconds is not None:
+        return progress.observed_at.timestamp() - progress.lag_seconds
+    return None
+
+
+def _is_quota_exhausted(error: MigrationError) -> bool:
+    return isinstance(error, MigrationThrottledError) and error.quota_exhausted
+
+
+def _retry_after(error: MigrationError) -> float:
+    asked = error.retry_after if isinstance(error, MigrationApiError) else None
+    return min(asked or 0.0, _MAX_RETRY_AFTER)
+
+
+def _next_day(now: float) -> float:
+    # The quotas of a day are Alibaba Cloud's, whose day begins at midnight in China (UTC+8).
+    into_the_day = (now + 8 * 3600) % 86_400
+    return now - into_the_day + 86_400
+
+
+def _since(before: float | None, now: float) -> float:
+    # A clock that was set back restarts the duration rather than making it negative.
+    return now if before is None or before > now else before
+
+
+def _comparable(progress: MigrationProgress) -> dict[str, Any]:
+    unseen = {"observed_at": None, "request_id": None, "statuses_reached": None, "warnings": None}
+    return {**vars(progress), **unseen}
+
+
+def _activity_fingerprint(progress: MigrationProgress) -> str:
+    return progress.model_dump_json(include=_ACTIVITY_FIELDS)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

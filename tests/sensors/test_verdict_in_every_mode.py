@@ -1,0 +1,210 @@
+"""How DTS, OMS and DataWorks end a migration, or fail to, comes to the same in each mode."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_migration.clock import Clock
+from airflow_provider_migration.exceptions import (
+    MigrationFailedError,
+    MigrationPermissionError,
+    MigrationResponseError,
+)
+from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.sensors.oms import OmsProjectSensor
+from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.triggers import migration
+from airflow_provider_migration.triggers.migration import MigrationTrigger
+
+Outcome = Callable[..., Any]
+
+DONE = {"Status": "Finished", "Percent": "100"}
+COPYING = {"Status": "Migrating", "Percent": "40"}
+
+
+def dts(status: str, increment: dict[str, str], **changes: Any) -> dict[str, Any]:
+    """Make a DTS job whose bulk work is done."""
+    return {
+        "MigrationJobStatus": status,
+        "StructureInitializationStatus": DONE,
+        "DataInitializationStatus": DONE,
+        "DataSynchronizationStatus": increment,
+        **changes,
+    }
+
+
+def catched(delay: Any) -> dict[str, Any]:
+    return {"Status": "Catched", "Delay": delay}
+
+
+def oms(status: str, lag: int = 5, step: str = "INCR_SYNC") -> dict[str, Any]:
+    """Make an OMS project whose bulk work is done."""
+    done = {"structMigrationProgress": 100, "fullMigrationProgress": 100}
+    return {"status": status, "currentStep": step, "incrSyncCheckpoint": f"now-{lag}", **done}
+
+
+def dataworks(status: str, *steps: str) -> dict[str, Any]:
+    """Make a DataWorks package with its steps."""
+    process = [{"TaskName": f"STEP_{number}", "TaskStatus": word} for number, word in enumerate(steps)]
+    return {"summary": {"Status": status}, "process": process}
+
+
+SERVICES: dict[str, tuple[type[MigrationSensor], dict[str, Any]]] = {
+    "dts": (DtsMigrationJobSensor, dts("Migrating", catched("18000"))),
+    "oms": (OmsProjectSensor, oms("RUNNING", 18000, "FULL_MIGRATION")),
+    "dataworks": (DataWorksMigrationSensor, dataworks("IMPORTING", "RUNNING")),
+}
+"""For each service its sensor, and what it answers at the first poll, at which every case waits."""
+
+HELD_UP = {"on_paused": "fail"}
+ALONE = {"replace": True}
+NO_STATUS = MigrationResponseError, "no .*[Ss]tatus in the response"
+
+
+def failed(text: str) -> tuple[type[Exception], str]:
+    return MigrationFailedError, text
+
+
+def refused(code: str) -> dict[str, Any]:
+    """Make a refusal with HTTP 200."""
+    return {"error": {"code": code, "message": "no right", "http_status": 200}}
+
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
+    ("dts", dts("Finished", catched("3")), {}, "succeeded"),
+    ("dts", dts("Migrating", catched("3"), ErrCode="Odd"), {}, "caught_up"),
+    ("dts", dts("Migrating", catched("61")), {"target_status": "Catched"}, None),
+    ("dts", dts("Finished", catched("18000")), {}, failed("the increment was 18000 s behind")),
+    ("dts", dts("Finished", catched("soon")), {}, failed("an impossible delay")),
+    ("dts", dts("Finished", catched("0"), DataInitializationStatus=COPYING), {}, failed("full was not done")),
+    ("dts", dts("MigrationFailed", catched("0")), {"target_status": "Catched"}, failed("MigrationFailed")),
+    ("dts", dts("Suspending", catched("0")), {"target_status": "Catched", **HELD_UP}, failed("is paused")),
+    ("dts", {**ALONE, "Success": True}, {}, NO_STATUS),
+    ("dts", refused("Forbidden.RAM"), {}, (MigrationPermissionError, "Forbidden.RAM")),
+    ("oms", oms("FINISHED"), {}, "succeeded"),
+    ("oms", oms("RUNNING"), {}, "caught_up"),
+    ("oms", oms("RUNNING", 61), {}, None),
+    ("oms", oms("RUNNING_MODIFYING"), {}, None),
+    ("oms", oms("RELEASED"), {"target_status": "INCR_SYNC"}, failed("ended before reaching the target")),
+    ("oms", oms("FAILED"), {"target_status": "INCR_SYNC"}, failed("FAILED at step INCR_SYNC")),
+    ("oms", oms("SUSPEND"), {"target_status": "INCR_SYNC", **HELD_UP}, failed("is paused")),
+    ("oms", ALONE, {}, NO_STATUS),
+    ("oms", refused("GHANA-OPERAT000101"), {}, (MigrationPermissionError, "GHANA-OPERAT000101")),
+    ("dataworks", dataworks("IMPORT_SUCCESS", "FAILURE"), {}, "succeeded"),
+    ("dataworks", dataworks("REVOKED", "SUCCESS"), {}, failed("ended before reaching the target")),
+    ("dataworks", dataworks("PARTIAL_SUCCESS", "SUCCESS"), {}, failed("ended before reaching the target")),
+    ("dataworks", dataworks("IMPORT_ERROR", "SUCCESS"), {}, failed("DataWorks reports IMPORT_ERROR")),
+    ("dataworks", {**ALONE, "summary": {}}, {}, NO_STATUS),
+    ("dataworks", refused("Forbidden.RAM"), {}, (MigrationPermissionError, "Forbidden.RAM")),
+]
+"""Service, answer at the second poll, arguments; the state, None where the task waits on, or the error."""
+
+
+def ids_of(number: int) -> dict[str, Any]:
+    """Return the ids of the migration of a case, as sensor and simulator name them."""
+    return {
+        "dts": {"migration_job_id": f"dts{number}"},
+        "oms": {"project_id": f"p_{number}"},
+        "dataworks": {"project_id": 123456, "migration_id": number},
+    }[CASES[number][0]]
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """Play a migration for each case; it stands still until it is told to go on."""
+    migrations = [
+        {
+            "service": service,
+            **ids_of(number),
+            "steps": [{"at": 0, **SERVICES[service][1]}, {"at": 10, **changed}],
+        }
+        for number, (service, changed, _, _) in enumerate(CASES)
+    ]
+    with Simulator({"migrations": migrations}, speed=1e-9) as simulator:
+        yield simulator
+
+
+@pytest.fixture(params=["poke", "reschedule", "deferrable"])
+def outcome(
+    request: pytest.FixtureRequest,
+    simulator: Simulator,
+    context: Any,
+    next_poll: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Outcome:
+    """
+    Watch the migration of a case, which runs at the first poll and has changed at the second.
+
+    Return the state of the final record, or None where the wait goes on.
+    """
+
+    async def at_once(seconds: float) -> None:
+        return None
+
+    for conn_id, connection in simulator.connections().items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    monkeypatch.setattr(migration.XCom, "set", lambda **arguments: None)
+    monkeypatch.setattr(MigrationTrigger, "_pause", lambda *arguments: 0.01)
+    monkeypatch.setattr(MigrationHook, "clock", Clock(sleep=lambda seconds: None, async_sleep=at_once))
+
+    def watch(number: int) -> Any:
+        service, _, wanted, _ = CASES[number]
+        ids = ids_of(number)
+
+        def put(seconds: float) -> None:
+            simulator.jump(service, next(reversed(ids.values())), seconds)
+
+        def task(**more: Any) -> MigrationSensor:
+            arguments = {"max_poll_errors": 0, "poke_interval": 60, **wanted, **ids, **more}
+            return SERVICES[service][0](task_id="wait", **arguments)
+
+        put(0)
+        if request.param != "deferrable":
+            first = task(mode=request.param)
+            assert first.poke(context) is False
+            put(10)
+            # A task that pokes goes on, one that is rescheduled begins again.
+            is_new = request.param == "reschedule"
+            result = (task(mode=request.param) if is_new else first).poke(next_poll(context))
+            return result.xcom_value["state"] if result else None
+        waiting = task(deferrable=True)
+        with pytest.raises(TaskDeferred) as deferred:
+            waiting.execute(context)
+        trigger = deferred.value.trigger
+        assert isinstance(trigger, MigrationTrigger)
+        put(10)
+        event = asyncio.run(first_event(trigger))
+        return waiting.execute_complete(context, event.payload)["state"] if event else None
+
+    return watch
+
+
+async def first_event(trigger: MigrationTrigger) -> Any:
+    """Return the first event, or None where none has come after two polls."""
+    before = trigger.tracker.history.polls
+    event = asyncio.ensure_future(anext(trigger.run()))  # type: ignore[arg-type] # an async generator
+    while not event.done() and trigger.tracker.history.polls < before + 2:
+        await asyncio.sleep(0.01)
+    if not event.done():
+        event.cancel()
+        return None
+    return event.result()
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: f"{CASES[number][0]}-{number}")
+def test_verdict_is_the_same_in_every_mode(outcome: Outcome, number: int) -> None:
+    expected = CASES[number][3]
+    if isinstance(expected, tuple):
+        with pytest.raises(expected[0], match=expected[1]):
+            outcome(number)
+    else:
+        assert outcome(number) == expected
