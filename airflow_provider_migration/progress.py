@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from functools import cache, lru_cache, partial
-from math import inf
+from functools import cache, partial
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
@@ -114,29 +113,6 @@ def _fields_of(model: type[BaseModel]) -> set[str]:
     return set(model.model_fields)
 
 
-@cache
-def _json_fields_of(model: type[BaseModel]) -> list[tuple[str, int]]:
-    """Return the fields in the JSON, each with the bytes of its key."""
-    names = (name for name, field in model.model_fields.items() if not field.exclude)
-    return [(name, len(name) + 6) for name in names]
-
-
-def _max_bytes(value: Any) -> float:
-    """Return an upper bound of a value's size as JSON in bytes; infinite for other types."""
-    if isinstance(value, str):
-        return 12 * len(value) + 2  # an escaped character takes at most 12 bytes
-    if value is None or isinstance(value, (float, datetime)):
-        return 40
-    if isinstance(value, int):
-        return 2 + value.bit_length()
-    if isinstance(value, tuple):
-        return 2 + sum(_max_bytes(item) + 2 for item in value)
-    if isinstance(value, _Record):
-        fields = _json_fields_of(type(value))
-        return 2 + sum(size + _max_bytes(getattr(value, name)) for name, size in fields)
-    return inf
-
-
 class MigrationErrorInfo(_Record):
     """
     The error of a migration.
@@ -173,21 +149,6 @@ class Phase(_Record):
     done: Count = None
     total: Count = None
     error: Text = None
-
-
-_known_phase = lru_cache(maxsize=1024)(Phase)
-
-
-def interned_phase(**fields: Any) -> Phase:
-    """
-    Create a phase, or return the cached equal one: most phases are unchanged since the last poll.
-
-    Creating each phase costs a tenth of a poll. Long texts rarely recur and are not cached.
-
-    :param fields: the fields of a :class:`Phase`.
-    """
-    texts = (fields.get("name"), fields.get("service_status"), fields.get("error"))
-    return (_known_phase if sum(map(len, filter(None, texts))) <= 256 else Phase)(**fields)
 
 
 class ObjectProgress(_Record):
@@ -293,10 +254,9 @@ class MigrationProgress(_Record):
             )
         return record
 
-    def _size(self) -> float:
-        """Return the JSON's size in bytes, or a cheap upper bound if that is below the limit."""
-        at_most = _max_bytes(self)
-        return at_most if at_most < MAX_RECORD_BYTES else len(json.dumps(self.model_dump(mode="json")))
+    def _size(self) -> int:
+        """Return the size in bytes of the JSON that XCom holds, with other than ASCII characters escaped."""
+        return len(json.dumps(self.model_dump(mode="json")))
 
     def reached(self, milestone: str) -> bool:
         """

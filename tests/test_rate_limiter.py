@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from airflow_provider_migration.exceptions import (
     MigrationServiceError,
     MigrationThrottledError,
 )
-from airflow_provider_migration.sansio import Request
+from airflow_provider_migration.sansio import Request, send
 from airflow_provider_migration.transport import aio
 from airflow_provider_migration.transport.limiter import (
     BATCH_WINDOW_SECONDS,
@@ -455,12 +456,11 @@ async def carry(
         await asyncio.sleep(ANSWER_SECONDS)
         return read()
 
-    monkeypatch.setattr(aio, "_send_once", asend)
+    monkeypatch.setattr(aio.AsyncDriver, "_send_once", asend)
+    monkeypatch.setattr(aio, "shared_session", lambda settings: nullcontext())
     clock = Clock(monotonic=loop.time, rand=rand, async_sleep=asyncio.sleep)
     settings = TransportConfig(read_timeout=read_timeout)
-    async with aio.ending_by_the_deadline(settings, clock):
-        request = Service().unshared_request()
-        return await aio._send_with_retries(request, None, settings, clock, limiter, None)  # type: ignore[arg-type] # no session
+    return await aio.AsyncDriver(settings, clock, limiter).run(send(Service().unshared_request()))
 
 
 @pytest.mark.parametrize("calls", [20, 200])

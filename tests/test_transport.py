@@ -50,7 +50,7 @@ from airflow_provider_migration.services.drs import DrsApi, ObjectListing
 from airflow_provider_migration.services.dts import DtsApi
 from airflow_provider_migration.services.oms import OmsApi
 from airflow_provider_migration.transport import aio, sync, tls
-from airflow_provider_migration.transport.attempt import retry_hint
+from airflow_provider_migration.transport.attempt import Attempt, retry_hint
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, limit_calls
 from airflow_provider_migration.transport.redaction import hide_query_strings
@@ -113,11 +113,11 @@ def carry(request: pytest.FixtureRequest) -> Driver:
 
     def on_worker(flow: Any, settings: TransportConfig = STEADY, clock: World | None = None) -> Any:
         with sync.new_session(settings) as session:
-            return sync.run(flow, session, settings, (clock or World()).surroundings)
+            return sync.SyncDriver(session, settings, (clock or World()).surroundings).run(flow)
 
     def on_loop(flow: Any, settings: TransportConfig = STEADY, clock: World | None = None) -> Any:
         try:
-            return asyncio.run(aio.run(flow, settings, (clock or World()).surroundings))
+            return asyncio.run(aio.AsyncDriver(settings, (clock or World()).surroundings).run(flow))
         finally:
             gc.collect()  # so that an unclosed session or socket is this test's failure
 
@@ -556,7 +556,7 @@ def test_rate_limit_holds_on_the_event_loop(serve: Callable[..., Server]) -> Non
     quota = RateLimiter(5, clock.tell, clock.async_sleep)
 
     async def call() -> None:
-        await aio.run(ask_oms(server.url), STEADY, clock.surroundings, quota)
+        await aio.AsyncDriver(STEADY, clock.surroundings, quota).run(ask_oms(server.url))
 
     async def calls() -> None:
         await asyncio.gather(*(call() for _ in range(3)))
@@ -573,10 +573,12 @@ def test_rate_limit_pauses_the_connection_after_throttling(serve: Callable[..., 
         """Begin another call in the middle of the wait."""
         if not slept:
             slept.append(seconds)
-            await aio.run(ask_oms(server.url), STEADY, clock.surroundings, quota)
+            await aio.AsyncDriver(STEADY, clock.surroundings, quota).run(ask_oms(server.url))
 
     async def calls() -> None:
-        await aio.run(ask_oms(server.url), STEADY, replace(clock.surroundings, async_sleep=sleep), quota)
+        await aio.AsyncDriver(STEADY, replace(clock.surroundings, async_sleep=sleep), quota).run(
+            ask_oms(server.url)
+        )
 
     asyncio.run(calls())
     assert slept == [7.5]
@@ -969,7 +971,7 @@ def test_session_reuses_its_connection(serve: Callable[..., Server]) -> None:
 
     with sync.new_session(STEADY) as session:
         for _ in range(3):
-            sync.run(ask_oms(server.url), session, STEADY)
+            sync.SyncDriver(session, STEADY).run(ask_oms(server.url))
 
     assert (len(server.asked), server.accepted) == (3, 1)
 
@@ -987,7 +989,7 @@ def test_session_leaves_no_connection_behind(serve: Callable[..., Server], is_cl
     before = open_connections()  # of another test, to a server that had the same port
     try:
         session = sync.new_session(STEADY)
-        sync.run(ask_oms(server.url), session, STEADY)
+        sync.SyncDriver(session, STEADY).run(ask_oms(server.url))
         assert open_connections() == before + 1
         if is_closed:
             session.close()
@@ -1005,7 +1007,7 @@ def test_connection_closed_by_the_server_is_reopened(
 
     with sync.new_session(STEADY) as session:
         for _ in range(2):
-            assert sync.run(ask_oms(server.url), session, STEADY, World().surroundings).success
+            assert sync.SyncDriver(session, STEADY, World().surroundings).run(ask_oms(server.url)).success
 
     assert server.accepted >= 2
 
@@ -1033,7 +1035,7 @@ async def test_kept_session_reuses_its_connection(serve: Callable[..., Server]) 
 
     async with aio.shared_session(STEADY):
         for _ in range(3):
-            await aio.run(ask_oms(server.url), STEADY)
+            await aio.AsyncDriver(STEADY).run(ask_oms(server.url))
 
     assert (len(server.asked), server.accepted) == (3, 1)
 
@@ -1050,7 +1052,7 @@ async def test_session_is_not_shared_across_ca_files(authority: Authority) -> No
 
 async def test_session_is_released_on_cancellation(serve: Callable[..., Server]) -> None:
     server = serve(Reply(then="hold"))
-    task = asyncio.create_task(aio.run(ask_oms(server.url), STEADY))
+    task = asyncio.create_task(aio.AsyncDriver(STEADY).run(ask_oms(server.url)))
     while not server.asked:
         await asyncio.sleep(0.01)
 
@@ -1065,7 +1067,7 @@ def test_session_belongs_to_one_event_loop(serve: Callable[..., Server]) -> None
     server = serve(FINE)
 
     for _ in range(2):
-        asyncio.run(aio.run(ask_oms(server.url), STEADY))
+        asyncio.run(aio.AsyncDriver(STEADY).run(ask_oms(server.url)))
 
     assert server.accepted == 2
 
@@ -1092,7 +1094,7 @@ async def main():
     await asyncio.sleep(0.01)
     api = OmsApi(endpoint={server.url!r}, signer=BasicSigner("a", "b"))
     settings = TransportConfig(verify={str(authority.file)!r})
-    result = await aio.run(api.get_migration_progress("p"), settings)
+    result = await aio.AsyncDriver(settings).run(api.get_migration_progress("p"))
     done = True
     await watcher
     assert result.success
@@ -1358,18 +1360,18 @@ def test_retry_is_bounded_by_the_limits_of_the_poll(
     assert len(server.asked) == asked
 
 
-def test_retry_is_skipped_when_the_quota_is_used_up(carry: Driver) -> None:
-    clock = World()
+def test_retry_is_skipped_when_the_quota_is_used_up(carry: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     error = MigrationThrottledError("a quota of a day")
     error.quota_exhausted = True
     asked = []
 
-    def send(*_: Any) -> Any:
+    def refuse(*_: Any) -> Any:
         asked.append(True)
         raise error
 
+    monkeypatch.setattr(Attempt, "sign", refuse)
     with pytest.raises(MigrationThrottledError):
-        sync._send_with_retries(next(ask_oms("http://oms")), send, clock.surroundings)
+        carry(ask_oms("http://oms"))
     assert len(asked) == 1
 
 
@@ -1429,11 +1431,11 @@ async def test_session_of_a_replaced_ca_file_is_dropped(
     server, settings = serve(FINE, tls=authority.context), TransportConfig(verify=str(file))
     async with aio.keep_sessions():
         for _ in range(3):
-            await aio.run(ask_oms(server.url), settings)
+            await aio.AsyncDriver(settings).run(ask_oms(server.url))
         assert server.accepted == 1
         file.write_bytes(authority.file.read_bytes() + b"\n")
         for _ in range(3):
-            await aio.run(ask_oms(server.url), settings)
+            await aio.AsyncDriver(settings).run(ask_oms(server.url))
         assert server.accepted == 2
         assert len(aio._sessions[asyncio.get_running_loop()].by_authorities) == 1
     assert not aio._sessions[asyncio.get_running_loop()].by_authorities
@@ -1444,14 +1446,14 @@ async def test_hanging_hosts_do_not_block_others(serve: Callable[..., Server]) -
     well = serve(FINE)
     async with aio.keep_sessions():
         calls = [
-            asyncio.create_task(aio.run(ask_oms(server.url), TransportConfig(read_timeout=60)))
+            asyncio.create_task(aio.AsyncDriver(TransportConfig(read_timeout=60)).run(ask_oms(server.url)))
             for server in hanging
             for _ in range(20)
         ]
         async with asyncio.timeout(20):  # sooner than those that hang are given up
             while sum(server.accepted for server in hanging) < 120:
                 await asyncio.sleep(0.01)
-            assert (await aio.run(ask_oms(well.url), STEADY)).success
+            assert (await aio.AsyncDriver(STEADY).run(ask_oms(well.url))).success
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

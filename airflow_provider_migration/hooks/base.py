@@ -34,10 +34,11 @@ from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.hooks.connection_form import offer_connection_form
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.sansio import AuthenticatedFlow, Flow, Signer
-from airflow_provider_migration.transport import aio, sync
+from airflow_provider_migration.transport.aio import AsyncDriver, keep_sessions
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, SingleFlight
 from airflow_provider_migration.transport.settings import TransportConfig
+from airflow_provider_migration.transport.sync import SyncDriver, new_session
 from airflow_provider_migration.transport.tls import tls_key
 
 if TYPE_CHECKING:
@@ -195,12 +196,13 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         if session is None or self._session_key != key:
             self.close()
             # Another thread may close it in the meantime, which does not end a call in flight.
-            session = self._session = sync.new_session(settings)
+            session = self._session = new_session(settings)
             self._session_key = key
         if not is_test:
             refusals.check(fingerprint, self.clock.monotonic())
         with self._remembering_refusal(fingerprint):
-            return sync.run(self._start_flow(api, call), session, settings, self.clock, self._clock_check)
+            driver = SyncDriver(session, settings, self.clock, self._clock_check)
+            return driver.run(self._start_flow(api, call))
 
     def _start_flow(self, api: _Api, call: Callable[[_Api], Flow[_T]]) -> AuthenticatedFlow[_T]:
         """Start a flow, with what keeps its credential valid."""
@@ -249,9 +251,8 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         async with refusals.first_alone(fingerprint):
             refusals.check(fingerprint, self.clock.monotonic())
             with self._remembering_refusal(fingerprint):
-                return await aio.run(
-                    self._start_flow(api, call), settings, self.clock, calls.limiter, self._clock_check
-                )
+                driver = AsyncDriver(settings, self.clock, calls.limiter, self._clock_check)
+                return await driver.run(self._start_flow(api, call))
 
     def _calls_on_this_loop(self) -> _Calls:
         loop = asyncio.get_running_loop()
@@ -288,7 +289,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     async def keep_session(self) -> AsyncIterator[None]:
         """Keep the event loop's sessions open between calls, so that connections are reused."""
         await self._alook_up(self.clock.monotonic() - CONNECTION_SECONDS)
-        async with aio.keep_sessions():
+        async with keep_sessions():
             yield
 
     def _look_up(self, number: int | None = None) -> bool:
@@ -342,7 +343,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             return
         if problem:
             raise MigrationConnectionNotFoundError(
-                f"Connection {self._conn_id!r} cannot be read just now ({problem}). If this stays, check "
+                f"Connection {self._conn_id!r} cannot be read just now ({problem}). If this persists, check "
                 "Airflow's API server and the secrets backend."
             )
         raise MigrationConnectionNotFoundError(

@@ -584,7 +584,7 @@ def refuse(whose: str, name: str, problem: str) -> NoReturn:
     raise MigrationConfigurationError(f"{whose}: {name} {problem}")
 
 
-def read_text(whose: str, name: str, value: object, *, kind: str = "a text") -> str:
+def read_text(whose: str, name: str, value: object, *, kind: str = "a string") -> str:
     """
     Return an id or a word as text, without blanks and line breaks around it.
 

@@ -36,7 +36,6 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     bulk_percent,
-    interned_phase,
     percent_or_none,
 )
 from airflow_provider_migration.sansio import (
@@ -461,9 +460,7 @@ class _Objects:
             state = MigrationState.SUCCEEDED
         else:
             state = MigrationState.RUNNING if self.percent_sum else MigrationState.PENDING
-        return interned_phase(
-            name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total
-        )
+        return Phase(name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -870,7 +867,7 @@ def _progress_of_objects(counted: list[_Objects], **common: Any) -> MigrationPro
     else:
         state = MigrationState.RUNNING if percent else MigrationState.PENDING
     all_done = len(known) == len(counted) and all(item.is_done for item in known)
-    full = interned_phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
+    full = Phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
     return MigrationProgress(
         state=state, percent=percent, phases=(full, *(item.phase() for item in known)), **common
     )
@@ -981,13 +978,13 @@ def _phases(
             done = bulk_done or struct.completed == 100
             # Structure is copied while the job's status is still "starting".
             is_moving = state is MigrationState.PENDING and 0 < struct.completed < 100
-            yield interned_phase(
+            yield Phase(
                 name="structure",
                 state=MigrationState.SUCCEEDED if done else MigrationState.RUNNING if is_moving else state,
                 percent=100 if done else struct.completed,
             )
         percent = 0.0 if state is MigrationState.PENDING and job.progress is None else job.progress
-        yield interned_phase(
+        yield Phase(
             name="full",
             state=MigrationState.SUCCEEDED if bulk_done else state,
             service_status=job.transfer_status if word in _FULL or word == "FULL_TRANSFER_FAILED" else None,
@@ -996,7 +993,7 @@ def _phases(
     yield from (item.phase() for item in known)
     if job.has_incremental:
         begun = "INCRE" in word or state is MigrationState.SUCCEEDED
-        yield interned_phase(
+        yield Phase(
             name="incremental",
             state=state if begun or (bulk_done and job.delay is not None) else MigrationState.PENDING,
             service_status=job.transfer_status if "INCRE" in word else None,

@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
-
-from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.exceptions import (
@@ -33,7 +31,6 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
-    interned_phase,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
@@ -336,47 +333,8 @@ class DtsJobs(WireModel):
     total_record_count: Count | None = None
 
 
-_Unread = Annotated[None, BeforeValidator(lambda value: None)]
-"""Skips the items of a precheck: most of a response, and needed only if one of them may have failed."""
-
-
-class _PrecheckSummary(PrecheckStatus):
-    detail: _Unread = None
-
-
-class _MigrationJobSummary(MigrationJob):
-    precheck_status: _PrecheckSummary | None = None
-
-
-class _DtsPrecheckSummary(DtsPrecheckStatus):
-    detail: _Unread = None
-
-
-class _DtsJobSummary(DtsJob):
-    precheck_status: _DtsPrecheckSummary | None = None
-
-
-class _DtsJobsSummary(DtsJobs):
-    dts_job_list: tuple[_DtsJobSummary, ...] | None = None
-
-
-def _may_have_failed_items(job: MigrationJob) -> bool:
-    states = {STATUSES.state_of(job.migration_job_status)}
-    if job.precheck_status:
-        states.add(PHASE_STATUSES.state_of(job.precheck_status.status))
-    return MigrationState.FAILED in states
-
-
 def _read(request: Request[Any], response: Response) -> MigrationJob:
     job = MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
-    return _with_status(request, response, job, job.request_id)
-
-
-def _read_summary(request: Request[Any], response: Response) -> MigrationJob:
-    data = rpc_object(request, response, payload="MigrationJobStatus")
-    job: MigrationJob = _MigrationJobSummary.read(data)
-    if _may_have_failed_items(job):
-        job = MigrationJob.read(data)
     return _with_status(request, response, job, job.request_id)
 
 
@@ -409,14 +367,11 @@ class _Listed:
 
     @classmethod
     def read(cls, request: Request[Any], response: Response) -> _Listed:
-        """Parse the list; the items of a precheck only if one may have failed."""
-        data = rpc_object(request, response, payload="DtsJobList")
-        answer: DtsJobs = _DtsJobsSummary.read(data)
+        """Parse the list."""
+        answer = _read_jobs(request, response)
         if answer.dts_job_list is None and answer.total_record_count != 0:
             raise no_status(request, response, "DtsJobList", answer.request_id)
         jobs = [job.as_migration_job(answer.request_id) for job in answer.dts_job_list or ()]
-        if any(map(_may_have_failed_items, jobs)):
-            jobs = [job.as_migration_job(answer.request_id) for job in DtsJobs.read(data).dts_job_list or ()]
         by_job = {job.task_id: job for job in jobs if job.task_id}
         by_instance: dict[str, list[MigrationJob]] = {}
         for job in jobs:
@@ -478,40 +433,23 @@ class DtsApi(AlibabaApi):
         region_id: str | None = None,
     ) -> Flow[MigrationJob]:
         """Get one migration job."""
+        job_id = require_id("migration_job_id", migration_job_id)
         return (
             yield from send(
-                self._request_status(
+                self._request(
+                    SERVICE,
+                    VERSION,
+                    LEGACY_API,
                     _read,
-                    migration_job_id,
-                    client_token=client_token,
-                    account_id=account_id,
-                    region_id=region_id,
+                    query={
+                        "MigrationJobId": job_id,
+                        "RegionId": region_id or self.region,
+                        "ClientToken": client_token,
+                        "AccountId": account_id,
+                    },
+                    asked_for=job_id,
                 )
             )
-        )
-
-    def _request_status(
-        self,
-        read: Callable[[Request[Any], Response], MigrationJob],
-        migration_job_id: str,
-        *,
-        client_token: str | None = None,
-        account_id: str | None = None,
-        region_id: str | None = None,
-    ) -> Request[MigrationJob]:
-        job_id = require_id("migration_job_id", migration_job_id)
-        return self._request(
-            SERVICE,
-            VERSION,
-            LEGACY_API,
-            read,
-            query={
-                "MigrationJobId": job_id,
-                "RegionId": region_id or self.region,
-                "ClientToken": client_token,
-                "AccountId": account_id,
-            },
-            asked_for=job_id,
         )
 
     def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Flow[DtsJobs]:
@@ -635,7 +573,7 @@ class DtsApi(AlibabaApi):
         if self.api == LISTING_API or job_id in self._listed_only or job_id in self._instances:
             return (yield from self._listed_job(job_id))
         try:
-            return (yield from send(self._request_status(_read_summary, job_id)))
+            return (yield from self.describe_migration_job_status(job_id))
         except MigrationNotFoundError as error:
             if error.code is None:  # not a refusal by DTS itself
                 raise
@@ -799,7 +737,7 @@ def _phase(
         percent = 100
     elif state is MigrationState.PENDING and percent is None:
         percent = 0
-    return interned_phase(
+    return Phase(
         name=name,
         state=state,
         service_status=section.status,

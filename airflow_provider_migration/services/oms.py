@@ -43,7 +43,6 @@ from airflow_provider_migration.progress import (
     Phase,
     bulk_percent,
     clean_text,
-    interned_phase,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services import alibaba
@@ -798,7 +797,7 @@ def _phases(
             phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
         own = [each for each in steps if each.rank >= 0 and names[each.rank] == name]
         copied = [each.step_info.processed_records for each in own if name == "full" and each.step_info]
-        yield interned_phase(
+        yield Phase(
             name=name,
             state=phase_state,
             service_status=step if here else None,

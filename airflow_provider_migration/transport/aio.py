@@ -28,7 +28,7 @@ from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, call_limits
 from airflow_provider_migration.transport.proxies import proxy_of
 from airflow_provider_migration.transport.redaction import hide_query_strings
-from airflow_provider_migration.transport.retries import Patience, deadline_not_before_now, retrying
+from airflow_provider_migration.transport.retries import RetryPolicy, deadline_not_before_now
 from airflow_provider_migration.transport.settings import LARGE_BODY_BYTES, MAX_BODY_BYTES, TransportConfig
 from airflow_provider_migration.transport.tls import tls_context, tls_key
 
@@ -152,50 +152,8 @@ def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     return session
 
 
-async def run(
-    flow: AuthenticatedFlow[_T],
-    settings: TransportConfig,
-    clock: Clock = SYSTEM_CLOCK,
-    limiter: RateLimiter | None = None,
-    clock_check: ClockCheck | None = None,
-) -> _T:
-    """
-    Run a flow over ``aiohttp`` and return its result.
-
-    :param limiter: the rate limiter of the connection; without one, the flow gets its own.
-    :param clock_check: gets each answer.
-    :raises MigrationError: what the flow raises, or does not catch.
-    """
-    limiter = limiter or RateLimiter(None, clock.monotonic, clock.async_sleep)
-    with deadline_not_before_now(clock):
-        async with ending_by_the_deadline(settings, clock), shared_session(settings) as session:
-            send = partial(
-                _send_with_retries,
-                session=session,
-                settings=settings,
-                clock=clock,
-                limiter=limiter,
-                clock_check=clock_check,
-            )
-            try:
-                request = next(flow)
-                while True:
-                    try:
-                        if isinstance(request, BlockingCall):
-                            answer = await limiter.call_in_thread(request)
-                        else:
-                            answer = await limiter.send(request, send)
-                    except MigrationError as error:
-                        request = flow.throw(error)
-                    else:
-                        request = flow.send(answer)
-            except StopIteration as stop:
-                result: _T = stop.value
-                return result
-
-
 @asynccontextmanager
-async def ending_by_the_deadline(settings: TransportConfig, clock: Clock) -> AsyncIterator[None]:
+async def _ending_by_the_deadline(settings: TransportConfig, clock: Clock) -> AsyncIterator[None]:
     """
     Cancel the block when ``read_timeout`` has passed since the deadline of the poll.
 
@@ -213,107 +171,141 @@ async def ending_by_the_deadline(settings: TransportConfig, clock: Clock) -> Asy
         return
     except TimeoutError:
         error = MigrationServiceError(
-            "No answer by the deadline of this poll, nor within read_timeout after it. If this stays, check "
-            "the service's status, and read_timeout in the connection.",
+            "No answer by the deadline of this poll, nor within read_timeout after it. If this persists, "
+            "check the service's status, and read_timeout in the connection.",
             reason="timeout",
         )
         error.is_cut_short = True
     raise error
 
 
-async def _send_with_retries(
-    request: Request[Any],
-    session: aiohttp.ClientSession,
-    settings: TransportConfig,
-    clock: Clock,
-    limiter: RateLimiter,
-    clock_check: ClockCheck | None,
-) -> Any:
-    patience = Patience(clock.monotonic)
+class AsyncDriver:
+    """
+    Runs flows over ``aiohttp``, on the shared session of the event loop.
 
-    async def attempt() -> Any:
-        await limiter.acquire(patience.latest)
-        patience.begin_attempt()
+    :param limiter: the rate limiter of the connection; by default one of the driver's own.
+    :param clock_check: gets each answer.
+    """
+
+    def __init__(
+        self,
+        settings: TransportConfig,
+        clock: Clock = SYSTEM_CLOCK,
+        limiter: RateLimiter | None = None,
+        clock_check: ClockCheck | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._limiter = limiter or RateLimiter(None, clock.monotonic, clock.async_sleep)
+        self._clock_check = clock_check
+
+    async def run(self, flow: AuthenticatedFlow[_T]) -> _T:
+        """
+        Run a flow and return its result.
+
+        :raises MigrationError: what the flow raises, or does not catch.
+        """
+        with deadline_not_before_now(self._clock):
+            async with (
+                _ending_by_the_deadline(self._settings, self._clock),
+                shared_session(self._settings) as session,
+            ):
+                send = partial(self._send_with_retries, session)
+                try:
+                    request = next(flow)
+                    while True:
+                        try:
+                            if isinstance(request, BlockingCall):
+                                answer = await self._limiter.call_in_thread(request)
+                            else:
+                                answer = await self._limiter.send(request, send)
+                        except MigrationError as error:
+                            request = flow.throw(error)
+                        else:
+                            request = flow.send(answer)
+                except StopIteration as stop:
+                    result: _T = stop.value
+                    return result
+
+    async def _send_with_retries(self, session: aiohttp.ClientSession, request: Request[Any]) -> Any:
+        policy = RetryPolicy(self._clock)
+        limiter = self._limiter
+
+        async def attempt() -> Any:
+            await limiter.acquire(policy.patience.latest)
+            policy.patience.begin_attempt()
+            try:
+                answer = await self._send_once(session, request)
+            except MigrationThrottledError as error:
+                if not error.quota_exhausted:
+                    limiter.pause(error.retry_after or 0.0, error)
+                raise
+            except MigrationApiError as error:
+                if error.http_status is not None:
+                    limiter.answered()
+                raise
+            finally:
+                policy.patience.end_attempt()
+            limiter.answered()
+            return answer
+
         try:
-            answer = await _send_once(request, session, settings, clock, clock_check)
-        except MigrationThrottledError as error:
-            if not error.quota_exhausted:
-                limiter.pause(error.retry_after or 0.0, error)
-            raise
-        except MigrationApiError as error:
-            if error.http_status is not None:
-                limiter.answered()
-            raise
-        finally:
-            patience.end_attempt()
-        limiter.answered()
-        return answer
+            return await attempt()
+        except MigrationError as error:
+            failures = [error]
 
-    started = clock.monotonic()
-    try:
-        return await attempt()
-    except MigrationError as error:
-        failures = [error]
+        async def attempt_again() -> Any:
+            if failures:
+                raise failures.pop()
+            return await attempt()
 
-    async def attempt_again() -> Any:
-        if failures:
-            raise failures.pop()
-        return await attempt()
+        return await AsyncRetrying(**policy.options(), sleep=self._clock.async_sleep)(attempt_again)
 
-    return await AsyncRetrying(**retrying(clock, started, patience), sleep=clock.async_sleep)(attempt_again)
+    async def _send_once(self, session: aiohttp.ClientSession, request: Request[Any]) -> Any:
+        import aiohttp
+        from yarl import URL
 
-
-async def _send_once(
-    request: Request[Any],
-    session: aiohttp.ClientSession,
-    settings: TransportConfig,
-    clock: Clock,
-    clock_check: ClockCheck | None,
-) -> Any:
-    import aiohttp
-    from yarl import URL
-
-    attempt = Attempt.sign(request, settings, clock)
-    head: Response | None = None
-    problem: MigrationError
-    try:
-        async with session.request(
-            request.method,
-            URL(request.url, encoded=True),
-            headers=attempt.headers,
-            data=request.body or None,
-            timeout=aiohttp.ClientTimeout(
-                total=attempt.seconds,
-                sock_connect=settings.connect_timeout,
-                sock_read=settings.read_timeout,
-            ),
-            proxy=proxy_of(request.url),
-            allow_redirects=False,
-        ) as answer:
-            head = Response(answer.status, {name.lower(): text for name, text in answer.headers.items()})
-            if clock_check:
-                clock_check.note(head, clock)
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise TooLargeError
-    except TooLargeError as error:
-        problem = attempt.failed(error.text, head)
-    except aiohttp.ConnectionTimeoutError:
-        problem = attempt.failed(settings.no_connection, head, "timeout")
-    except aiohttp.SocketTimeoutError:
-        problem = attempt.failed(settings.nothing_came, head, "timeout")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        # TimeoutError is an OSError; aiohttp raises the bare one only for the total limit.
-        timed_out = type(error) is TimeoutError
-        problem = attempt.too_slow(head) if timed_out else attempt.broken(error, head)
-    else:
-        response = Response(head.status, head.headers, bytes(body))
-        if len(body) < LARGE_BODY_BYTES and "content-encoding" not in head.headers:
-            return attempt.read(response)
-        # One at a time: many threads would compete with each other for the interpreter lock.
-        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            return await asyncio.to_thread(attempt.read, response)
-    # Raised here: in an except clause the error would carry the library's, and that one the request.
-    raise problem
+        attempt = Attempt.sign(request, self._settings, self._clock)
+        head: Response | None = None
+        problem: MigrationError
+        try:
+            async with session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=attempt.headers,
+                data=request.body or None,
+                timeout=aiohttp.ClientTimeout(
+                    total=attempt.seconds,
+                    sock_connect=self._settings.connect_timeout,
+                    sock_read=self._settings.read_timeout,
+                ),
+                proxy=proxy_of(request.url),
+                allow_redirects=False,
+            ) as answer:
+                head = Response(answer.status, {name.lower(): text for name, text in answer.headers.items()})
+                if self._clock_check:
+                    self._clock_check.note(head, self._clock)
+                body = bytearray()
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise TooLargeError
+        except TooLargeError as error:
+            problem = attempt.failed(error.text, head)
+        except aiohttp.ConnectionTimeoutError:
+            problem = attempt.failed(self._settings.no_connection, head, "timeout")
+        except aiohttp.SocketTimeoutError:
+            problem = attempt.failed(self._settings.nothing_came, head, "timeout")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # TimeoutError is an OSError; aiohttp raises the bare one only for the total limit.
+            timed_out = type(error) is TimeoutError
+            problem = attempt.too_slow(head) if timed_out else attempt.broken(error, head)
+        else:
+            response = Response(head.status, head.headers, bytes(body))
+            if len(body) < LARGE_BODY_BYTES and "content-encoding" not in head.headers:
+                return attempt.read(response)
+            # One at a time: many threads would compete with each other for the interpreter lock.
+            async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                return await asyncio.to_thread(attempt.read, response)
+        # Raised here: in an except clause the error would carry the library's, and that one the request.
+        raise problem

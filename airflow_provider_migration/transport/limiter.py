@@ -189,7 +189,7 @@ def _no_answer_in_time() -> MigrationServiceError:
     """Make the error of a poll whose deadline passes while it waits for a shared response."""
     error = MigrationServiceError(
         "No answer by the deadline of this poll, which shared the request of another poll. "
-        "If this stays, raise poke_interval or timeout.",
+        "If this persists, raise poke_interval or timeout.",
         reason="timeout",
     )
     error.is_cut_short = True

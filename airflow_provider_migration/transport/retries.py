@@ -61,61 +61,72 @@ class Patience:
         return until < self.limits.deadline and not (for_service and until > self._waited_until)
 
 
-def retrying(clock: Clock, started: float, patience: Patience) -> dict[str, Any]:
+class RetryPolicy:
     """
-    Return the retry policy as arguments of tenacity's ``Retrying`` and ``AsyncRetrying``.
+    The retries of one call, from its first attempt on.
 
     At most ``MAX_ATTEMPTS`` attempts and ``MAX_CALL_SECONDS``. The backoff before attempt *n* + 1 is
     ``min(0.5 · 2ⁿ, 8) · (0.5 … 1)`` seconds; a pause that the service asks for replaces it, plus up to a
     second.
 
-    :param started: start of the first attempt, in ``clock.monotonic`` seconds.
+    :ivar patience: the time that the call may still wait.
     """
-    throttled = False
 
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+    def __init__(self, clock: Clock) -> None:
+        self.patience = Patience(clock.monotonic)
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._has_warned = False
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of tenacity's ``Retrying`` and ``AsyncRetrying``."""
+        return {
+            "retry": retry_if_exception(is_retryable),
+            "wait": self._seconds_to_wait,
+            "stop": self._is_exhausted,
+            "before_sleep": self._log,
+            "reraise": True,
+        }
+
+    def _seconds_to_wait(self, state: RetryCallState) -> float:
+        error = _error_of(state)
         hint = error.retry_after if isinstance(error, MigrationApiError) else None
         backoff = min(0.5 * 2.0**state.attempt_number, 8.0)
         # Jitter, so that clients with the same hint do not come back together.
-        return hint + clock.rand() if hint is not None else backoff * (0.5 + clock.rand() / 2)
+        jitter = self._clock.rand()
+        return hint + jitter if hint is not None else backoff * (0.5 + jitter / 2)
 
-    def stop(state: RetryCallState) -> bool:
-        elapsed = clock.monotonic() - started
+    def _is_exhausted(self, state: RetryCallState) -> bool:
+        elapsed = self._clock.monotonic() - self._started
         # One hint of the full length after the first attempt is honoured.
         too_long = elapsed >= MAX_CALL_SECONDS or elapsed + state.upcoming_sleep > MAX_CALL_SECONDS + 5
-        error = state.outcome.exception() if state.outcome else None
-        is_throttled = isinstance(error, MigrationThrottledError)
+        is_throttled = isinstance(_error_of(state), MigrationThrottledError)
         return (
             state.attempt_number >= MAX_ATTEMPTS
             or too_long
-            or not patience.allows(state.upcoming_sleep, for_service=is_throttled)
+            or not self.patience.allows(state.upcoming_sleep, for_service=is_throttled)
         )
 
-    def say(state: RetryCallState) -> None:
-        nonlocal throttled
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, MigrationThrottledError) and not throttled:
-            throttled = True
+    def _log(self, state: RetryCallState) -> None:
+        error = _error_of(state)
+        if isinstance(error, MigrationThrottledError) and not self._has_warned:
+            self._has_warned = True
             log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
         else:
             log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)
 
-    return {
-        "retry": retry_if_exception(_is_worth_another_attempt),
-        "wait": wait,
-        "stop": stop,
-        "before_sleep": say,
-        "reraise": True,
-    }
 
-
-def _is_worth_another_attempt(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether another attempt at the same call may succeed."""
     if isinstance(error, MigrationApiError) and error.is_cut_short:
         return False
     if isinstance(error, MigrationThrottledError) and error.quota_exhausted:
         return False
     return isinstance(error, MigrationError) and error.is_transient
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ from airflow_provider_migration.transport.attempt import Attempt, TooLargeError
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.proxies import proxy_of, server_of
 from airflow_provider_migration.transport.redaction import hide_query_strings
-from airflow_provider_migration.transport.retries import Patience, deadline_not_before_now, retrying
+from airflow_provider_migration.transport.retries import RetryPolicy, deadline_not_before_now
 from airflow_provider_migration.transport.settings import MAX_BODY_BYTES, TransportConfig
 from airflow_provider_migration.transport.tls import tls_context
 
@@ -126,62 +127,6 @@ def new_session(settings: TransportConfig) -> requests.Session:
     return session
 
 
-def run(
-    flow: AuthenticatedFlow[_T],
-    session: requests.Session,
-    settings: TransportConfig,
-    clock: Clock = SYSTEM_CLOCK,
-    clock_check: ClockCheck | None = None,
-) -> _T:
-    """
-    Run a flow over ``requests`` and return its result.
-
-    :param clock_check: gets each answer.
-    :raises MigrationError: what the flow raises, or does not catch.
-    """
-    send = partial(_send_once, session=session, settings=settings, clock=clock, clock_check=clock_check)
-    with deadline_not_before_now(clock):
-        try:
-            request = next(flow)
-            while True:
-                try:
-                    if isinstance(request, BlockingCall):
-                        answer = request.call()
-                    else:
-                        answer = _send_with_retries(request, send, clock)
-                except MigrationError as error:
-                    request = flow.throw(error)
-                else:
-                    request = flow.send(answer)
-        except StopIteration as stop:
-            result: _T = stop.value
-            return result
-
-
-def _send_with_retries(request: Request[Any], send: Callable[[Request[Any]], Any], clock: Clock) -> Any:
-    started, patience = clock.monotonic(), Patience(clock.monotonic)
-
-    def attempt() -> Any:
-        patience.begin_attempt()
-        try:
-            return send(request)
-        finally:
-            patience.end_attempt()
-
-    try:
-        return attempt()
-    except MigrationError as error:
-        failures = [error]
-
-    def attempt_again() -> Any:
-        # Tenacity costs as much as a request, so it is used only after a first failure.
-        if failures:
-            raise failures.pop()
-        return attempt()
-
-    return Retrying(**retrying(clock, started, patience), sleep=clock.sleep)(attempt_again)
-
-
 def _prepared(attempt: Attempt, session: requests.Session) -> requests.PreparedRequest:
     """Build a prepared request from a signed one; preparing by requests itself is expensive."""
     from requests import PreparedRequest
@@ -197,49 +142,105 @@ def _prepared(attempt: Attempt, session: requests.Session) -> requests.PreparedR
     return prepared
 
 
-def _send_once(
-    request: Request[Any],
-    session: requests.Session,
-    settings: TransportConfig,
-    clock: Clock,
-    clock_check: ClockCheck | None,
-) -> Any:
-    import requests
-    import urllib3
+@dataclass(frozen=True, slots=True)
+class SyncDriver:
+    """
+    Runs flows over ``requests``.
 
-    attempt = Attempt.sign(request, settings, clock)
-    _seconds_of_attempt.set(attempt.seconds)
-    head: Response | None = None
-    problem: MigrationError
-    try:
-        with session.send(
-            _prepared(attempt, session),
-            proxies={"all": proxy} if (proxy := proxy_of(request.url)) else {},
-            timeout=(min(settings.connect_timeout, attempt.seconds), settings.read_timeout),
-            allow_redirects=False,
-            stream=True,
-        ) as answer:
-            head = Response(answer.status_code, {name.lower(): text for name, text in answer.headers.items()})
-            if clock_check:
-                clock_check.note(head, clock)
-            body = bytearray()
-            while chunk := answer.raw.read(65536, decode_content=False):
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise TooLargeError
-    except MigrationConfigurationError:  # of TLS
-        raise
-    except TooLargeError as error:
-        problem = attempt.failed(error.text, head)
-    except _TooSlowError:
-        problem = attempt.too_slow(head)
-    except requests.ConnectTimeout:
-        problem = attempt.failed(settings.no_connection, head, "timeout")
-    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
-        problem = attempt.failed(settings.nothing_came, head, "timeout")
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        problem = attempt.broken(error, head)
-    else:
-        return attempt.read(Response(head.status, head.headers, bytes(body)))
-    # Raised here: in an except clause the error would carry the library's, and that one the request.
-    raise problem
+    :ivar session: from :func:`new_session`.
+    :ivar clock_check: gets each answer.
+    """
+
+    session: requests.Session
+    settings: TransportConfig
+    clock: Clock = SYSTEM_CLOCK
+    clock_check: ClockCheck | None = None
+
+    def run(self, flow: AuthenticatedFlow[_T]) -> _T:
+        """
+        Run a flow and return its result.
+
+        :raises MigrationError: what the flow raises, or does not catch.
+        """
+        with deadline_not_before_now(self.clock):
+            try:
+                request = next(flow)
+                while True:
+                    try:
+                        if isinstance(request, BlockingCall):
+                            answer = request.call()
+                        else:
+                            answer = self._send_with_retries(request)
+                    except MigrationError as error:
+                        request = flow.throw(error)
+                    else:
+                        request = flow.send(answer)
+            except StopIteration as stop:
+                result: _T = stop.value
+                return result
+
+    def _send_with_retries(self, request: Request[Any]) -> Any:
+        policy = RetryPolicy(self.clock)
+
+        def attempt() -> Any:
+            policy.patience.begin_attempt()
+            try:
+                return self._send_once(request)
+            finally:
+                policy.patience.end_attempt()
+
+        try:
+            return attempt()
+        except MigrationError as error:
+            failures = [error]
+
+        def attempt_again() -> Any:
+            # Tenacity costs as much as a request, so it is used only after a first failure.
+            if failures:
+                raise failures.pop()
+            return attempt()
+
+        return Retrying(**policy.options(), sleep=self.clock.sleep)(attempt_again)
+
+    def _send_once(self, request: Request[Any]) -> Any:
+        import requests
+        import urllib3
+
+        attempt = Attempt.sign(request, self.settings, self.clock)
+        _seconds_of_attempt.set(attempt.seconds)
+        head: Response | None = None
+        problem: MigrationError
+        try:
+            with self.session.send(
+                _prepared(attempt, self.session),
+                proxies={"all": proxy} if (proxy := proxy_of(request.url)) else {},
+                timeout=(min(self.settings.connect_timeout, attempt.seconds), self.settings.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                head = Response(
+                    answer.status_code, {name.lower(): text for name, text in answer.headers.items()}
+                )
+                if self.clock_check:
+                    self.clock_check.note(head, self.clock)
+                body = bytearray()
+                while chunk := answer.raw.read(65536, decode_content=False):
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise TooLargeError
+        except MigrationConfigurationError:  # of TLS
+            raise
+        except TooLargeError as error:
+            problem = attempt.failed(error.text, head)
+        except _TooSlowError:
+            problem = attempt.too_slow(head)
+        except requests.ConnectTimeout:
+            problem = attempt.failed(self.settings.no_connection, head, "timeout")
+        except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+            problem = attempt.failed(self.settings.nothing_came, head, "timeout")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            problem = attempt.broken(error, head)
+        else:
+            return attempt.read(Response(head.status, head.headers, bytes(body)))
+        # Raised here: in an except clause the error would carry the library's, and that one the request.
+        raise problem

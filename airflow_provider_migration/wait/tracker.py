@@ -175,7 +175,6 @@ class WaitTracker:
     history: History = field(default_factory=History)
     progress: MigrationProgress | None = None
     outbox: XComOutbox = field(default_factory=XComOutbox)
-    _log_state: list[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WaitTracker:
@@ -413,11 +412,8 @@ class WaitTracker:
             state = [*log_state(self.progress), is_holding]
         else:
             return None
-        if state == self._log_state:
-            return None
-        self._log_state = state
         logged = _digest(json.dumps(state))
-        if logged == self.history.last_logged:  # by the process that watched before
+        if logged == self.history.last_logged:
             return None
         self.history = replace(self.history, last_logged=logged)
         if error is not None or self.progress is None:

@@ -324,7 +324,7 @@ async def test_batch_is_signed_during_a_token_refresh(clock: MovedClock, second:
             def poll(job: str) -> asyncio.Task[Any]:
                 call = token.authenticate(api.get_job_status(job))
                 clock = Clock(async_sleep=at_once)
-                return asyncio.create_task(aio.run(call, TransportConfig(), clock, quota))
+                return asyncio.create_task(aio.AsyncDriver(TransportConfig(), clock, quota).run(call))
 
             cloud.may_answer.set()
             await poll("first")

@@ -21,6 +21,7 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.transport import limiter
 from airflow_provider_migration.wait.policy import target_reached
 from tests.simulators import BriefSimulator
 
@@ -121,7 +122,9 @@ def test_dts_unknown_id_is_looked_up_in_each_way_once(play: Play, get_progress: 
     assert sum(actions(simulator).values()) == (3 if api == APIS[0] else 2)
 
 
-async def test_dts_batch_holds_both_kinds_of_ids(connect: Any) -> None:
+async def test_dts_batch_holds_both_kinds_of_ids(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a pause a batch would hold whatever has come within one turn of the event loop.
+    monkeypatch.setattr(limiter, "BATCH_WINDOW_SECONDS", 0.5)
     ids = [f"dts{number}" for number in range(6)]
     migrations = [
         {"service": "dts", "migration_job_id": one, "steps": [{"at": 0, "MigrationJobName": one}]}
@@ -131,6 +134,7 @@ async def test_dts_batch_holds_both_kinds_of_ids(connect: Any) -> None:
         for conn_id, content in simulator.connections().items():
             connect(conn_id, **content)
         hook = DtsHook(api="DescribeDtsJobs")
+        hook.clock = SYSTEM_CLOCK
         given = [*ids[:3], *(one.removeprefix("dts") for one in ids[3:])]
         for _ in range(3):  # the first looks up, alone and together; the last has all in one
             before = len(simulator.requests)

@@ -32,14 +32,14 @@ TEXTS = [
 """Each argument that is one text."""
 
 WRONG: list[tuple[object, str]] = [
-    (["dts1"], r"must be a text, not \['dts1'\]"),
-    (("dts1",), "must be a text"),
-    ({"dts1"}, "must be a text"),
-    ({"id": "dts1"}, "must be a text"),
-    (b"dts1", "must be a text"),
-    (True, "must be a text, not True"),
-    (1.0, "must be a text, not 1.0"),
-    (timedelta(1), "must be a text"),
+    (["dts1"], r"must be a string, not \['dts1'\]"),
+    (("dts1",), "must be a string"),
+    ({"dts1"}, "must be a string"),
+    ({"id": "dts1"}, "must be a string"),
+    (b"dts1", "must be a string"),
+    (True, "must be a string, not True"),
+    (1.0, "must be a string, not 1.0"),
+    (timedelta(1), "must be a string"),
     ("['dts1']", "render_template_as_native_obj=True"),
     ("('dts1',)", "render_template_as_native_obj=True"),
     ("{'id': 'dts1'}", "render_template_as_native_obj=True"),

@@ -241,9 +241,9 @@ def test_refusal_in_front_of_a_service_is_tolerated_over_either_driver(
 
     def carry(flow: Flow[Any]) -> Any:
         if driver == "async":
-            return asyncio.run(aio.run(flow, settings))
+            return asyncio.run(aio.AsyncDriver(settings).run(flow))
         with sync.new_session(settings) as session:
-            return sync.run(flow, session, settings)
+            return sync.SyncDriver(session, settings).run(flow)
 
     with Server([http(status, FOREIGN_BODIES[body], {"content-type": "text/html"})]) as server:
         flow = replace(api, endpoint=server.url).progress(*ids, max_lag=60)

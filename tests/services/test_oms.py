@@ -828,9 +828,11 @@ def carry(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
     def on_worker(flow: Any) -> Any:
         with sync.new_session(SETTINGS) as session:
-            return sync.run(flow, session, SETTINGS)
+            return sync.SyncDriver(session, SETTINGS).run(flow)
 
-    return on_worker if request.param == "sync" else lambda one: asyncio.run(aio.run(one, SETTINGS))
+    return (
+        on_worker if request.param == "sync" else lambda one: asyncio.run(aio.AsyncDriver(SETTINGS).run(one))
+    )
 
 
 @pytest.mark.parametrize("offset", OFFSETS)

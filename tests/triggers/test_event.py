@@ -195,15 +195,15 @@ class TestArguments:
                 for wrong in (-1, timedelta(seconds=-1), float("nan"), float("inf"), True, "600")
             ),
             *(
-                ({"migration_job_id": wrong}, "of DtsMigrationJobSensor: migration_job_id must be a text")
+                ({"migration_job_id": wrong}, "of DtsMigrationJobSensor: migration_job_id must be a string")
                 for wrong in (["dts1"], {"dts1"}, {"id": "dts1"}, b"dts1", True, 1.0, "['dts1']")
             ),
             *(
                 ({"migration_job_id": "dts1", "dts_conn_id": wrong}, "dts_conn_id is empty")
                 for wrong in ("", "  ", None, "None")
             ),
-            ({"migration_job_id": "dts1", "dts_conn_id": ["a"]}, "dts_conn_id must be a text"),
-            ({"migration_job_id": "dts1", "region": 1.5}, "region must be a text, not 1.5"),
+            ({"migration_job_id": "dts1", "dts_conn_id": ["a"]}, "dts_conn_id must be a string"),
+            ({"migration_job_id": "dts1", "region": 1.5}, "region must be a string, not 1.5"),
             ({"migration_job_id": "dts1", "api": "DescribeAll"}, "api must be DescribeMigrationJobStatus or"),
             ({"migration_job_id": "dts1\x00"}, "migration_job_id is not a valid ID"),
         ],
@@ -252,7 +252,7 @@ class TestArguments:
             (DrsProgressSensor, {"job_id": "j", "object_types": [["table"]]}, "a word or a list of words"),
             (DrsProgressSensor, {"job_id": "j", "job_status": "false"}, "job_status must be True or False"),
             (DrsProgressSensor, {"job_id": "j", "job_status": False}, "'caught_up' is never reached"),
-            (OmsProjectSensor, {"project_id": ["p_1"]}, "project_id must be a text"),
+            (OmsProjectSensor, {"project_id": ["p_1"]}, "project_id must be a string"),
             (OmsProjectSensor, {"project_id": "p_1", "api": "x"}, "api must be"),
         ],
     )
