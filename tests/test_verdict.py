@@ -181,7 +181,7 @@ def test_end_short_of_the_target_fails(state: str) -> None:
         ({"on_paused": "skip"}, "paused", "skip", "The migration is paused"),
         ({"on_paused": "fail"}, "running", "wait", ""),
         ({}, "unknown", "wait", ""),
-        ({"on_unknown": "fail"}, "unknown", "fail", "The service reports a status that is not known"),
+        ({"on_unknown": "fail"}, "unknown", "fail", "The service reports an unknown status"),
         ({"on_unknown": "fail"}, "paused", "wait", ""),
         ({"targets": ("paused",), "on_paused": "fail"}, "paused", "done", "Reached"),
         ({"targets": ("unknown",), "on_unknown": "fail"}, "unknown", "done", "Reached"),

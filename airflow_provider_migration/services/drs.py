@@ -947,10 +947,10 @@ def _shortfall(job: JobProgress, bulk_done: bool, max_lag: float) -> str | None:
         return None
     if delay is None:
         if job.has_not_begun:
-            return "its increment had not begun (a delay below 0)"
-        return "DRS tells no delay of its increment"
+            return "its incremental phase had not begun (a delay below 0)"
+        return "DRS gives no delay for its incremental phase"
     if delay > max_lag:
-        return f"its increment was {delay:g} s behind (max_lag is {max_lag:g} s)"
+        return f"its incremental phase was {delay:g} s behind (max_lag is {max_lag:g} s)"
     return None
 
 

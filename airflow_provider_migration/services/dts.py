@@ -585,7 +585,7 @@ class DtsApi(AlibabaApi):
                 raise
             is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
             unknown.add_hint(
-                f"{LISTING_API} does not list it either, neither as DtsInstanceId nor as DtsJobId."
+                f"{LISTING_API} does not list it either, as DtsInstanceId or as DtsJobId."
                 if is_unlisted
                 else f"Asked too: {error}"
             )
@@ -847,5 +847,5 @@ def _shortfall(job: MigrationJob, phases: tuple[Phase, ...]) -> str:
     if delay is not None and delay < 0:
         missing.append(f"the increment reports an impossible delay ({delay:.15g} s), so it was not in sync")
     elif delay:
-        missing.append(f"the increment was {delay:.15g} s behind")
+        missing.append(f"the incremental phase was {delay:.15g} s behind")
     return ", and ".join(missing)

@@ -462,7 +462,7 @@ class WaitTracker:
             outcome = Outcome.SKIP if policy.on_paused == "skip" else Outcome.FAIL
             return Verdict(outcome, self._message("The migration is paused", now))
         if state is MigrationState.UNKNOWN and policy.on_unknown == "fail":
-            return Verdict(Outcome.FAIL, self._message("The service reports a status that is not known", now))
+            return Verdict(Outcome.FAIL, self._message("The service reports an unknown status", now))
         if policy.stall_timeout is not None and history.moved_at is not None:
             still = now - history.moved_at
             if still >= policy.stall_timeout:

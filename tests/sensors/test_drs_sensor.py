@@ -65,9 +65,9 @@ ENDED = {"transfer_status": "RELEASE_RESOURCE_COMPLETE", "progress": "100"}
 @pytest.mark.parametrize(
     ("delay", "why"),
     [
-        ("18000", "its increment was 18000 s behind"),
-        ("-1", "its increment had not begun"),
-        (None, "DRS tells no delay of its increment"),
+        ("18000", "its incremental phase was 18000 s behind"),
+        ("-1", "its incremental phase had not begun"),
+        (None, "DRS gives no delay for its incremental phase"),
     ],
 )
 def test_job_ended_before_sync_fails_the_wait(outcome: Outcome, delay: Any, why: str) -> None:

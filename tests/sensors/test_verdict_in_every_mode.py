@@ -83,7 +83,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     ("dts", dts("Finished", catched("3")), {}, "succeeded"),
     ("dts", dts("Migrating", catched("3"), ErrCode="Odd"), {}, "caught_up"),
     ("dts", dts("Migrating", catched("61")), {"target_status": "Catched"}, None),
-    ("dts", dts("Finished", catched("18000")), {}, failed("the increment was 18000 s behind")),
+    ("dts", dts("Finished", catched("18000")), {}, failed("the incremental phase was 18000 s behind")),
     ("dts", dts("Finished", catched("soon")), {}, failed("an impossible delay")),
     ("dts", dts("Finished", catched("0"), DataInitializationStatus=COPYING), {}, failed("full was not done")),
     ("dts", dts("MigrationFailed", catched("0")), {"target_status": "Catched"}, failed("MigrationFailed")),

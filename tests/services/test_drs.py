@@ -389,7 +389,11 @@ def test_released_job_needs_a_complete_bulk(
 
 
 NO_MODES = [None, "", "FULL", 1, []]
-BEHIND, NOT_BEGUN, NOT_TOLD = "its increment was", "its increment had not begun", "DRS tells no delay"
+BEHIND, NOT_BEGUN, NOT_TOLD = (
+    "its incremental phase was",
+    "its incremental phase had not begun",
+    "DRS gives no delay",
+)
 
 
 @pytest.mark.parametrize("mode", ["FULL_INCR_TRANS", "full_incr_trans", "INCR_TRANS", *NO_MODES])
@@ -439,7 +443,9 @@ def test_ended_job_message_names_delay_and_limit(ask: Ask) -> None:
     body = job("RELEASE_RESOURCE_COMPLETE", progress="100", incre_trans_delay="18000")
     error = ask(body, max_lag=10).error
     assert error is not None
-    assert error.message == "The job has ended, and its increment was 18000 s behind (max_lag is 10 s)."
+    assert (
+        error.message == "The job has ended, and its incremental phase was 18000 s behind (max_lag is 10 s)."
+    )
 
 
 @pytest.mark.parametrize("delay", ["-1", "300", None])
@@ -477,7 +483,7 @@ def test_deleted_job_is_cancelled(ask: Ask) -> None:
 
 def test_ended_job_reason_is_in_the_final_message(ask: Ask) -> None:
     body = job("RELEASE_RESOURCE_COMPLETE", progress="100", incre_trans_delay="18000")
-    assert "its increment was 18000 s behind" in describe(ask(body))
+    assert "its incremental phase was 18000 s behind" in describe(ask(body))
 
 
 # --- phases, percent, lag -------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_milliseconds_beside_unreadable_seconds_are_no_lag(
     assert (record.state, record.lag_seconds) == ("running", None)
     ended = watched.poll(job(RELEASED, progress="100", **delays))
     assert ended.state == "cancelled"
-    assert "DRS tells no delay of its increment" in str(ended.error and ended.error.message)
+    assert "DRS gives no delay for its incremental phase" in str(ended.error and ended.error.message)
 
 
 @pytest.mark.parametrize("seconds", [None, ""])

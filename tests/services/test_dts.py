@@ -724,7 +724,7 @@ def test_call_that_knows_the_job_is_remembered(talk: Any, response: Any) -> None
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [
-        (200, jobs(), "DescribeDtsJobs does not list it either, neither as DtsInstanceId nor as DtsJobId."),
+        (200, jobs(), "DescribeDtsJobs does not list it either, as DtsInstanceId or as DtsJobId."),
         (403, {"Code": "Forbidden.RAM", "Message": "no right"}, "Asked too: DescribeDtsJobs at "),
     ],
 )
@@ -898,12 +898,12 @@ def both(talk: Any, status: str, phase: Any, delay: float | None) -> Iterator[Mi
         ("Catched", None, "succeeded", None),
         ("Catched", 0, "succeeded", None),
         ("Finished", 60, "succeeded", None),
-        ("Catched", 61, "cancelled", "the increment was 61 s behind"),
-        ("Catched", 60.5, "cancelled", "the increment was 60.5 s behind"),
-        ("Finished", 18000, "cancelled", "the increment was 18000 s behind"),
+        ("Catched", 61, "cancelled", "the incremental phase was 61 s behind"),
+        ("Catched", 60.5, "cancelled", "the incremental phase was 60.5 s behind"),
+        ("Finished", 18000, "cancelled", "the incremental phase was 18000 s behind"),
         ("Finished", -1, "cancelled", r"an impossible delay \(-1 s\)"),
         ("Migrating", 0, "cancelled", r"phase incremental was not done \(Migrating\)"),
-        ("Failed", 18000, "cancelled", r"not done \(Failed\), and the increment was 18000 s behind"),
+        ("Failed", 18000, "cancelled", r"not done \(Failed\), and the incremental phase was 18000 s behind"),
         ("NotStarted", None, "cancelled", r"phase incremental was not done \(NotStarted\)"),
         ("Odd", 18000, "cancelled", "18000 s behind"),
         ("Odd", 0, "unknown", None),
