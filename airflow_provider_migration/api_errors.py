@@ -92,7 +92,7 @@ def api_error(
 
 
 def _shown(text: object, response: Response | None, limit: int) -> str | None:
-    """Redact a text and cut it, in this order: the rest of a secret that was cut would not be found."""
+    """Redact a text, then truncate it: redaction would miss a truncated secret."""
     return clean_text(response.redact(str(text)) if response and text is not None else text, limit)
 
 

@@ -25,7 +25,7 @@ class Clock:
     :param now: the time in UTC, for signatures.
     :param monotonic: seconds, for durations.
     :param rand: a number in [0, 1), for jitter.
-    :param nonce: a text never given before.
+    :param nonce: a string never returned before.
     :param sleep: waits for seconds on a worker.
     :param async_sleep: waits for seconds on the event loop.
     """

@@ -1,5 +1,5 @@
 """
-What differs between Airflow's releases, as far as ``airflow.providers.common.compat`` does not even it out.
+Differences between Airflow's releases that ``airflow.providers.common.compat`` does not cover.
 
 Each entry names the oldest release with which it is no longer needed. Nothing else in the package asks which
 Airflow it runs on; ``docs/compatibility.md`` says what each one lacks.

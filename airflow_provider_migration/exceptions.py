@@ -1,23 +1,23 @@
 """
-What can go wrong, as one tree.
+The exceptions of this package, as one tree.
 
 ::
 
     MigrationError
     ├── MigrationConfigurationError    *  an argument or a connection is wrong; no request was sent
     ├── MigrationConnectionNotFoundError  Airflow has no such connection, or cannot read it just now
-    ├── MigrationApiError                 the service, or the way to it, did not answer as it should
+    ├── MigrationApiError                 a call got no usable answer
     │   ├── MigrationAuthenticationError  *  the key, the password or the token is not accepted
-    │   ├── MigrationPermissionError      *  the key is known but may not ask this
+    │   ├── MigrationPermissionError      *  the key lacks the permission for this call
     │   ├── MigrationNotFoundError        *  the service does not know this id
     │   ├── MigrationRequestError         *  the service refuses the request as malformed
-    │   ├── MigrationThrottledError       asked too often; may be asked again
-    │   ├── MigrationServiceError         out of order or out of reach; may be asked again
-    │   └── MigrationResponseError        the answer cannot be understood; may be asked again
+    │   ├── MigrationThrottledError       the caller is throttled; transient
+    │   ├── MigrationServiceError         the service is unavailable or unreachable; transient
+    │   └── MigrationResponseError        the answer is invalid; transient
     └── MigrationFailedError           *  the migration itself will not reach the target
 
-Those with a star derive from ``AirflowFailException``: no retry can heal them, so Airflow spends
-none, and ``soft_fail`` turns each into a skip in every mode. That base class is the reason why this
+Those with a star derive from ``AirflowFailException``: a retry cannot help, so Airflow does not retry
+the task, and ``soft_fail`` turns each into a skip in every mode. That base class is the reason why this
 is the one module of the core that imports Airflow.
 """
 
@@ -35,8 +35,8 @@ class MigrationError(Exception):
     """
     Base of all errors of this package.
 
-    :cvar is_transient: whether asking again may help.
-    :ivar tolerated_after_success: whether a wait that has already had an answer treats this error as a failed
+    :cvar is_transient: true if a retry may help.
+    :ivar tolerated_after_success: true if a wait that has already had an answer treats this error as a failed
         poll, although it is final at the first poll: a refusal that is not the service's own, a clock that
         differs, a certificate that does not verify.
     :ivar hints: sentences that follow the message: advice on its cause, and the answer to a second call.
@@ -49,7 +49,7 @@ class MigrationError(Exception):
     connection: str = ""
 
     def add_hint(self, hint: str) -> None:
-        """Add a sentence, once: polls that share a request are given the same error."""
+        """Add a sentence unless it is there already: polls that share a request share its error."""
         if hint not in self.hints:
             self.hints += (hint,)
 
@@ -58,7 +58,7 @@ class MigrationError(Exception):
         return " ".join((super().__str__(), *self.hints, *last))
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
+        """Return the error as plain JSON, for :func:`error_from_json` on another machine."""
         data: dict[str, Any] = {"type": type(self).__name__, "message": str(self)}
         return data | {name: True for name in _FLAGS if getattr(self, name, False)}
 
@@ -79,15 +79,15 @@ class MigrationConfigurationError(MigrationError, AirflowFailException, ValueErr
         self.tolerated_after_success = tolerated_after_success
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
+        """Return the error as plain JSON, for :func:`error_from_json` on another machine."""
         return super().to_json() | ({"reason": self.reason} if self.reason else {})
 
 
 class MigrationConnectionNotFoundError(MigrationError, ValueError):
     """
-    There is no such connection, or Airflow cannot read it just now: it says the same of both.
+    There is no such connection, or Airflow cannot read it just now; Airflow's error is the same for both.
 
-    Not a :class:`MigrationConfigurationError`: a secrets backend that is away for a moment must not keep
+    Not a :class:`MigrationConfigurationError`: a secrets backend that is down for a moment must not keep
     Airflow from retrying the task.
     """
 
@@ -106,8 +106,8 @@ class MigrationApiError(MigrationError):
     :ivar retry_after: seconds that the server asks to wait, or None.
     :ivar reason: why no answer came: ``timeout``, ``refused``, ``dns``, ``tls``, ``proxy`` or ``cut_off``;
         None for other errors.
-    :ivar is_cut_short: whether the limits of one poll ended the call, so that the same question may still be
-        worth asking for another poll. Stays within the process.
+    :ivar is_cut_short: true if the limits of one poll ended the call, so that the same request may succeed
+        for another poll. Not part of :meth:`to_json`.
     """
 
     is_cut_short: bool = False
@@ -134,7 +134,7 @@ class MigrationApiError(MigrationError):
         self.reason = reason
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
+        """Return the error as plain JSON, for :func:`error_from_json` on another machine."""
         return {**super().to_json(), **{name: getattr(self, name) for name in _API_FIELDS}}
 
 
@@ -156,10 +156,10 @@ class MigrationRequestError(MigrationApiError, AirflowFailException):
 
 class MigrationThrottledError(MigrationApiError):
     """
-    Asked too often.
+    The service throttles the caller.
 
-    :ivar quota_exhausted: whether a quota of a day or of an edition is used up, so that asking again within
-        the same poll cannot help.
+    :ivar quota_exhausted: true if a quota of a day or of an edition is used up, so that a retry within the
+        same poll cannot help.
     """
 
     is_transient = True
@@ -167,7 +167,7 @@ class MigrationThrottledError(MigrationApiError):
 
 
 class MigrationServiceError(MigrationApiError):
-    """The service is out of order or cannot be reached."""
+    """The service is unavailable or cannot be reached."""
 
     is_transient = True
 
@@ -190,7 +190,7 @@ class MigrationFailedError(MigrationError, AirflowFailException):
         self.progress = progress
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON from which :func:`error_from_json` makes the same error, on another machine."""
+        """Return the error as plain JSON, for :func:`error_from_json` on another machine."""
         progress = self.progress.model_dump(mode="json") if self.progress else None
         return {**super().to_json(), "progress": progress}
 
@@ -217,9 +217,9 @@ _FLAGS: Final = ("tolerated_after_success", "quota_exhausted")
 
 def error_from_json(data: dict[str, Any], *, prefix: str = "") -> MigrationError:
     """
-    Make the error again that :meth:`MigrationError.to_json` wrote down.
+    Rebuild an error from the output of :meth:`MigrationError.to_json`.
 
-    What another version of this package wrote and this one does not know is left out.
+    Unknown data from another version of this package is ignored.
 
     :param prefix: text to put before the message.
     """

@@ -255,7 +255,7 @@ class MigrationProgress(_Record):
         return record
 
     def _size(self) -> int:
-        """Return the size in bytes of the JSON that XCom holds, with other than ASCII characters escaped."""
+        """Return the size in bytes of the JSON in XCom, with non-ASCII characters escaped."""
         return len(json.dumps(self.model_dump(mode="json")))
 
     def reached(self, milestone: str) -> bool:

@@ -1,8 +1,8 @@
 """
-Sans-I/O: what is asked and how the answer is read, without a network.
+Sans-I/O: requests, and how their answers are read, without a network.
 
 A service call is a flow: a generator that sends each :class:`Request` by ``page = yield from send(request)``
-and receives what the request's ``read`` made of the answer. :mod:`airflow_provider_migration.transport` runs
+and receives the value that the request's ``read`` returns. :mod:`airflow_provider_migration.transport` runs
 it, over ``requests`` or over ``aiohttp``; because every rule lives in the generator, both behave the same.
 """
 
@@ -22,11 +22,11 @@ _T_co = TypeVar("_T_co", covariant=True)
 Flow = Generator["Request[Any]", Any, _T]
 
 AuthenticatedFlow = Generator["Request[Any] | BlockingCall[Any]", Any, _T]
-"""A flow as the transport runs it: with what refreshes the credential that its requests are signed with."""
+"""A flow as the transport runs it, with the requests and calls that refresh its credential."""
 
 
 def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
-    """Return a query string (or form body) sorted and encoded by RFC 3986: as it is signed, so it is sent."""
+    """Return a query string or form body, sorted and encoded by RFC 3986, as it is both signed and sent."""
     return "&".join(f"{_encode(name)}={_encode(value)}" for name, value in sorted(parameters))
 
 
@@ -47,10 +47,10 @@ echoed one is not shown.
 
 
 class Redact(Protocol):
-    """Redacts the secrets of one request from what its service answers."""
+    """Redacts the secrets of one request from the service's answer."""
 
     def __call__(self, value: _T, /) -> _T:
-        """Return a text, a response model, or a mapping, list or tuple of such, without secrets."""
+        """Return a string, a response model, or a mapping, list or tuple of these, without secrets."""
 
 
 def _redact_nothing(value: _T, /) -> _T:
@@ -62,8 +62,7 @@ class Response:
     """
     One answer: the HTTP status, the headers by lower-case name, the body as it came.
 
-    :param redact: redacts what becomes part of an error. What a ``read`` returns is redacted by the
-        transport.
+    :param redact: redacts the text of an error. The transport redacts the value that a ``read`` returns.
     """
 
     status: int
@@ -115,13 +114,13 @@ class Request(Generic[_T_co]):
     :param action: the vendor's name of the call, for messages.
     :param url: the whole URL, encoded exactly as it goes out and as it is signed.
     :param headers: headers of the call itself, by lower-case name.
-    :param read: makes the answer out of a response, or raises a ``MigrationApiError``.
-    :param asked_for: the id that it asks for, for the message where there is none such.
+    :param read: converts a response to the answer, or raises a ``MigrationApiError``.
+    :param asked_for: the requested id, for the message if the service does not know it.
     :param coalescing_key: concurrent requests with the same key share one response; empty: never shared.
-    :param batch: makes one request that asks about several items; its answer maps those that it tells of to
-        what asking about each would have brought. None where the service has no such call.
-    :param batch_limit: how many items ``batch`` takes at most.
-    :param is_optional: whether the flow goes on without an answer, as :func:`send_optional` says.
+    :param batch: creates one request for several items. Its answer maps each item that it contains to the
+        answer that a single request would have returned. None if the service has no such call.
+    :param batch_limit: maximum number of items of ``batch``.
+    :param is_optional: true if the flow continues without an answer, see :func:`send_optional`.
     """
 
     service: str
@@ -140,7 +139,7 @@ class Request(Generic[_T_co]):
 
 
 def send(request: Request[_T]) -> Flow[_T]:
-    """Send a request from within a flow, and return what its ``read`` makes of the answer."""
+    """Send a request from within a flow, and return the result of its ``read``."""
     value: _T = yield request
     return value
 
@@ -152,8 +151,8 @@ class BlockingCall(Generic[_T_co]):
 
     Concurrent flows of a connection share one call on the event loop.
 
-    :param call: a bound method; calls of the same one are the same call.
-    :param fresh_seconds: seconds for which its result, or its error, also serves later flows there.
+    :param call: a bound method; concurrent calls of the same method are coalesced.
+    :param fresh_seconds: seconds for which later flows on the event loop reuse the result, or the error.
     """
 
     call: Callable[[], _T_co]

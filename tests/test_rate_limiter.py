@@ -405,7 +405,7 @@ async def test_single_flight_survives_cancellation() -> None:
         await asyncio.sleep(0.01)
         return "answer"
 
-    first, *others = (asyncio.create_task(flight.ask("x", ask_slowly)) for _ in range(3))
+    first, *others = (asyncio.create_task(flight.run("x", ask_slowly)) for _ in range(3))
     await asyncio.sleep(0)
     first.cancel()
     assert await asyncio.gather(*others) == ["answer"] * 2
@@ -695,10 +695,10 @@ def test_single_flight_waiter_keeps_its_own_deadline() -> None:
             await asyncio.sleep(10_000)
             return "answer"
 
-        first = asyncio.create_task(flight.ask("x", hang))
+        first = asyncio.create_task(flight.run("x", hang))
         await asyncio.sleep(0)
         with limit_calls(deadline=100), pytest.raises(MigrationServiceError, match="No answer by the"):
-            await flight.ask("x", hang)
+            await flight.run("x", hang)
         ended = loop.time()
         assert await first == "answer"
         return ended
@@ -718,9 +718,9 @@ async def test_single_flight_does_not_share_a_deadline_error() -> None:
     async def ask() -> str:
         return "answer"
 
-    first = asyncio.create_task(flight.ask("x", cut_short))
+    first = asyncio.create_task(flight.run("x", cut_short))
     await asyncio.sleep(0)
-    assert await flight.ask("x", ask) == "answer"
+    assert await flight.run("x", ask) == "answer"
     with pytest.raises(MigrationThrottledError):
         await first
 

@@ -53,7 +53,7 @@ from airflow_provider_migration.transport import aio, sync, tls
 from airflow_provider_migration.transport.attempt import Attempt, retry_hint
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, limit_calls
-from airflow_provider_migration.transport.redaction import hide_query_strings
+from airflow_provider_migration.transport.redaction import redact_query_strings
 from airflow_provider_migration.transport.settings import TransportConfig
 from tests.authority import Authority
 from tests.servers import NO_TUNNEL, Asked, Reply, Server, endless, http
@@ -547,7 +547,7 @@ def test_throttled_call_logs_one_line(
         carry(ask_oms(server.url))
 
     assert [record.getMessage().partition(" GetMigrationProgress at ")[0] for record in caplog.records] == [
-        "Throttled; trying again in 7.5 s."
+        "Throttled; retrying in 7.5 s."
     ]
 
 
@@ -947,9 +947,7 @@ def test_proxy_error_is_named_with_its_status(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", serve(NO_TUNNEL).url)
 
-    with pytest.raises(
-        MigrationServiceError, match="the proxy that the environment names refuses with HTTP 407"
-    ):
+    with pytest.raises(MigrationServiceError, match="the proxy from the environment refuses with HTTP 407"):
         carry(ask_oms("https://oms.invalid:8089"), STEADY, in_haste())
 
 
@@ -1322,7 +1320,7 @@ def test_deadline_leaves_read_timeout_to_a_trickling_answer(
         clock.clock += 9.5
         return (yield from ask_oms(server.url))
 
-    with limit_calls(deadline=0), pytest.raises(MigrationError, match=r"0\.5 s, all that was left") as caught:
+    with limit_calls(deadline=0), pytest.raises(MigrationError, match=r"0\.5 s, all the time left") as caught:
         carry(ask_late(), STEADY, clock)
 
     assert getattr(caught.value, "reason", None) == "timeout"
@@ -1462,8 +1460,8 @@ async def test_hanging_hosts_do_not_block_others(serve: Callable[..., Server]) -
 def test_redact_query_strings_in_logs(
     carry: Driver, serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
 ) -> None:
-    hide_query_strings()
-    hide_query_strings()
+    redact_query_strings()
+    redact_query_strings()
     server = serve(http(body=b'{"MigrationJobStatus": "Migrating"}'))
 
     with caplog.at_level(logging.DEBUG):

@@ -123,14 +123,14 @@ def test_target_is_reached_at_or_past_it(target: str, progress: MigrationProgres
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("Finnished", "'Finnished' is never reached by this service; did you mean 'finished'? It has: "),
-        ("cuaght_up", "'cuaght_up' is never reached by this service; did you mean 'caught_up'? It has: "),
+        ("Finnished", "'Finnished' is never reached by this service; did you mean 'finished'? Possible: "),
+        ("cuaght_up", "'cuaght_up' is never reached by this service; did you mean 'caught_up'? Possible: "),
         (
             ["full_done", "failled"],
-            "'failled' is never reached by this service; did you mean 'failed'? It has: ",
+            "'failled' is never reached by this service; did you mean 'failed'? Possible: ",
         ),
-        ("xyzzy", "'xyzzy' is never reached by this service. It has: "),
-        ([], "target_status is empty. It has: "),
+        ("xyzzy", "'xyzzy' is never reached by this service. Possible: "),
+        ([], "target_status is empty. Possible: "),
     ],
 )
 def test_unknown_target_suggests_the_nearest(given: Any, said: str) -> None:
@@ -593,7 +593,7 @@ def test_timeout_during_hold_for_names_the_hold(last: Any) -> None:
     decide(waiting, "caught_up", 990)
     decide(waiting, "caught_up", 994)
     held = 10 if isinstance(last, MigrationProgress) else 4
-    assert f"has held for {held} s, must hold for 600 s." in decide(waiting, last, 1000).reason
+    assert f"has held for {held} s and must hold for 600 s." in decide(waiting, last, 1000).reason
     assert "held" not in watch(hold_for=600).observe(record(), 1000).reason
 
 

@@ -1,1 +1,1 @@
-"""Temporary credentials: where they come from, how they are refreshed, and which were refused."""
+"""Temporary credentials: their sources, their refresh, and a cache of refused ones."""

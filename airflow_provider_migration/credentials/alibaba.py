@@ -21,7 +21,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.sansio import AuthenticatedFlow, BlockingCall, call_blocking
 from airflow_provider_migration.services.alibaba import ERRORS, with_advice
-from airflow_provider_migration.transport.redaction import hide_query_strings
+from airflow_provider_migration.transport.redaction import redact_query_strings
 
 if TYPE_CHECKING:
     from alibabacloud_credentials.client import Client
@@ -66,7 +66,7 @@ class AlibabaCredential(RefreshableCredential):
             )
         except Exception as error:
             problem = _problem(self.kind, error)
-        # Raised here, because in the except clause it would carry the library's error, and that the answer.
+        # Raised here: in the except clause, the library's error and its answer would be the context.
         raise problem
 
 
@@ -74,11 +74,11 @@ def library_credential(kind: str, config: Mapping[str, Any]) -> AlibabaCredentia
     """
     Return the credential of a kind.
 
-    :param config: arguments of the library, with no field empty that it would fill from the environment.
+    :param config: arguments of the library; a field that it would fill from the environment is not empty.
     :raises ImportError: if the library is not installed.
     :raises ValueError: if the library does not accept the arguments.
     """
-    # One client a process for the same arguments: the thread of a default one never ends.
+    # One client per process for the same arguments: the thread of a default client never ends.
     with _client_lock:
         return AlibabaCredential(kind=kind, client=_new_client(kind, **config))
 
@@ -92,7 +92,7 @@ def _new_client(kind: str, **config: Any) -> Client:
     from alibabacloud_credentials.models import Config
     from alibabacloud_credentials.provider import EcsRamRoleCredentialsProvider
 
-    hide_query_strings()  # STS takes a token and a signature in a query string
+    redact_query_strings()  # STS takes a token and a signature in a query string
     # The library logs the answers of STS, and with DEBUG=sdk the requests, with the secrets in them.
     for name in ("credentials", "alibabacloud-tea", "darabonba-core"):
         library_log = logging.getLogger(name)
@@ -125,7 +125,7 @@ def _problem(kind: str, error: Exception) -> MigrationError:
     problem = cause(
         f"Cannot obtain credentials of type {kind}: {told or type(error).__name__}. "
         + (
-            "None of the library's sources has any on this machine."
+            "None of the library's sources has credentials on this machine."
             if kind == "default"
             else "Check the role, its trust policy and the connection, and that this machine can reach the "
             "issuer of the credentials."

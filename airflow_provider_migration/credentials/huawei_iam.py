@@ -288,7 +288,7 @@ def _iam_object(request: Request[Any], response: Response) -> dict[str, Any]:
     """
     Return IAM's answer.
 
-    :raises MigrationApiError: if it was refused, by IAM or by the gateway before it.
+    :raises MigrationApiError: if it was refused, by IAM or by the gateway in front of IAM.
     """
     data = json_object(request, response)
     if error_by_status(response.status):

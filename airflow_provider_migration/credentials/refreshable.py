@@ -1,4 +1,4 @@
-"""Refresh of temporary credentials: fetched when first needed, refreshed in time, and once when refused."""
+"""Refresh of temporary credentials: when first needed, before they expire, and once after a refusal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_migration.sansio import AuthenticatedFlow, Flow, Request, 
 _T = TypeVar("_T")
 
 EXPIRED: Final = datetime.min.replace(tzinfo=UTC)
-"""A moment that is always past."""
+"""The expiry of a credential that must be refreshed: a time in the past."""
 
 REFRESH_MARGIN: Final = timedelta(minutes=30)
 """Time before its expiry from which a credential is refreshed."""
@@ -27,7 +27,7 @@ class IssuedCredential:
     A temporary credential as its source issued it.
 
     :param signer: signs with it.
-    :param expires_at: when it expires; without it, the next flow asks the source again.
+    :param expires_at: expiry of the credential; by default, the next flow asks the source again.
     """
 
     signer: Signer
@@ -42,9 +42,9 @@ class RefreshableCredential(ABC):
     A subclass says where the credential comes from; :meth:`authenticate` keeps it valid. Concurrent flows
     share one fetch, because the transport coalesces what they ask the source for.
 
-    :param given: the signer of now. It stays while another credential is fetched, because requests of other
-        polls are signed meanwhile: a batch that is collected, another attempt of a call.
-    :param expires_at: when it expires; long ago where it was refused.
+    :param given: the current signer. It stays in use while another credential is fetched, because other polls
+        sign requests meanwhile: a batch that is being collected, or another attempt of a call.
+    :param expires_at: expiry of the credential; :data:`EXPIRED` after a refusal.
     """
 
     given: Signer | None = field(default=None, repr=False)
@@ -53,8 +53,8 @@ class RefreshableCredential(ABC):
 
     is_cached_by_source: ClassVar[bool] = False
     """
-    Whether the source caches the credential and refreshes it by itself. A refusal is then not answered with a
-    refresh, which would bring the same credential, nor remembered, because the next poll may get another.
+    True if the source caches the credential and refreshes it by itself. A refusal then causes no refresh,
+    which would return the same credential, and is not cached: the next poll may get another credential.
     """
 
     @property
@@ -64,7 +64,7 @@ class RefreshableCredential(ABC):
 
     @property
     def _own_secrets(self) -> tuple[str, ...]:
-        """Secrets that the source is asked with."""
+        """Secrets that are sent to the source."""
         return ()
 
     @abstractmethod
@@ -77,7 +77,7 @@ class RefreshableCredential(ABC):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets that the source is asked with, and those that it issued."""
+        """Secrets that are sent to the source, and those that the source issued."""
         return self._own_secrets + (self.given.secrets if self.given else ())
 
     def sign(self, request: Request[Any], *, now: datetime, nonce: str) -> Mapping[str, str]:
@@ -96,10 +96,10 @@ class RefreshableCredential(ABC):
 
     def authenticate(self, flow: Flow[_T]) -> AuthenticatedFlow[_T]:
         """
-        Run a flow with a valid credential: refreshed before it if need be, and once if it is refused.
+        Run a flow with a valid credential: refresh it beforehand if necessary, and once if it is refused.
 
-        A password, a right or a user's status that changes ends a credential before its time. An error of the
-        source is an error of the request that needs the credential, for the flow to judge.
+        A change of the password, a permission or the user's status ends a credential before it expires. An
+        error of the source is raised in the flow, at the request that needs the credential.
         """
         is_checked = has_retried = False
         try:

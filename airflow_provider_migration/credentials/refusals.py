@@ -29,7 +29,7 @@ MAX_KEYS: Final = 1000
 
 
 class Refusals:
-    """The credentials that services have refused and accepted, by the fingerprint of their connection."""
+    """Cache of refused and accepted credentials, by the fingerprint of their connection."""
 
     def __init__(self) -> None:
         self._refused: OrderedDict[str, tuple[float, MigrationAuthenticationError]] = OrderedDict()
@@ -39,30 +39,30 @@ class Refusals:
         )
 
     def clear(self) -> None:
-        """Forget all."""
+        """Clear the cache."""
         self._refused.clear()
         self._accepted.clear()
 
     def check(self, fingerprint: str, now: float) -> None:
         """
-        Raise the refusal of these credentials where it is still remembered.
+        Raise the cached refusal of these credentials, if there is one.
 
-        :param fingerprint: of connection and endpoint; empty: nothing is remembered.
+        :param fingerprint: of connection and endpoint; empty: nothing is cached.
         :param now: in ``monotonic`` seconds.
-        :raises MigrationAuthenticationError: the same error that the service's answer was.
+        :raises MigrationAuthenticationError: a copy of the service's refusal, with a hint.
         """
         until, error = self._refused.get(fingerprint, (now, None))
         if error is None or until <= now:
             return
         again = copy.copy(error)
         again.add_hint(
-            f"This refusal is remembered for {_seconds(error):.0f} s, in which no request is sent "
-            "with the same credentials. Change the connection to ask at once."
+            f"This refusal is cached for {_seconds(error):.0f} s: until then, no request is sent with the "
+            "same credentials. Change the connection to send one at once."
         )
         raise again
 
     def refuse(self, fingerprint: str, error: MigrationAuthenticationError, now: float) -> None:
-        """Remember a refusal; one that may come of a proxy or of a clock for a moment only."""
+        """Cache a refusal; only briefly if a proxy or a clock may have caused it."""
         if not fingerprint:
             return
         self._accepted.pop(fingerprint, None)
@@ -71,7 +71,7 @@ class Refusals:
             self._refused.popitem(last=False)
 
     def accept(self, fingerprint: str) -> None:
-        """Take note that the service has answered these credentials."""
+        """Cache that the service has accepted these credentials."""
         if not fingerprint or fingerprint in self._accepted:
             return
         self._refused.pop(fingerprint, None)
@@ -81,7 +81,7 @@ class Refusals:
 
     @asynccontextmanager
     async def first_alone(self, fingerprint: str) -> AsyncIterator[None]:
-        """Let the first call with credentials go ahead of the others on this event loop, for a while."""
+        """Let the first call with new credentials go ahead; the others on this event loop wait a while."""
         if not fingerprint or fingerprint in self._accepted:
             yield
             return
@@ -89,7 +89,7 @@ class Refusals:
         has_waited_enough = False
         try:
             async with asyncio.timeout(FIRST_ANSWER_SECONDS):
-                # Where the first has failed for another reason, one of those who wait is the next first.
+                # If the first call has failed for another reason, one of the waiting calls goes first.
                 while (answered := asking.get(fingerprint)) is not None:
                     await answered.wait()
         except TimeoutError:
@@ -110,4 +110,4 @@ def _seconds(error: MigrationAuthenticationError) -> float:
 
 
 refusals: Final = Refusals()
-"""Those of this process."""
+"""The cache of this process."""

@@ -52,7 +52,7 @@ def read_signer(reader: ConnectionReader) -> Signer:
     """
     Read the signer of a connection.
 
-    Each kind of credentials takes only what is in the connection; only ``default`` looks around on the
+    Each kind of credentials takes only what is in the connection; only ``default`` searches the
     machine, so that a field left empty by mistake never lets a task run with the rights of its worker.
     """
     kind = (reader.extra("credential_type") or "access_key").lower()
@@ -79,7 +79,7 @@ def _access_key(reader: ConnectionReader) -> dict[str, Any]:
 
 
 def _config(reader: ConnectionReader, kind: str) -> dict[str, Any]:
-    """Return the library's arguments, with no field empty that it would fill from the environment."""
+    """Return the library's arguments; a field that it would fill from the environment is not empty."""
 
     def needed(name: str) -> str:
         return reader.credential(reader.extra(name), field=f"{name} in extra")

@@ -63,7 +63,7 @@ _Api = TypeVar("_Api", bound=_ServiceApi)
 log = logging.getLogger(__name__)
 
 LOOK_UP_SECONDS: Final = 30.0
-"""Time-out of a connection look-up on the event loop, in seconds."""
+"""Timeout of a connection look-up on the event loop, in seconds."""
 
 CONNECTION_SECONDS: Final = 300
 """Seconds after which a cached connection is looked up again, so that a rotated secret is picked up."""
@@ -105,7 +105,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     calls_per_second: ClassVar[float | None] = None
     """Documented rate limit of an account in calls per second; None if there is none."""
 
-    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     clock: Clock = SYSTEM_CLOCK
     """Clock, sleep and randomness; replaced in tests."""
@@ -119,7 +119,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create a hook, and keep its arguments for copies."""
         hook = super().__new__(cls)
-        hook._made_of = args, kwargs
+        hook._init_arguments = args, kwargs
         return hook
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -129,7 +129,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         Session, event loop and credentials are not copied: the copy looks up its connection.
         """
         own = {"clock": self.clock} if "clock" in vars(self) else {}
-        return _make_again, (type(self), *self._made_of, {"_conn_id": self._conn_id, **own})
+        return _rebuild, (type(self), *self._init_arguments, {"_conn_id": self._conn_id, **own})
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
@@ -205,13 +205,13 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             return driver.run(self._start_flow(api, call))
 
     def _start_flow(self, api: _Api, call: Callable[[_Api], Flow[_T]]) -> AuthenticatedFlow[_T]:
-        """Start a flow, with what keeps its credential valid."""
+        """Start a flow, with a refresh of its credential."""
         flow, signer = self._wrap_flow(api, call), api.signer
         return signer.authenticate(flow) if isinstance(signer, RefreshableCredential) else flow
 
     @contextmanager
     def _remembering_refusal(self, fingerprint: str) -> Iterator[None]:
-        """Remember that the key is refused, or that it is accepted, even where the call is not."""
+        """Cache that the key is refused or accepted; it may be accepted although the call is refused."""
         try:
             yield
         except MigrationAuthenticationError as error:
@@ -265,8 +265,8 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         """Look up the connection unless that was done since; concurrent callers share one look-up."""
         if self._looked_up_at > moment:
             return
-        # The time-out uses asyncio's own clock, because the look-up is not a call to the service.
-        await self._calls_on_this_loop().looking_up.ask("connection", self._look_up_in_thread)
+        # The timeout uses asyncio's own clock, because the look-up is not a call to the service.
+        await self._calls_on_this_loop().looking_up.run("connection", self._look_up_in_thread)
 
     async def _look_up_in_thread(self) -> None:
         """Look up the connection in a thread of its own, so that a look-up that hangs blocks no other."""
@@ -283,7 +283,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         self._look_up_number += 1  # a late result is ignored
         looking_up.cancel()
         _look_ups.cache_clear()  # a thread that hangs cannot be stopped: the next look-up gets a new pool
-        self._go_on_as_known(f"no answer within {LOOK_UP_SECONDS:g} s")
+        self._fall_back_to_cache(f"no answer within {LOOK_UP_SECONDS:g} s")
 
     @asynccontextmanager
     async def keep_session(self) -> AsyncIterator[None]:
@@ -308,9 +308,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             problem = type(error).__name__  # its text may contain a secret, such as a URL with a password
         if number is not None and number != self._look_up_number:
             return False
-        # Outside the except clause, so that the new error does not carry the other one.
+        # Outside the except clause, so that the other error does not become the new one's context.
         if problem is not None:
-            self._go_on_as_known(problem)
+            self._fall_back_to_cache(problem)
             return False
         content = _digest(connection)
         is_new = content != self._content
@@ -330,7 +330,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         self._looked_up_at = self.clock.monotonic()
         return is_new
 
-    def _go_on_as_known(self, problem: str) -> None:
+    def _fall_back_to_cache(self, problem: str) -> None:
         """
         Fall back to the cached connection.
 
@@ -389,7 +389,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             self.close()
         return True, (
             f"{self.hook_name} at {self._api.endpoint} answered and accepted {self._api.signer.identity}. "
-            "Whether it may read a certain migration shows at that one's first poll."
+            "The permission to read a migration is checked at the first poll of that migration."
         )
 
 
@@ -400,13 +400,13 @@ def _get_conn_id(hook: MigrationHook[Any]) -> str:
 def _set_conn_id(hook: MigrationHook[Any], conn_id: str) -> None:
     if conn_id != hook._conn_id:
         hook._conn_id = conn_id
-        hook._content, hook._looked_up_at = None, -math.inf  # nothing of the other one is used again
+        hook._content, hook._looked_up_at = None, -math.inf  # nothing of the previous connection is reused
 
 
 _CONN_ID: Final = property(_get_conn_id, _set_conn_id, doc="The id of the Airflow connection.")
 
 
-def _make_again(
+def _rebuild(
     hook: type[MigrationHook[Any]], args: tuple[Any, ...], kwargs: dict[str, Any], own: dict[str, Any]
 ) -> MigrationHook[Any]:
     made = hook(*args, **kwargs)

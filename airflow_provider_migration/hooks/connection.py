@@ -76,7 +76,7 @@ class ConnectionReader:
         Return an id, a user name or a secret from its own field, else from extra.
 
         :param is_key: true for a generated value, which is ASCII without whitespace; a password that a person
-            chose may contain both.
+            chose may contain whitespace and other characters.
         """
         value = (value or "").strip(None if is_key else "\r\n\t") or self.extra(*extras)
         if not value:

@@ -67,40 +67,38 @@ DURATION: Final = "a number of seconds, 0 or more, or a timedelta"
 
 class MigrationSensor(BaseSensorOperator):
     """
-    Wait until a migration reaches a target; fail as soon as it cannot any more. It only watches: it never
-    starts, stops, pauses or cancels anything.
+    Wait until a migration reaches a target; fail as soon as the migration can no longer reach it. The sensor
+    only watches: it never starts, stops, pauses or cancels anything.
 
-    While it waits, XCom ``migration_progress`` holds the last record, also while the task is deferred,
-    ``migration_history`` how percent and lag went, and ``migration_wait`` what it waits for, how its polls go
-    and how the wait ended. XCom ``return_value`` is the record with which the target was reached; its figures
-    go with the events of the task's ``outlets``.
+    During the wait, also while the task is deferred, XCom ``migration_progress`` holds the last record,
+    ``migration_history`` the history of percent and lag, and ``migration_wait`` the targets, the state of the
+    polls and the outcome. XCom ``return_value`` is the record with which the target was reached; its figures
+    are added to the events of the task's ``outlets``.
 
     In reschedule mode each poll is a new process. From Airflow 3.3 on ``stall_timeout``, ``hold_for``,
     ``failure_grace`` and ``max_poll_errors`` count across polls, through the task state store. On older
-    releases they begin anew at each poll and so take no effect in that mode (a ``hold_for`` or
+    releases they start again at each poll and so have no effect in that mode (a ``hold_for`` or
     ``failure_grace`` above 0 waits until ``timeout``); poke and deferrable mode count everywhere.
 
-    :param target_status: what to wait for, one or several of: a milestone (``structure_done``, ``full_done``,
+    :param target_status: the target, or a list of targets: a milestone (``structure_done``, ``full_done``,
         ``caught_up``, ``succeeded``), a state (``paused``, ``failed`` …), or the service's own word for a
-        status or step. Where the service's order is known, a word is also reached past it. ``caught_up``
-        is reached by a migration with an incremental phase when it is in sync, and by one without when it
-        has succeeded. (templated)
-    :param max_lag: up to how many seconds of lag count as caught up; this and the next durations are seconds
+        status or step. Where the service's order is known, a word is also reached past it. A
+        migration with an incremental phase reaches ``caught_up`` when it is in sync, one without when it has
+        succeeded. (templated)
+    :param max_lag: largest lag in seconds that counts as caught up; this and the next durations are seconds
         or a timedelta.
-    :param on_paused: what to do with a migration that someone has paused: ``wait``, ``fail`` or ``skip``.
-    :param on_unknown: what to do with a status that the service has added since: ``wait`` or ``fail``.
-    :param failure_grace: for how many seconds a failed migration may still turn around; less than
-        ``timeout``.
-    :param stall_timeout: fail when nothing has moved for so many seconds, more than ``poke_interval``; None
-        to wait until ``timeout``.
-    :param hold_for: for how many seconds the target must hold without a break before it counts; less than
-        ``timeout``.
-    :param max_poll_errors: how many times in a row polling may fail in a way that may pass (throttled, out
-        of reach, garbled). A wrong key or an unknown id fails at once.
+    :param on_paused: ``wait``, ``fail`` or ``skip`` when someone has paused the migration.
+    :param on_unknown: ``wait`` or ``fail`` at a status that this version of the package does not know.
+    :param failure_grace: seconds for which a failed migration may still recover; less than ``timeout``.
+    :param stall_timeout: fail after this many seconds without progress, more than ``poke_interval``; None to
+        wait until ``timeout``.
+    :param hold_for: seconds for which the target must hold without a break; less than ``timeout``.
+    :param max_poll_errors: maximum consecutive transient poll failures (throttled, unreachable, invalid
+        answer). A wrong key or an unknown id fails at once.
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
-    :raises MigrationConfigurationError: for a wrong argument: when the DAG file is read where the value is
-        known there, else before the first request.
+    :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
+        known then, else before the first request.
     """
 
     ui_color = "#d5ecf2"
@@ -181,10 +179,10 @@ class MigrationSensor(BaseSensorOperator):
         if is_right or (name in self.template_fields and not is_constant(value)):
             return
         hint = "" if is_constant(value) else " This argument is not templated."
-        refuse(self._whose, name, f"must be {allowed}, not {shown(value)}.{hint}")
+        refuse(self._subject, name, f"must be {allowed}, not {shown(value)}.{hint}")
 
     @property
-    def _whose(self) -> str:
+    def _subject(self) -> str:
         return f"{type(self).__name__} {self.task_id!r}"
 
     def _check_constants(self) -> None:
@@ -194,21 +192,21 @@ class MigrationSensor(BaseSensorOperator):
             if name in self.template_fields and not is_constant(value):
                 continue
             if name == "target_status":
-                read_targets(self._whose, value)
+                read_targets(self._subject, value)
             elif name == self.conn_argument:
-                read_text(self._whose, name, value)
+                read_text(self._subject, name, value)
             else:
-                self._read_id(self._whose, name, value)
+                self._read_id(self._subject, name, value)
 
     @classmethod
-    def _read_id(cls, whose: str, name: str, value: object) -> Any:
+    def _read_id(cls, subject: str, name: str, value: object) -> Any:
         """
         Return one of the :attr:`id_arguments` as the hook takes it, in plain JSON.
 
-        :param whose: the beginning of the message.
+        :param subject: the beginning of the message.
         :raises MigrationConfigurationError: for a value of a wrong type, or an empty one.
         """
-        return read_text(whose, name, value)
+        return read_text(subject, name, value)
 
     @cached_property
     def hook(self) -> MigrationHook[Any]:
@@ -217,11 +215,11 @@ class MigrationSensor(BaseSensorOperator):
         return hook
 
     def _hook_arguments(self) -> dict[str, Any]:
-        conn_id = read_text(self._whose, self.conn_argument, getattr(self, self.conn_argument))
+        conn_id = read_text(self._subject, self.conn_argument, getattr(self, self.conn_argument))
         return {self.conn_argument: conn_id}
 
     def _ids(self) -> dict[str, Any]:
-        return {name: self._read_id(self._whose, name, getattr(self, name)) for name in self.id_arguments}
+        return {name: self._read_id(self._subject, name, getattr(self, name)) for name in self.id_arguments}
 
     def execute(self, context: Context) -> Any:
         """Wait in the sensor's mode, and return the record with which the target was reached."""
@@ -234,7 +232,7 @@ class MigrationSensor(BaseSensorOperator):
         """
         Apply ``soft_fail`` and ``never_fail`` to all our errors, in every mode alike, and close the hook.
 
-        Airflow applies them to its own exceptions only, and to others when it polls than when it resumes.
+        Airflow applies them only to its own exceptions, and to different ones at a poll than at a resume.
         """
         from airflow_provider_migration.exceptions import (
             MigrationConfigurationError,
@@ -269,7 +267,7 @@ class MigrationSensor(BaseSensorOperator):
         return False
 
     def _poll(self, context: Context, tracker: WaitTracker, *, is_confirmed: bool = False) -> bool:
-        """Poll once and tell whether the target is reached; raise any other end."""
+        """Poll once and tell whether the target is reached; raise the error of any other outcome."""
         from airflow_provider_migration.polling import poll_once
 
         monotonic, ids = self.hook.clock.monotonic, self._ids()
@@ -439,9 +437,9 @@ class MigrationSensor(BaseSensorOperator):
     def _targets(self) -> tuple[str, ...]:
         from airflow_provider_migration.wait.policy import chosen_targets
 
-        self._check_policy()  # of attributes that were set since, too
-        given = read_targets(self._whose, self.target_status)
-        return chosen_targets(self._whose, given, self.hook.targets(**self._ids()))
+        self._check_policy()  # includes attributes that were changed after __init__
+        given = read_targets(self._subject, self.target_status)
+        return chosen_targets(self._subject, given, self.hook.targets(**self._ids()))
 
     def _defer_to_trigger(self, context: Context, tracker: WaitTracker) -> None:
         from airflow_provider_migration.triggers.migration import MigrationTrigger
@@ -537,7 +535,7 @@ class MigrationSensor(BaseSensorOperator):
                 break
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        # Every mode takes its pace from the tracker, so that all poll alike.
+        # The tracker sets the interval in every mode, so that all modes poll alike.
         return self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
 
 
@@ -573,7 +571,7 @@ def shown(value: object) -> str:
     return reprlib.repr(value)
 
 
-def refuse(whose: str, name: str, problem: str) -> NoReturn:
+def refuse(subject: str, name: str, problem: str) -> NoReturn:
     """
     Refuse an argument.
 
@@ -581,28 +579,28 @@ def refuse(whose: str, name: str, problem: str) -> NoReturn:
     """
     from airflow_provider_migration.exceptions import MigrationConfigurationError
 
-    raise MigrationConfigurationError(f"{whose}: {name} {problem}")
+    raise MigrationConfigurationError(f"{subject}: {name} {problem}")
 
 
-def read_text(whose: str, name: str, value: object, *, kind: str = "a string") -> str:
+def read_text(subject: str, name: str, value: object, *, kind: str = "a string") -> str:
     """
-    Return an id or a word as text, without blanks and line breaks around it.
+    Return an id or a word as a string, without surrounding whitespace.
 
-    :param whose: the beginning of the message.
+    :param subject: the beginning of the message.
     :param kind: the expected kind of value, for the message.
     :raises MigrationConfigurationError: for a value of another type, an empty one, and a list that a template
         has turned into text.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
-        refuse(whose, name, f"must be {kind}, not {shown(value)}.")
+        refuse(subject, name, f"must be {kind}, not {shown(value)}.")
     text = str(value).strip()
     if text == "None":
-        refuse(whose, name, "is empty: it is None, or rendered to None: did the upstream task push it?")
+        refuse(subject, name, "is None, or rendered to None: did the upstream task push it?")
     if not text:
-        refuse(whose, name, "is empty: give a value, or see why its template renders to nothing.")
+        refuse(subject, name, "is empty: give a value, or see why its template renders to nothing.")
     if text[0] + text[-1] in ("[]", "()", "{}"):
         refuse(
-            whose,
+            subject,
             name,
             f"must be {kind}, not {shown(text)}. If a template rendered a list to this text, set "
             "render_template_as_native_obj=True on the DAG.",
@@ -610,29 +608,30 @@ def read_text(whose: str, name: str, value: object, *, kind: str = "a string") -
     return text
 
 
-def read_words(whose: str, name: str, value: object) -> list[str]:
+def read_words(subject: str, name: str, value: object) -> list[str]:
     """
     Return one word or several as a list; a set in alphabetical order, so that each parse makes the same list.
 
-    :param whose: the beginning of the message.
+    :param subject: the beginning of the message.
     :raises MigrationConfigurationError: for a value that is neither a word nor a list of words.
     """
     kind = "a word or a list of words"
     words = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
     if any(isinstance(word, int) for word in words):
-        refuse(whose, name, f"must be {kind}, not {shown(value)}.")
-    texts = [read_text(whose, name, word, kind=kind) for word in words]
+        refuse(subject, name, f"must be {kind}, not {shown(value)}.")
+    texts = [read_text(subject, name, word, kind=kind) for word in words]
     return sorted(texts) if isinstance(value, (set, frozenset)) else texts
 
 
-def read_targets(whose: str, value: object) -> list[str]:
+def read_targets(subject: str, value: object) -> list[str]:
     """
     Return the words of a ``target_status``.
 
-    :param whose: the beginning of the message.
-    :raises MigrationConfigurationError: for a value that is neither a word nor a list of words, and for none.
+    :param subject: the beginning of the message.
+    :raises MigrationConfigurationError: for a value that is neither a word nor a list of words, and for an
+        empty list.
     """
-    words = read_words(whose, "target_status", value)
+    words = read_words(subject, "target_status", value)
     if not words:
-        refuse(whose, "target_status", "is empty: give a milestone, a state or a word of the service.")
+        refuse(subject, "target_status", "is empty: give a milestone, a state or a word of the service.")
     return words

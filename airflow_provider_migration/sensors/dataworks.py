@@ -47,8 +47,8 @@ class DataWorksMigrationSensor(MigrationSensor):
         self._check_constants()
 
     @classmethod
-    def _read_id(cls, whose: str, name: str, value: object) -> Any:
-        text = read_text(whose, name, value)
+    def _read_id(cls, subject: str, name: str, value: object) -> Any:
+        text = read_text(subject, name, value)
         if not (text.isascii() and text.isdigit()):
-            refuse(whose, name, f"must be a number as DataWorks shows it, not {text!r}.")
+            refuse(subject, name, f"must be a number as DataWorks shows it, not {text!r}.")
         return text

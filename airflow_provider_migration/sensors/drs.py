@@ -62,18 +62,18 @@ class DrsProgressSensor(MigrationSensor):
         self._check_constants()
 
     @classmethod
-    def _read_id(cls, whose: str, name: str, value: object) -> Any:
+    def _read_id(cls, subject: str, name: str, value: object) -> Any:
         if name == "object_types":
-            words = read_words(whose, name, value)
+            words = read_words(subject, name, value)
             for word in words:
                 if word not in OBJECT_TYPES:
                     known = ", ".join(OBJECT_TYPES)
                     refuse(
-                        whose, name, f"{word!r} is not known to DRS; give a list of some of these: {known}."
+                        subject, name, f"{word!r} is not known to DRS; give a list of some of these: {known}."
                     )
             return list(dict.fromkeys(words))
         if name == "job_status":
             if not isinstance(value, bool):
-                refuse(whose, name, f"must be True or False, not {shown(value)}.")
+                refuse(subject, name, f"must be True or False, not {shown(value)}.")
             return value
-        return super()._read_id(whose, name, value)
+        return super()._read_id(subject, name, value)

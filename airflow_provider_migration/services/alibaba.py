@@ -80,7 +80,7 @@ ERROR_CODES: Final = (
         service="dataworks",
     ),
     ErrorCode(r"Forbidden\.Not\.Server", MigrationRequestError, _REGION, service="dataworks"),
-    # "Try again later", says its message, and gives no reason that a person could remove.
+    # Its message says only "Try again later" and gives no reason that a person could remove.
     ErrorCode(
         r"Forbidden\.Access$", MigrationPermissionError, flag="tolerated_after_success", service="dataworks"
     ),
@@ -292,15 +292,15 @@ def no_status(
     return api_error(MigrationResponseError, request, response, text, request_id=request_id)
 
 
-MAX_REMEMBERED: Final = 4096
+MAX_CACHED: Final = 4096
 """Maximum entries of a cache of migrations; the oldest is evicted first."""
 
 
-def remember(memory: dict[_K, _V], key: _K, value: _V) -> None:
+def cache_put(memory: dict[_K, _V], key: _K, value: _V) -> None:
     """Store a value in a bounded cache and evict the oldest entries."""
     memory.pop(key, None)
     memory[key] = value
-    while len(memory) > MAX_REMEMBERED:
+    while len(memory) > MAX_CACHED:
         del memory[next(iter(memory))]
 
 

@@ -4,7 +4,7 @@ Alibaba Cloud DataWorks: ``GetMigrationSummary``, ``GetMigrationProcess`` and ``
 
 Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary, /api-getmigrationprocess and
 /api-listmigrations. The summary has the verdict, the process has the steps, the list has the reason of a
-failure. Steps are named as they please, their list may still grow, and an empty list says nothing.
+failure. Step names are arbitrary, the list of steps may still grow, and an empty list proves nothing.
 
 The ``DownloadUrl`` of a package is signed, which makes it a secret: no model here has a field for it.
 """
@@ -33,9 +33,9 @@ from airflow_provider_migration.progress import (
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
     AlibabaApi,
+    cache_put,
     is_international,
     no_status,
-    remember,
     rpc_object,
 )
 from airflow_provider_migration.services.wire import StatusTable, WireModel, require_id, up_to
@@ -261,7 +261,7 @@ class DataWorksApi(AlibabaApi):
             warning = f"The steps and the percentage are not known; the status is. {error}"
             is_refused = isinstance(error, _REFUSED) and error.code and not error.tolerated_after_success
             if is_refused:
-                remember(self._refusals, (project, migration), (self.clock(), warning))
+                cache_put(self._refusals, (project, migration), (self.clock(), warning))
             return [], warning
         self._refusals.pop((project, migration), None)
         return process.data or [], None
@@ -283,7 +283,7 @@ class DataWorksApi(AlibabaApi):
             else:
                 listed = (item.message for item in page.migrations or () if item.id == migration)
                 answer = next(listed, None), None
-            remember(self._reasons, (project, migration), answer)
+            cache_put(self._reasons, (project, migration), answer)
         return self._reasons[project, migration]
 
     def progress(

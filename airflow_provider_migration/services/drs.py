@@ -139,9 +139,9 @@ STATUSES: Final = StatusTable(
     }
 )
 """
-``transfer_status`` of a job. ``FULL_TRANSFER_COMPLETE`` of a job without an incremental phase, and
-``RELEASE_RESOURCE_COMPLETE`` of one whose bulk work is known to be done and whose increment, where it may
-have one, was in sync, are successes.
+``transfer_status`` of a job. Two of these words may mean success: ``FULL_TRANSFER_COMPLETE`` for a job
+without an incremental phase, and ``RELEASE_RESOURCE_COMPLETE`` for a job whose bulk work is known to be done
+and whose increment, if it may have one, was in sync.
 """
 
 _FULL: Final = (
@@ -552,7 +552,7 @@ def _refusal(error: MigrationError, word: str, now: datetime, *, is_needed: bool
         request_id = f", request id {error.request_id}" if error.request_id else ""
         came_back = f"{error.action}: HTTP {error.http_status}, {error.code}{request_id}."
     remedy = next(text for kind, text in _LIST_REMEDIES if isinstance(error, kind))
-    text = f"{came_back} The job's status does not depend on them. {remedy}"
+    text = f"{came_back} The job's status does not depend on the objects. {remedy}"
     is_brief = getattr(error, "is_cut_short", False) or (error.is_transient and is_needed)
     return _Refusal(text, now, is_brief)
 
@@ -738,7 +738,7 @@ class DrsApi:
         lists = _Lists(_word(job))
         if object_types and _has_objects(job):
             lists = yield from self._list_objects(job_id, object_types, job)
-        if lists.failure and _hangs_on_the_lists(job, lists, max_lag):
+        if lists.failure and _depends_on_lists(job, lists, max_lag):
             raise lists.failure
         objects = [lists.objects[name] for name in object_types if name in lists.objects]
         return _progress_of_job(
@@ -892,7 +892,7 @@ def _progress_of_job(job: JobProgress, lists: _Lists, max_lag: float, **common: 
     )
 
 
-def _hangs_on_the_lists(job: JobProgress, lists: _Lists, max_lag: float) -> bool:
+def _depends_on_lists(job: JobProgress, lists: _Lists, max_lag: float) -> bool:
     """Tell whether the success of an ended job depends on lists that are not fully known."""
     return (
         _word(job) == _RELEASED

@@ -35,9 +35,9 @@ from airflow_provider_migration.progress import (
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
     AlibabaApi,
+    cache_put,
     is_international,
     no_status,
-    remember,
     rpc_object,
 )
 from airflow_provider_migration.services.wire import (
@@ -114,7 +114,7 @@ _REMEDIES: Final = {
     "initializefailed": "Look at the task's details in the DTS console.",
 }
 _STOPPED_REMEDY: Final = (
-    "Someone has ended the task in the console or by API, and it cannot go on: ask who and why. Compare "
+    "Someone has ended the task in the console or by API, and it cannot be resumed: ask who and why. Compare "
     "source and destination before anything relies on them."
 )
 _REMEDY: Final = (
@@ -540,7 +540,7 @@ class DtsApi(AlibabaApi):
 
         job = yield from send(self._request_list([job_id], read, parameter="DtsJobId"))
         if job.migration_job_id:
-            remember(self._instances, job_id, job.migration_job_id)
+            cache_put(self._instances, job_id, job.migration_job_id)
         return job
 
     def _listed_job(self, job_id: str) -> Flow[MigrationJob]:
@@ -548,7 +548,7 @@ class DtsApi(AlibabaApi):
         try:
             return (yield from self._listed_instance(job_id))
         except MigrationNotFoundError as error:
-            if not _is_told_by_dts(error):
+            if not _is_reported_by_dts(error):
                 raise
             unknown = error
         self._instances.pop(job_id, None)
@@ -559,7 +559,9 @@ class DtsApi(AlibabaApi):
                 raise
             is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
             unknown.add_hint(
-                "It is not the DtsJobId of a migration job either." if is_unlisted else f"Asked too: {error}"
+                "It is not the DtsJobId of a migration job either."
+                if is_unlisted
+                else f"The second call failed too: {error}"
             )
         raise unknown
 
@@ -587,11 +589,11 @@ class DtsApi(AlibabaApi):
             unknown.add_hint(
                 f"{LISTING_API} does not list it either, as DtsInstanceId or as DtsJobId."
                 if is_unlisted
-                else f"Asked too: {error}"
+                else f"The second call failed too: {error}"
             )
         else:
             if job_id not in self._instances:
-                remember(self._listed_only, job_id, None)
+                cache_put(self._listed_only, job_id, None)
             return job
         raise unknown
 
@@ -639,7 +641,7 @@ def endpoint_of(region: str) -> str:
     return f"dts.{'cn-hangzhou' if region == 'cn-hangzhou-finance' else region}.aliyuncs.com"
 
 
-def _is_told_by_dts(error: MigrationNotFoundError) -> bool:
+def _is_reported_by_dts(error: MigrationNotFoundError) -> bool:
     """Tell whether DTS itself does not know an id: by an error code, or by omitting it from a list."""
     return error.code is not None or error.http_status == 200
 
@@ -845,7 +847,9 @@ def _shortfall(job: MigrationJob, phases: tuple[Phase, ...]) -> str:
     ]
     delay = _increment(job, phases).delay
     if delay is not None and delay < 0:
-        missing.append(f"the increment reports an impossible delay ({delay:.15g} s), so it was not in sync")
+        missing.append(
+            f"the incremental phase reports an impossible delay ({delay:.15g} s), so it was not in sync"
+        )
     elif delay:
         missing.append(f"the incremental phase was {delay:.15g} s behind")
     return ", and ".join(missing)

@@ -509,7 +509,7 @@ class _Projects(ABC):
             result = yield from self.describe_project_steps(project_id)
         except MigrationApiError as error:
             effect = (
-                "The project is not taken as caught up at this poll."
+                "The project does not count as caught up at this poll."
                 if error.is_transient
                 else "The record has no details of the steps; give the account the right to call "
                 "DescribeProjectSteps, or let the call through."
@@ -541,12 +541,12 @@ class _Projects(ABC):
         now = self.clock()
         rank = _RANKS.get((project.current_step or "").strip().upper(), -1)
         increment = _increment(steps.items, rank)
-        told_at = result.answered_at or asked_at
-        checkpoint = _checkpoint(project, rank, told_at)
+        reported_at = result.answered_at or asked_at
+        checkpoint = _checkpoint(project, rank, reported_at)
         lag = None
         if checkpoint and state is MigrationState.RUNNING:
             until, checkpoint = _measured(
-                increment, checkpoint, told_at, steps.answered_at or result.answered_at, now
+                increment, checkpoint, reported_at, steps.answered_at or result.answered_at, now
             )
             lag = max((until - checkpoint).total_seconds(), 0.0)
         phases = tuple(_phases(project, rank, state, steps.items))
@@ -567,10 +567,10 @@ class _Projects(ABC):
             is_in_sync = False
             if step is MigrationState.UNKNOWN and not warnings:
                 warnings = (
-                    f"DescribeProjectSteps does not say how the increment of OMS project {project_id} runs "
-                    f"(status {clean_text(increment.status, 64)!r} of its step), so the project is not taken "
-                    "as caught up. Look at the project in the console; to judge by the checkpoint alone, "
-                    "name the older call as api, where the console has it.",
+                    f"DescribeProjectSteps does not say if the increment of OMS project {project_id} runs "
+                    f"(status {clean_text(increment.status, 64)!r} of its step), so the project does not "
+                    "count as caught up. Look at the project in the console. To rely on the checkpoint "
+                    "alone, set api to the older call, if the console has it.",
                 )
         if is_in_sync:
             state = MigrationState.CAUGHT_UP
@@ -723,7 +723,7 @@ def _increment(steps: Sequence[ProjectStep], rank: int) -> ProjectStep:
 def _measured(
     increment: ProjectStep,
     checkpoint: datetime,
-    told_at: datetime,
+    reported_at: datetime,
     service_time: datetime | None,
     our_time: datetime,
 ) -> tuple[datetime, datetime]:
@@ -735,7 +735,7 @@ def _measured(
     by this machine's) is ignored in favour of the project's checkpoint. The project's checkpoint is also used
     if the sample's is far ahead of it: of two different ones, the older one is safe.
 
-    :param told_at: time of the response with the project's checkpoint.
+    :param reported_at: time of the response with the project's checkpoint.
     :param service_time: time of the response with the sample by the service's clock, or None.
     """
     info = increment.step_info or StepInfo()
@@ -743,9 +743,9 @@ def _measured(
     sampled_at = parse_timestamp(info.checkpoint_sample_timestamp, reference)
     sample = parse_timestamp(info.incr_timestamp_checkpoint, reference)
     if sampled_at is None or sample is None:
-        return told_at, checkpoint
+        return reported_at, checkpoint
     if (reference - sampled_at).total_seconds() > MAX_SAMPLE_AGE:
-        return told_at, checkpoint
+        return reported_at, checkpoint
     until = max(sampled_at, service_time or sampled_at)
     is_behind = (sample - checkpoint).total_seconds() > MAX_SAMPLE_AGE
     return until, checkpoint if is_behind else sample
@@ -873,5 +873,5 @@ def _error(
         or f"OMS reports {project.status}"
         + (f" at step {project.current_step}." if project.current_step else " and gives no reason."),
         remedy=detail.proposal
-        or "Open the project in the OMS console, remove the cause and resume it; a failed project can go on.",
+        or "Open the project in the OMS console, remove the cause, and resume the failed project there.",
     )

@@ -1,1 +1,1 @@
-"""Carry a flow over the network: with ``requests`` on workers, with ``aiohttp`` on the event loop."""
+"""Run a flow over the network: with ``requests`` on workers, with ``aiohttp`` on the event loop."""

@@ -27,7 +27,7 @@ from airflow_provider_migration.transport.attempt import Attempt, TooLargeError
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, call_limits
 from airflow_provider_migration.transport.proxies import proxy_of
-from airflow_provider_migration.transport.redaction import hide_query_strings
+from airflow_provider_migration.transport.redaction import redact_query_strings
 from airflow_provider_migration.transport.retries import RetryPolicy, deadline_not_before_now
 from airflow_provider_migration.transport.settings import LARGE_BODY_BYTES, MAX_BODY_BYTES, TransportConfig
 from airflow_provider_migration.transport.tls import tls_context, tls_key
@@ -70,7 +70,7 @@ class _Sessions:
 
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+_parse_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ def _new_async_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
     import aiohttp
     from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
-    hide_query_strings()
+    redact_query_strings()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=tls,
@@ -184,7 +184,7 @@ class AsyncDriver:
     Runs flows over ``aiohttp``, on the shared session of the event loop.
 
     :param limiter: the rate limiter of the connection; by default one of the driver's own.
-    :param clock_check: gets each answer.
+    :param clock_check: compares the clocks at each answer.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class AsyncDriver:
         """
         Run a flow and return its result.
 
-        :raises MigrationError: what the flow raises, or does not catch.
+        :raises MigrationError: if the flow raises it, or does not catch it.
         """
         with deadline_not_before_now(self._clock):
             async with (
@@ -305,7 +305,7 @@ class AsyncDriver:
             if len(body) < LARGE_BODY_BYTES and "content-encoding" not in head.headers:
                 return attempt.read(response)
             # One at a time: many threads would compete with each other for the interpreter lock.
-            async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            async with _parse_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
                 return await asyncio.to_thread(attempt.read, response)
-        # Raised here: in an except clause the error would carry the library's, and that one the request.
+        # Raised here: in an except clause, the library's error and its request would be the context.
         raise problem

@@ -1,4 +1,4 @@
-"""One attempt: sign a request, read its response, and name what went wrong."""
+"""One attempt: sign a request, read its response, and create the error for a failure."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class Attempt:
         """
         Sign a request.
 
-        :raises MigrationServiceError: if the time of the poll is over.
+        :raises MigrationServiceError: if the poll has no time left.
         """
         seconds, deadline = settings.total_timeout, call_limits.get().deadline
         if deadline != inf:
             seconds = min(seconds, deadline + settings.read_timeout - clock.monotonic())
             if seconds <= 0:
-                text = "no request was sent, because the deadline of this poll is over"
+                text = "no request was sent, because the deadline of this poll has passed"
                 error = api_error(MigrationServiceError, request, None, text)
                 error.reason, error.is_cut_short = "timeout", True
                 raise error
         headers = request.signer.sign(request, now=clock.now(), nonce=clock.nonce())
         headers = {"user-agent": USER_AGENT, "accept-encoding": "identity", **headers}
-        # Those of now: another poll may refresh the credential before the answer comes.
+        # The current secrets: another poll may refresh the credential before the answer comes.
         return cls(request, headers, request.signer.secrets, settings, clock, seconds)
 
     def read(self, response: Response) -> Any:
@@ -89,11 +89,11 @@ class Attempt:
             error.retry_after = retry_hint(response.headers, self.clock.now())
             self._name_the_clock(error, response)
             raise
-        # Here, because polls may share the value, and a flow may keep it for longer than this credential.
+        # Redact here: polls may share the value, and a flow may keep it for longer than this credential.
         return response.redact(value) if may_hold(response, hidden) else value
 
     def _name_the_clock(self, error: MigrationApiError, head: Response) -> None:
-        """Say of a refused key that the clock is the cause where it differs: signatures hold a time."""
+        """Name a wrong clock as the cause of a refused key: signatures contain the time."""
         if not isinstance(error, MigrationAuthenticationError):
             return
         ahead = seconds_ahead(head, self.clock)
@@ -109,7 +109,7 @@ class Attempt:
 
     def failed(self, text: str, head: Response | None, reason: str | None = None) -> MigrationApiError:
         """
-        Make the error for an answer that did not come, or not as a whole.
+        Create the error for an answer that is missing or incomplete.
 
         :param head: status and headers, if these came.
         :param reason: as in :class:`MigrationApiError`.
@@ -132,7 +132,7 @@ class Attempt:
         return error
 
     def broken(self, error: BaseException, head: Response | None) -> MigrationError:
-        """Make the error for what an HTTP library raised; its own text and chain may show what was sent."""
+        """Create the error for an HTTP library's own, whose text and context may contain the request."""
         cause = error
         while deeper := cause.__cause__ or cause.__context__:
             cause = deeper
@@ -147,16 +147,14 @@ class Attempt:
         if isinstance(error, BadAddressError) or type(error).__name__ in _BAD_ADDRESSES:
             return MigrationConfigurationError(
                 f"No request can be sent to {host} ({type(error).__name__}). Check host in the connection, "
-                "and the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: it must be an http one."
+                "and the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY: it must be an HTTP proxy."
             )
         if status := _refusal_of_a_proxy(error, cause):
-            return self.failed(
-                f"the proxy that the environment names refuses with HTTP {status}", head, "proxy"
-            )
+            return self.failed(f"the proxy from the environment refuses with HTTP {status}", head, "proxy")
         why = ": ".join(filter(None, (type(cause).__name__, getattr(cause, "strerror", None))))
         reason = _reason_of(error, cause)
         if reason == "dns" and proxy_of(self.request.url):
-            reason = "proxy"  # whose name it is that does not resolve
+            reason = "proxy"  # the name that does not resolve is the proxy's
         region = self.settings.region
         if reason == "dns" and getattr(cause, "errno", None) in _NO_SUCH_NAME and region and region in host:
             return MigrationConfigurationError(
@@ -178,7 +176,7 @@ _NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.
 
 
 def _reason_of(error: BaseException, cause: BaseException) -> str:
-    """Return why no answer came, by what a library raised and what that hangs on."""
+    """Return the reason of a missing answer, from a library's error and its root cause."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}:
         return "proxy"
@@ -193,7 +191,7 @@ def _reason_of(error: BaseException, cause: BaseException) -> str:
 
 
 def _refusal_of_a_proxy(error: BaseException, cause: BaseException) -> object:
-    """Return the status with which a proxy refuses to lead to a host, as the libraries tell it."""
+    """Return the status with which a proxy refuses a tunnel, as the libraries report it."""
     if type(error).__name__ == "ClientHttpProxyError":
         return getattr(error, "status", None)
     told = re.match(r"Tunnel connection failed: (\d+)", str(cause))
@@ -207,17 +205,17 @@ _BAD_ADDRESSES: Final = (
     "InvalidProxyURL",
     "LocationParseError",
 )
-"""Names of such errors in the HTTP libraries, which are imported only where they are used."""
+"""Names of the HTTP libraries' errors for a bad address; the libraries are imported only where used."""
 
 
 class TooLargeError(Exception):
-    """More bytes came than any service answers."""
+    """The answer is larger than that of any service."""
 
     text: Final = f"the answer is larger than {MAX_BODY_BYTES >> 20} MiB"
 
 
 def _inflate(response: Response) -> bytes:
-    """Return the body as it was before compression, which was not asked for but may come."""
+    """Return the decompressed body; a server may compress although no compression was requested."""
     encoding = response.headers.get("content-encoding", "identity").strip()
     if encoding.lower() in ("", "identity") or not response.body:
         return response.body
@@ -234,7 +232,7 @@ def _inflate(response: Response) -> bytes:
 
 def retry_hint(headers: Mapping[str, str], now: datetime) -> float | None:
     """
-    Return how many seconds a server asks to wait, at most 60, or None when it does not say or makes no sense.
+    Return how many seconds a server asks to wait, at most 60, or None without a valid hint.
 
     :param headers: by lower-case name: ``x-acs-retry-after`` in milliseconds, ``retry-after`` in seconds or
         as a date.

@@ -11,7 +11,7 @@ from airflow_provider_migration.sansio import Response
 CLOCK_TOLERANCE_SECONDS: Final = 180.0
 """Difference from which the clocks of the service and of this machine count as different."""
 CLOCK_AGREES_SECONDS: Final = 120.0
-"""Difference below which they count as the same again."""
+"""Difference below which the clocks count as the same again."""
 CLOCK_CHECK_SECONDS: Final = 60.0
 """Minimum seconds between two comparisons."""
 
@@ -27,8 +27,8 @@ def clock_text(ahead: float) -> str:
     minutes = round(abs(ahead) / 60)
     by = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
     return (
-        f"The clock of this machine is {by} {'ahead of' if ahead > 0 else 'behind'} the service's: set it, "
-        "for signatures and lags hang on it."
+        f"The clock of this machine is {by} {'ahead of' if ahead > 0 else 'behind'} the service's: correct "
+        "it, because signatures and lags depend on it."
     )
 
 
@@ -41,7 +41,7 @@ class ClockCheck:
 
     def __init__(self) -> None:
         self.warning: str | None = None
-        self._told = 0.0
+        self._reported = 0.0
         self._due_at = -inf
 
     def note(self, response: Response, clock: Clock) -> None:
@@ -55,5 +55,7 @@ class ClockCheck:
         self._due_at = now + CLOCK_CHECK_SECONDS
         if abs(ahead) <= (CLOCK_AGREES_SECONDS if self.warning else CLOCK_TOLERANCE_SECONDS):
             self.warning = None
-        elif not self.warning or abs(ahead - self._told) > max(CLOCK_TOLERANCE_SECONDS, abs(self._told) / 2):
-            self.warning, self._told = clock_text(ahead), ahead
+        elif not self.warning or abs(ahead - self._reported) > max(
+            CLOCK_TOLERANCE_SECONDS, abs(self._reported) / 2
+        ):
+            self.warning, self._reported = clock_text(ahead), ahead

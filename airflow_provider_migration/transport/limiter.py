@@ -53,7 +53,7 @@ PROBE_SECONDS: Final = 5.0
 """Maximum seconds for which the calls after a pause wait for the answer to the first one, the probe."""
 
 PROBE_CHECK_SECONDS: Final = 0.1
-"""Seconds between two looks at the answer to the probe."""
+"""Seconds between two checks for the answer to the probe."""
 
 DRAIN_FACTOR: Final = 2.0
 """Rate at which the queue begins to drain after a pause, as a multiple of the observed rate."""
@@ -71,7 +71,8 @@ MIN_QUEUE_SECONDS: Final = 60.0
 """Minimum of the seconds for which a poll may wait in the queue, however short its interval."""
 
 WAIT_MARGIN_SECONDS: Final = 35.0
-"""Seconds after its own deadline for which a poll waits for a shared response: a usual read_timeout."""
+"""Seconds after its own deadline for which a poll waits for a shared response: the default
+read_timeout and 5 s."""
 
 OPTIONAL_RATE: Final = 0.5
 OPTIONAL_BURST: Final = 20
@@ -134,50 +135,52 @@ class SingleFlight:
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._asked: dict[Hashable, asyncio.Future[Any]] = {}
+        self._calls: dict[Hashable, asyncio.Future[Any]] = {}
         self._monotonic = monotonic
 
-    async def ask(self, key: Hashable, ask: Callable[[], Awaitable[_T]], *, fresh: float = 0.0) -> _T:
+    async def run(
+        self, key: Hashable, call: Callable[[], Awaitable[_T]], *, reuse_seconds: float = 0.0
+    ) -> _T:
         """
-        Call ``ask``, or share the result of a call with the same key that is in flight.
+        Make a call, or share the result of a call with the same key that is in flight.
 
         Each waiting poll keeps its own deadline. An error that was caused by another poll's limits is not
         shared: the call is then repeated.
 
         :param key: the coalescing key.
-        :param fresh: seconds for which a result is reused after it has come.
+        :param reuse_seconds: seconds for which a result is reused after it has come.
         :raises MigrationServiceError: if the shared result does not come in time.
         """
-        while (asked := self._asked.get(key)) is not None:
+        while (result := self._calls.get(key)) is not None:
             deadline = call_limits.get().deadline
             left = (
                 None if math.isinf(deadline) else max(deadline - self._monotonic(), 0) + WAIT_MARGIN_SECONDS
             )
-            done, _ = await asyncio.wait([asked], timeout=left)
+            done, _ = await asyncio.wait([result], timeout=left)
             if not done:
                 raise _no_answer_in_time()
-            if not asked.cancelled():
-                error = asked.exception()
+            if not result.cancelled():
+                error = result.exception()
                 if not (isinstance(error, MigrationApiError) and error.is_cut_short):
-                    answer: _T = asked.result()
+                    answer: _T = result.result()
                     return answer
-        # The first caller calls itself: a task for each call would cost a quarter of a poll.
+        # The first caller makes the call in its own task: another task would cost a quarter of a poll.
         loop = asyncio.get_running_loop()
-        asked = self._asked[key] = loop.create_future()
+        result = self._calls[key] = loop.create_future()
         try:
-            answer = await ask()
-            asked.set_result(answer)
+            answer = await call()
+            result.set_result(answer)
             return answer
         except Exception as error:
-            asked.set_exception(error)
-            asked.exception()  # retrieved here, because there may be no other caller
+            result.set_exception(error)
+            result.exception()  # retrieved here, because there may be no other caller
             raise
         finally:
-            if asked.done() and fresh and not _is_cut_short(asked):
-                loop.call_later(fresh, self._asked.pop, key, None)
+            if result.done() and reuse_seconds and not _is_cut_short(result):
+                loop.call_later(reuse_seconds, self._calls.pop, key, None)
             else:
-                del self._asked[key]
-                asked.cancel()  # if this caller was cancelled, one of the others calls instead
+                del self._calls[key]
+                result.cancel()  # if this caller was cancelled, another one makes the call
 
 
 def _is_cut_short(asked: asyncio.Future[Any]) -> bool:
@@ -223,7 +226,7 @@ class _Batch:
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A call in the queue, and until when it may wait."""
+    """A call in the queue, and the end of its wait."""
 
     latest: float
     is_first: asyncio.Future[None]
@@ -256,7 +259,7 @@ class RateLimiter:
         self._is_held = self._is_probing = False
         self._cooldown_spacing = self._drain_spacing = 0.0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT_CALLS)
-        """When each of the last calls was answered, and whether by throttling."""
+        """Time of the answer to each recent call, and true if it was throttled."""
         self._refusal: MigrationApiError | None = None
         self._in_flight = SingleFlight(monotonic)
         self._batches: dict[tuple[str, str, int], _Batch] = {}
@@ -280,14 +283,14 @@ class RateLimiter:
         try:
             if self._first() is waiting:
                 waiting.is_first.set_result(None)
-            self._turn_away_late_calls()
+            self._reject_late_calls()
             await waiting.is_first
             while (pause := self._free_at - self._monotonic()) > 0:
                 if self._next_turn_at() > latest:
                     raise self._too_late(pause)
                 await self._async_sleep(min(pause, PROBE_CHECK_SECONDS) if self._is_probing else pause)
                 if self._is_probing:
-                    self._turn_away_late_calls()
+                    self._reject_late_calls()
             self._take_turn()
         finally:
             self._queue.pop(waiting, None)
@@ -327,7 +330,7 @@ class RateLimiter:
     def _current_drain_spacing(self, now: float) -> float:
         return self._drain_spacing * math.exp2(-max(now - self._drains_from, 0) / DRAIN_SPEED_UP_SECONDS)
 
-    def _turn_away_late_calls(self) -> None:
+    def _reject_late_calls(self) -> None:
         """Fail the calls whose turn would come after the end of their wait."""
         if not self._queue:
             return
@@ -344,8 +347,8 @@ class RateLimiter:
         """Make the error of a call whose turn comes too late, with the service's last message."""
         last = self._refusal
         error = MigrationThrottledError(
-            f"No call was made: the next turn of this connection comes in {pause:.0f} s, which is later than "
-            "this poll can wait. "
+            f"No call was made: the rate limiter of this connection allows it in {pause:.0f} s, which is "
+            "later than this poll can wait. "
             + (f"The service said: {last}" if last else "Raise poke_interval, or watch fewer migrations."),
             service=last.service if last else "",
             action=last.action if last else "",
@@ -384,7 +387,7 @@ class RateLimiter:
         self._is_probing = False
         self._is_held = self._is_held or seconds > 0
         self._free_at = max(self._free_at, now + max(seconds, self._current_spacing(now)))
-        self._turn_away_late_calls()
+        self._reject_late_calls()
 
     def _slow_down(self, now: float) -> None:
         self._cooldown_spacing = self._spacing_for(SAFE_SHARE)
@@ -423,7 +426,7 @@ class RateLimiter:
         # The query may contain the item itself.
         kind = (request.url.partition("?")[0], request.action, id(request.signer))
         if request.batch is None:
-            return await self._in_flight.ask((*kind, request.coalescing_key), lambda: send(request))
+            return await self._in_flight.run((*kind, request.coalescing_key), lambda: send(request))
         batch = self._batches.setdefault(kind, _Batch())
         asked = _PendingRequest(request, send, asyncio.get_running_loop().create_future(), call_limits.get())
         batch.waiting.append(asked)
@@ -433,8 +436,8 @@ class RateLimiter:
 
     async def call_in_thread(self, blocking: BlockingCall[_T]) -> _T:
         """Call a library in a thread, once for all flows that wait for it; the service sees no call."""
-        return await self._in_flight.ask(
-            blocking.call, lambda: asyncio.to_thread(blocking.call), fresh=blocking.fresh_seconds
+        return await self._in_flight.run(
+            blocking.call, lambda: asyncio.to_thread(blocking.call), reuse_seconds=blocking.fresh_seconds
         )
 
     def _is_dropped(self, url: str) -> bool:
@@ -452,7 +455,7 @@ class RateLimiter:
             del self._optional[next(iter(self._optional))]
         last_asked = self._optional.get(url, float("-inf"))
         self._optional[url] = now
-        # A call that was not requested again since this one is finished or less frequent: it is not ahead.
+        # A call that was not requested after this one's last request has ended or is rarer: not ahead.
         ahead = takewhile(lambda other: other != url, self._optional)
         coming = (other for other in ahead if self._optional[other] >= last_asked)
         if sum(1 for _ in islice(coming, int(self._tokens))) + 1 > self._tokens:

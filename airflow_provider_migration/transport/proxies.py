@@ -21,7 +21,7 @@ def proxy_of(url: str) -> str | None:
 
 def server_of(url: str) -> tuple[str, str]:
     """Return scheme and host of an address."""
-    parts = urlsplit(url.partition("?")[0])  # urlsplit caches it, unlike one with a query of its own
+    parts = urlsplit(url.partition("?")[0])  # without the query, so that urlsplit can cache it
     return parts.scheme, parts.netloc
 
 

@@ -23,7 +23,7 @@ MIN_SECRET_CHARACTERS: Final = 5
 
 def encodings(secrets: Iterable[str]) -> tuple[str, ...]:
     """
-    Return secrets as they may be spelt in an address, a form, a header, a page or JSON.
+    Return secrets as they may be encoded in a URL, a form, a header, a page or JSON.
 
     The longest come first, because a secret may be a part of another.
     """
@@ -40,9 +40,9 @@ def _encodings(secret: str) -> frozenset[str]:
     return frozenset((secret, json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret), *encoded))
 
 
-def may_hold(response: Response, hidden: Sequence[str]) -> bool:
+def may_hold(response: Response, secrets: Sequence[str]) -> bool:
     """
-    Tell, without parsing a response, whether :func:`redact` may find a secret in what is read from it.
+    Tell, without parsing a response, whether :func:`redact` may find a secret in its content.
 
     Escapes of JSON, and encodings other than UTF-8, may spell a secret in any way.
     """
@@ -51,45 +51,45 @@ def may_hold(response: Response, hidden: Sequence[str]) -> bool:
         return True
     return any(
         secret.encode() in body or any(secret in text for text in response.headers.values())
-        for secret in hidden
+        for secret in secrets
     )
 
 
-def redact(value: _T, hidden: Sequence[str]) -> _T:
+def redact(value: _T, secrets: Sequence[str]) -> _T:
     """
-    Redact secrets from what is shown of an answer.
+    Redact secrets from the parts of an answer that are shown.
 
-    :param value: a text, a response model, or a mapping, list or tuple of such; anything else is returned as
-        it is. Numbers stay, and so does a word in a field that is declared as
+    :param value: a string, a response model, or a mapping, list or tuple of these; anything else is
+        returned as it is. Numbers stay, and so does a word in a field that is declared as
         :data:`~airflow_provider_migration.sansio.Verbatim`.
-    :param hidden: from :func:`encodings`.
+    :param secrets: from :func:`encodings`.
     """
-    return cast(_T, _redacted(value, hidden))
+    return cast(_T, _redacted(value, secrets))
 
 
-def _redacted(value: Any, hidden: Sequence[str]) -> Any:
+def _redacted(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, str):
-        for secret in hidden:
+        for secret in secrets:
             value = value.replace(secret, "***")
         return value
     if isinstance(value, BaseModel):
         verbatim = _verbatim_fields(type(value))
         fields = {
-            name: _redacted(item, hidden)
+            name: _redacted(item, secrets)
             for name, item in value
             if name not in verbatim or not _WORD.fullmatch(item or "")
         }
         return value.model_copy(update=fields)
     if isinstance(value, Mapping):
-        return {key: _redacted(item, hidden) for key, item in value.items()}
+        return {key: _redacted(item, secrets) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         make = getattr(value, "_make", type(value))  # a named tuple takes its items one by one
-        return make(_redacted(item, hidden) for item in value)
+        return make(_redacted(item, secrets) for item in value)
     return value
 
 
 _WORD: Final = re.compile(r"[\w.-]*", re.ASCII)
-"""A status or an id; prose in the place of one decides nothing, and may hold a secret."""
+"""A status or an id; prose in its place decides nothing, and may contain a secret."""
 
 
 @cache
@@ -100,16 +100,16 @@ def _verbatim_fields(model: type[BaseModel]) -> frozenset[str]:
 _QUERY: Final = re.compile(r"\?[^\s\"'>)]+")
 
 
-def _hide_query(record: logging.LogRecord) -> bool:
+def _redact_query(record: logging.LogRecord) -> bool:
     record.msg, record.args = _QUERY.sub("?***", record.getMessage()), ()
     return True
 
 
-def hide_query_strings() -> None:
+def redact_query_strings() -> None:
     """
-    Keep query strings out of what the HTTP libraries log at DEBUG: they may hold tokens and signatures.
+    Redact query strings in the HTTP libraries' DEBUG logs: they may contain tokens and signatures.
 
     Calling it again changes nothing.
     """
     for name in ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.internal"):
-        logging.getLogger(name).addFilter(_hide_query)
+        logging.getLogger(name).addFilter(_redact_query)

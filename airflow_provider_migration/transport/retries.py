@@ -111,9 +111,9 @@ class RetryPolicy:
         error = _error_of(state)
         if isinstance(error, MigrationThrottledError) and not self._has_warned:
             self._has_warned = True
-            log.warning("Throttled; trying again in %.1f s. %s", state.upcoming_sleep, error)
+            log.warning("Throttled; retrying in %.1f s. %s", state.upcoming_sleep, error)
         else:
-            log.debug("Trying again in %.1f s. %s", state.upcoming_sleep, error)
+            log.debug("Retrying in %.1f s. %s", state.upcoming_sleep, error)
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -131,7 +131,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 @contextmanager
 def deadline_not_before_now(clock: Clock) -> Iterator[None]:
-    """Allow a flow that begins after its deadline ``read_timeout`` nevertheless."""
+    """Move a deadline that has passed to now, so that a flow still has ``read_timeout``."""
     limits = call_limits.get()
     if limits.deadline == inf or limits.deadline >= (now := clock.monotonic()):
         yield

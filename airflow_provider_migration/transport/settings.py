@@ -51,5 +51,5 @@ class TransportConfig:
     def too_slow(self, seconds: float) -> str:
         """Return the message for an answer that exceeds its total limit in seconds."""
         if seconds < self.total_timeout:
-            return f"the answer took longer than {seconds:.3g} s, all that was left after the deadline"
+            return f"the answer took longer than {seconds:.3g} s, all the time left after the deadline"
         return f"the answer took longer than {seconds:g} s (twice read_timeout)"

@@ -20,7 +20,7 @@ from airflow_provider_migration.sansio import AuthenticatedFlow, BlockingCall, R
 from airflow_provider_migration.transport.attempt import Attempt, TooLargeError
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.proxies import proxy_of, server_of
-from airflow_provider_migration.transport.redaction import hide_query_strings
+from airflow_provider_migration.transport.redaction import redact_query_strings
 from airflow_provider_migration.transport.retries import RetryPolicy, deadline_not_before_now
 from airflow_provider_migration.transport.settings import MAX_BODY_BYTES, TransportConfig
 from airflow_provider_migration.transport.tls import tls_context
@@ -36,7 +36,7 @@ class _TooSlowError(Exception):
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a deadline: the time-out of a socket alone restarts with every byte."""
+    """Reads from a socket until a deadline: the timeout of a socket alone restarts with every byte."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, seconds: float) -> None:
         self._raw = raw
@@ -116,7 +116,7 @@ def new_session(settings: TransportConfig) -> requests.Session:
                 self._pools[server] = pool
             return self._pools[server]
 
-    hide_query_strings()
+    redact_query_strings()
     if settings.verify is False:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # otherwise shown at each poll
     session = requests.Session()
@@ -148,7 +148,7 @@ class SyncDriver:
     Runs flows over ``requests``.
 
     :ivar session: from :func:`new_session`.
-    :ivar clock_check: gets each answer.
+    :ivar clock_check: compares the clocks at each answer.
     """
 
     session: requests.Session
@@ -160,7 +160,7 @@ class SyncDriver:
         """
         Run a flow and return its result.
 
-        :raises MigrationError: what the flow raises, or does not catch.
+        :raises MigrationError: if the flow raises it, or does not catch it.
         """
         with deadline_not_before_now(self.clock):
             try:
@@ -242,5 +242,5 @@ class SyncDriver:
             problem = attempt.broken(error, head)
         else:
             return attempt.read(Response(head.status, head.headers, bytes(body)))
-        # Raised here: in an except clause the error would carry the library's, and that one the request.
+        # Raised here: in an except clause, the library's error and its request would be the context.
         raise problem

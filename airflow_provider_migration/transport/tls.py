@@ -55,8 +55,8 @@ def _tls_context(verify: bool | str, state: tuple[int, ...]) -> ssl.SSLContext:
         )
     except OSError as error:
         problem = MigrationConfigurationError(
-            f"The certificate authorities in {authorities} cannot be read ({error.strerror}): name a PEM "
-            "file as verify in the connection's extra, or in REQUESTS_CA_BUNDLE.",
+            f"The certificate authorities in {authorities} cannot be read ({error.strerror}): set verify "
+            "in the connection's extra, or REQUESTS_CA_BUNDLE, to a PEM file.",
             reason="tls",
             tolerated_after_success=True,
         )

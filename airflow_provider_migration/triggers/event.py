@@ -72,7 +72,7 @@ class MigrationEventTrigger(BaseEventTrigger):
             self.hook_arguments: dict[str, Any] = json.loads(hook_arguments)
             self.ids: dict[str, Any] = json.loads(ids)
         except ValueError as problem:
-            # Airflow takes this error for one of this trigger; any other ends the triggerer, with all others.
+            # Airflow takes a TypeError as this trigger's own; any other error ends the whole triggerer.
             raise TypeError(f"The arguments of the trigger cannot be read: {problem}") from problem
         self.targets = targets
         self.max_lag = max_lag
@@ -117,7 +117,7 @@ class MigrationEventTrigger(BaseEventTrigger):
                 f"{cls.__name__}: sensor must be the class of a migration sensor, such as "
                 f"DtsMigrationJobSensor, not {base.shown(sensor)}."
             )
-        whose = f"{cls.__name__} of {sensor.__name__}"
+        subject = f"{cls.__name__} of {sensor.__name__}"
         given = {
             "target_status": _default(sensor, "target_status") if target_status is None else target_status,
             "max_lag": base.to_seconds(max_lag),
@@ -129,13 +129,13 @@ class MigrationEventTrigger(BaseEventTrigger):
         for name, value in {**given, **which}.items():
             if not base.is_constant(value):
                 problem = f"must be a constant, not {base.shown(value)}."
-                base.refuse(whose, name, f"{problem} Without a task, no template is rendered.")
+                base.refuse(subject, name, f"{problem} Without a task, no template is rendered.")
         for name in ("max_lag", "hold_for", "poke_interval"):
             least, allowed = 0, base.DURATION
             if name == "poke_interval":
                 least, allowed = base.MIN_INTERVAL, base.INTERVAL
             if not base.is_number(given[name]) or given[name] < least:
-                base.refuse(whose, name, f"must be {allowed}, not {base.shown(given[name])}.")
+                base.refuse(subject, name, f"must be {allowed}, not {base.shown(given[name])}.")
         hook_class = resolve_name(sensor.hook_class)
         own = signature(sensor.__init__).parameters
         # The same arguments as the sensor's, so that both share a hook on the triggerer.
@@ -150,25 +150,25 @@ class MigrationEventTrigger(BaseEventTrigger):
         except TypeError as error:
             own_arguments = (name for name in signature(cls.of).parameters if name not in ("sensor", "which"))
             known = ", ".join([*sensor.id_arguments, *signature(hook_class).parameters, *own_arguments])
-            raise MigrationConfigurationError(f"{whose}: {error}; it takes {known}.") from None
+            raise MigrationConfigurationError(f"{subject}: {error}; it takes {known}.") from None
         bound.apply_defaults()
-        ids = {name: sensor._read_id(whose, name, bound.arguments[name]) for name in sensor.id_arguments}
+        ids = {name: sensor._read_id(subject, name, bound.arguments[name]) for name in sensor.id_arguments}
         for name, value in ids.items():
             if asked.parameters[name].default is Parameter.empty:
                 require_id(name, value)
         for name, value in hook_arguments.items():
             if value is not None:
-                hook_arguments[name] = base.read_text(whose, name, value)
+                hook_arguments[name] = base.read_text(subject, name, value)
         if hook_arguments.get(sensor.conn_argument, "") is None:
-            base.read_text(whose, sensor.conn_argument, None)
-        targets = base.read_targets(whose, given["target_status"])
+            base.read_text(subject, sensor.conn_argument, None)
+        targets = base.read_targets(subject, given["target_status"])
         possible = hook_class(**hook_arguments).targets(**ids)
         return cls(
             hook=sensor.hook_class,
             hook_arguments=json.dumps(hook_arguments),
             ids=json.dumps(ids),
             # Sorted, because Airflow takes another order at the next parse for another trigger.
-            targets=sorted(chosen_targets(whose, targets, possible)),
+            targets=sorted(chosen_targets(subject, targets, possible)),
             max_lag=given["max_lag"],
             hold_for=given["hold_for"],
             poke_interval=given["poke_interval"],
@@ -237,7 +237,7 @@ class MigrationEventTrigger(BaseEventTrigger):
                     elif isinstance(poll.error, MigrationApiError) and self._is_refused(poll.error, tracker):
                         await asyncio.sleep(REFUSED_SECONDS)
                 except Exception:
-                    self.log.exception("Watching %s has failed; it goes on.", self.ids)
+                    self.log.exception("Watching %s has failed; the trigger continues.", self.ids)
 
     @staticmethod
     def _is_refused(error: MigrationApiError, tracker: WaitTracker) -> bool:
@@ -263,7 +263,7 @@ class MigrationEventTrigger(BaseEventTrigger):
             return False
 
     async def _save(self, reached_at: str | None) -> None:
-        """Store when the target was reached, or delete that."""
+        """Store the time at which the target was reached; None deletes it."""
         store = asset_state_store(self)
         if store is None:
             return

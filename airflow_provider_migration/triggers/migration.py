@@ -27,13 +27,13 @@ LAST_ANSWER_MARGIN: Final = 5.0
 """Seconds that the last poll may take besides its answer."""
 
 MAX_LAST_ANSWER_SECONDS: Final = 200.0
-"""Upper bound of the above: Airflow's own trigger timeout comes five minutes after the deadline."""
+"""Upper bound of the wait for the last answer: Airflow's timeout comes five minutes after the deadline."""
 
 XCOM_SECONDS: Final = 10.0
 LAST_XCOM_SECONDS: Final = 3.0
 """
-Seconds that the writes to XCom may take after a poll. After the last, whose event says the same, they end
-with the deadline, but may take at least ``LAST_XCOM_SECONDS``.
+Seconds that the writes to XCom may take after a poll. After the last poll, whose event has the same content,
+they end at the deadline, but have at least ``LAST_XCOM_SECONDS``.
 """
 
 
@@ -70,7 +70,7 @@ class MigrationTrigger(BaseTrigger):
         try:
             self.tracker = WaitTracker.from_json(tracker)
         except Exception as problem:  # a later version may have written it
-            # Airflow takes this error for one of this trigger; any other ends the triggerer, with all others.
+            # Airflow takes a TypeError as this trigger's own; any other error ends the whole triggerer.
             raise TypeError(f"The tracker of the trigger cannot be read: {problem}") from problem
         self.task_key = task_key
         self._end: tuple[Verdict, MigrationError | None] | None = None
@@ -160,7 +160,7 @@ class MigrationTrigger(BaseTrigger):
         """Continue after a restart: restore the history from XCom, and write all entries again."""
         points = tracker.outbox.points
         is_gap = tracker.is_gap(tracker.history.polled_at or tracker.policy.started_at, time.time())
-        tracker.forget_unseen(time.time())
+        tracker.reset_durations_after_gap(time.time())
         if is_gap:
             tracker.outbox.written.clear()
             try:

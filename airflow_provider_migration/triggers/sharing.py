@@ -50,10 +50,10 @@ class SharedHook:
 
     async def poll(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
         """Poll a migration, or share a poll of the same one that is in flight."""
-        return await self._polls.ask(
+        return await self._polls.run(
             _key(ids, max_lag),
             lambda: self.hook.aget_progress(**ids, max_lag=max_lag),
-            fresh=REUSE_SECONDS,
+            reuse_seconds=REUSE_SECONDS,
         )
 
 
@@ -98,7 +98,7 @@ def seconds_to_next_slot(ids: dict[str, Any], interval: float, now: float, minim
     :param now: epoch seconds.
     :param minimum: minimum seconds until the slot, at most ``interval``; a nearer slot is skipped.
     """
-    # In thousandths: whole seconds would let a sixtieth of all ask at the same instant.
+    # In thousandths of a second: with whole seconds, a sixtieth of all migrations would share an instant.
     pause = interval - (now - zlib.crc32(_key(ids).encode()) / 1000) % interval
     return pause if pause >= minimum else pause + interval
 

@@ -1,1 +1,1 @@
-"""The wait for a target: the decision, and what of it people see. Without a clock and without I/O."""
+"""The wait for a target: its verdict, log lines and XCom entries. Without a clock and without I/O."""

@@ -41,7 +41,7 @@ def _phase(name: str | None, percent: float | None) -> str:
 
 
 def log_state(progress: MigrationProgress) -> list[Any]:
-    """Return what a log line is about: the next line is due when it changes."""
+    """Return the state that a log line describes: the next line is due when this state changes."""
     return [
         progress.state,
         progress.service_status,

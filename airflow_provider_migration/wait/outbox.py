@@ -28,13 +28,13 @@ Point = tuple[float, float | None, float | None]
 @dataclass(slots=True)
 class XComOutbox:
     """
-    The XCom entries of one wait, and which of them are written.
+    The XCom entries of one wait, and the state of their writes.
 
-    :ivar points: the course of percent and lag, oldest first; the older, the sparser.
+    :ivar points: the history of percent and lag, oldest first; older points are thinned out.
     :ivar records: number of records.
     :ivar changes: number of changes of the record.
-    :ivar written: for each key the counter at its last write: records and their changes; for the wait, polls
-        and changes of the wait.
+    :ivar written: for each key, the counters at its last write: of records and their changes, for the wait
+        entry of polls and changes of the wait.
     :ivar polls: number of polls, failed ones included.
     :ivar wait_changes: number of changes of the wait entry.
     """
@@ -48,20 +48,20 @@ class XComOutbox:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> XComOutbox:
-        """Rebuild the outbox that :meth:`to_json` wrote down."""
+        """Rebuild an outbox from the output of :meth:`to_json`."""
         written = {key: (records, changes) for key, (records, changes) in data["written"].items()}
         return cls(
             points_of(data["points"]),
             data["records"],
             data["changes"],
             written,
-            # A version that wrote no wait did not count them.
+            # A version without the wait entry did not count these.
             data.get("polls", 0),
             data.get("wait_changes", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the outbox as plain JSON."""
         written = {key: list(counts) for key, counts in self.written.items()}
         return {
             "points": self._history(),
@@ -173,7 +173,7 @@ KEYS: Final = (
 
 
 def points_of(value: Any) -> list[Point]:
-    """Read points from JSON; return none if they cannot be read."""
+    """Read points from JSON; return an empty list if they cannot be read."""
     try:
         return [(float(at), percent, lag) for at, percent, lag in value]
     except (TypeError, ValueError):

@@ -50,11 +50,11 @@ class WaitPolicy:
     max_wait: float | None = None
 
 
-def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tuple[str, ...]:
+def chosen_targets(subject: str, given: object, possible: Collection[str]) -> tuple[str, ...]:
     """
     Validate a ``target_status`` and return its targets.
 
-    :param whose: the beginning of the message.
+    :param subject: the beginning of the message.
     :param given: the ``target_status``: one word or several.
     :param possible: the words that the service can reach, in lower case.
     :raises MigrationConfigurationError: for a value that is not a word, for an empty list, and for a word
@@ -63,7 +63,7 @@ def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tupl
     words = [given] if isinstance(given, str) else given
     if not isinstance(words, (list, tuple, set, frozenset)):
         raise MigrationConfigurationError(
-            f"{whose}: target_status must be a word or a list of words, not {given!r}."
+            f"{subject}: target_status must be a word or a list of words, not {given!r}."
         )
     targets = tuple(str(word).strip() for word in words)
     impossible = [target for target in targets if target.lower() not in possible]
@@ -76,7 +76,7 @@ def chosen_targets(whose: str, given: object, possible: Collection[str]) -> tupl
             near = get_close_matches(impossible[0].lower(), words, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else "."
             wrong = f"{impossible[0]!r} is never reached by this service{hint}"
-        raise MigrationConfigurationError(f"{whose}: target_status {wrong} It has: {', '.join(words)}.")
+        raise MigrationConfigurationError(f"{subject}: target_status {wrong} Possible: {', '.join(words)}.")
     return targets
 
 

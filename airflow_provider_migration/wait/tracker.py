@@ -1,8 +1,8 @@
 """
-Decide, from what was seen and what the user wants: wait, done or fail.
+Decide from the records and the policy: wait, done or fail.
 
 :class:`WaitTracker` is the whole decision, without a clock and without I/O: poke, reschedule and deferrable
-mode all fetch a record, hand it in together with the time, and do what they are told.
+mode all fetch a record, pass it in with the time, and act on the verdict.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POSITION_NOISE: Final = 5.0
 """Tolerance in seconds: services round the lag, so the position of a migration that stands still jitters."""
 
 _MAX_RETRY_AFTER: Final = 60.0
-"""Upper bound in seconds of a pause that a service asks for, as the transport honours it."""
+"""Upper bound in seconds of a pause that a service asks for; the transport has the same bound."""
 
 _GAP_SLACK: Final = 30.0
 """Seconds by which an answer may be late: a slow answer, a busy scheduler, the start of a process."""
@@ -110,11 +110,11 @@ class History:
     :ivar polls: number of polls.
     :ivar polled_at: end of the last poll, answered or not.
     :ivar answered_at: time of the last answer.
-    :ivar began_before: True if earlier polls may have been answered of which no state is left: a rescheduled
-        task without a state store.
+    :ivar began_before: True if earlier polls, of which no state is left, may have been answered: a
+        rescheduled task without a state store.
     :ivar poll_errors: number of consecutive failed polls, up to the last one.
-    :ivar quota_polls: number of these that met a used-up quota; they do not count as failures.
-    :ivar errors_since: time of the first of these.
+    :ivar quota_polls: number of ``poll_errors`` due to a used-up quota, which do not count as failures.
+    :ivar errors_since: time of the first of the consecutive failed polls.
     :ivar retry_after: seconds that the service asked to wait when the last poll failed.
     :ivar quota_since: time at which the quota was first found used up.
     :ivar last_seen: digest of the fields that show activity; None while no poll was answered.
@@ -122,7 +122,7 @@ class History:
     :ivar moved_at: time at which the migration was last seen to move.
     :ivar failed_since: time at which the state became failed.
     :ivar held_since: time at which the target was first held.
-    :ivar last_logged: a digest of what the last log line said.
+    :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
     """
 
@@ -178,7 +178,7 @@ class WaitTracker:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WaitTracker:
-        """Rebuild the tracker that :meth:`to_json` wrote down."""
+        """Rebuild a tracker from the output of :meth:`to_json`."""
         record = data.get("progress")
         return cls(
             _from_known_fields(WaitPolicy, data["policy"]),
@@ -188,7 +188,7 @@ class WaitTracker:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON, without defaults: a version that knows a field less can read the rest."""
+        """Return the tracker as plain JSON without defaults, for versions that do not know every field."""
         return {
             "policy": _without_defaults(self.policy),
             "history": _without_defaults(self.history),
@@ -207,7 +207,7 @@ class WaitTracker:
             nothing: dict[str, Any] = {"poll_errors": 0, "quota_polls": 0}
             self.history = replace(self.history, **nothing, errors_since=None, quota_since=None)
 
-    def forget_unseen(self, now: float) -> None:
+    def reset_durations_after_gap(self, now: float) -> None:
         """
         Restart all durations if another trigger may have polled in the meantime.
 
@@ -236,7 +236,7 @@ class WaitTracker:
         """
         held = any(target_reached(progress, target) for target in self.policy.targets)
         failed = progress.state is MigrationState.FAILED
-        before = self._without_unseen(now)
+        before = self._history_after_gap(now)
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
         seen = before.last_seen
         if has_changed or seen is None:
@@ -282,7 +282,7 @@ class WaitTracker:
             success (``tolerated_after_success``) and the wait has had an answer.
         :param now: epoch seconds.
         """
-        before = self._without_unseen(now)
+        before = self._history_after_gap(now)
         is_patient = _is_quota_exhausted(error) and self.policy.deadline >= _next_day(now)
         self.history = replace(
             before,
@@ -431,7 +431,7 @@ class WaitTracker:
             self.history = replace(self.history, warned=(*self.history.warned, *new)[-_MAX_DIGESTS:])
         return list(new.values())
 
-    def _without_unseen(self, now: float) -> History:
+    def _history_after_gap(self, now: float) -> History:
         """Return the history; after a gap between two answers, all durations begin again."""
         history = self.history
         if self.is_gap(history.answered_at, now):
@@ -446,7 +446,7 @@ class WaitTracker:
         if history.held_since is None or history.answered_at is None:
             return ""
         held_for = history.answered_at - history.held_since
-        return f" The target has held for {held_for:.0f} s, must hold for {self.policy.hold_for:g} s."
+        return f" The target has held for {held_for:.0f} s and must hold for {self.policy.hold_for:g} s."
 
     def _decide(self, progress: MigrationProgress, now: float, hold_for: float) -> Verdict:
         policy, history, state = self.policy, self.history, progress.state
@@ -484,7 +484,7 @@ def _from_known_fields(kind: type[_T], data: dict[str, Any]) -> _T:
     """Build from known fields; ignore those of other versions."""
     names = {item.name for item in fields(kind)}  # type: ignore[arg-type] # a dataclass
     given = {name: value for name, value in data.items() if name in names}
-    # JSON knows lists only.
+    # JSON has no tuples.
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
@@ -516,7 +516,7 @@ def _retry_after(error: MigrationError) -> float:
 
 
 def _next_day(now: float) -> float:
-    # The quotas of a day are Alibaba Cloud's, whose day begins at midnight in China (UTC+8).
+    # Only Alibaba Cloud has daily quotas; its day begins at midnight in China (UTC+8).
     into_the_day = (now + 8 * 3600) % 86_400
     return now - into_the_day + 86_400
 

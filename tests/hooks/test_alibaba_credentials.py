@@ -542,6 +542,6 @@ def test_refresh_from_an_empty_default_chain_is_transient(
     alibaba._new_client.cache_clear()
     hook = DtsHook(dts("default"))
 
-    with pytest.raises(MigrationServiceError, match="None of the library's sources has any"):
+    with pytest.raises(MigrationServiceError, match="None of the library's sources has credentials"):
         hook.get_progress("dtsdemo0001")
     hook.close()

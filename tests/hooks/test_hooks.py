@@ -913,7 +913,7 @@ async def test_refused_key_is_cached_for_a_hundred_triggers(console: Any) -> Non
 
     assert {type(error) for error in errors} == {MigrationAuthenticationError}
     assert len(server.asked) == 1
-    assert sum("is remembered for 30 s" in str(error) for error in errors) == 99
+    assert sum("is cached for 30 s" in str(error) for error in errors) == 99
     assert all("wrong-password" not in str(error) for error in errors)
 
 

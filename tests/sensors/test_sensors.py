@@ -179,7 +179,7 @@ class TestArguments:
 
     def test_drs_without_job_status_has_one_target(self, play: Play, context: Context) -> None:
         play()
-        with pytest.raises(MigrationConfigurationError, match="It has: full_done"):
+        with pytest.raises(MigrationConfigurationError, match="Possible: full_done"):
             DrsProgressSensor(task_id="wait", job_id="j", job_status=False).poke(context)
 
     def test_unknown_object_type_is_named(self, play: Play, context: Context) -> None:

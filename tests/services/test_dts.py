@@ -23,7 +23,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.sansio import Request
-from airflow_provider_migration.services.alibaba import MAX_REMEMBERED, remember
+from airflow_provider_migration.services.alibaba import MAX_CACHED, cache_put
 from airflow_provider_migration.services.dts import DtsApi, endpoint_of
 from airflow_provider_migration.transport.limiter import RateLimiter
 from airflow_provider_migration.wait.policy import target_reached
@@ -725,7 +725,11 @@ def test_call_that_knows_the_job_is_remembered(talk: Any, response: Any) -> None
     ("status", "answer", "said"),
     [
         (200, jobs(), "DescribeDtsJobs does not list it either, as DtsInstanceId or as DtsJobId."),
-        (403, {"Code": "Forbidden.RAM", "Message": "no right"}, "Asked too: DescribeDtsJobs at "),
+        (
+            403,
+            {"Code": "Forbidden.RAM", "Message": "no right"},
+            "The second call failed too: DescribeDtsJobs at ",
+        ),
     ],
 )
 def test_unknown_job_error_names_both_calls(
@@ -831,15 +835,17 @@ def test_failed_look_up_leaves_absence_open(talk: Any, response: Any, status: in
 
 def test_refused_look_up_is_named(talk: Any, response: Any) -> None:
     refusal = response({"Code": "InvalidParameter", "Message": "DtsJobId"}, 400)
-    with pytest.raises(MigrationNotFoundError, match=r"Asked too: DescribeDtsJobs at .*InvalidParameter"):
+    with pytest.raises(
+        MigrationNotFoundError, match=r"The second call failed too: DescribeDtsJobs at .*InvalidParameter"
+    ):
         talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), refusal)
 
 
 def test_job_id_cache_is_bounded() -> None:
     memory: dict[int, int] = {}
-    for number in range(2 * MAX_REMEMBERED):
-        remember(memory, number, number)
-    assert list(memory) == list(range(MAX_REMEMBERED, 2 * MAX_REMEMBERED))
+    for number in range(2 * MAX_CACHED):
+        cache_put(memory, number, number)
+    assert list(memory) == list(range(MAX_CACHED, 2 * MAX_CACHED))
 
 
 @pytest.mark.parametrize("ids", ["dts1", None, {"dts1": 1}, {"dts1"}, 7, b"dts1", iter(["dts1"])])

@@ -231,7 +231,7 @@ def _write_figures(day: Day) -> None:
     write_figures(
         DAG,
         [
-            ("taken away", "for", "until all polled again", "ended on their own", "tasks tried again"),
+            ("outage", "for", "until all polled again", "components that exited", "tasks retried"),
             *(
                 (
                     moment,
@@ -248,7 +248,7 @@ def _write_figures(day: Day) -> None:
             ("sensors: deferred, rescheduled", f"{len(DEFERRED)}, {len(CASES) - len(DEFERRED)}"),
             ("tasks with the right end and the right last record", f"{sum(rights)} of {len(CASES)}"),
             (
-                "end after the deadline, or after the outage that this fell into",
+                "end after the deadline, or after the outage during which the deadline passed",
                 f"at most {max(day.lateness_of(name) for name in TIMED_OUT):.0f} s",
             ),
             ("requests; with a fault", f"{len(day.requests)}; {sum(bool(r.fault) for r in day.requests)}"),

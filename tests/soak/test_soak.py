@@ -264,7 +264,7 @@ def _write_figures(soak: Soak) -> None:
                 f"{soak.after.files['runner']}",
             ),
             (
-                "warnings of a blocked loop; longest time in one that waiting for a core does not explain",
+                "warnings of a blocked loop; longest delay beyond the wait for a core",
                 f"{len(soak.blocked)}; {worst * 1000:.0f} ms",
             ),
             (
@@ -274,7 +274,15 @@ def _write_figures(soak: Soak) -> None:
             ("requests that would have changed something", soak.writes),
         ],
         [
-            ("polls of a task", "interval", "as it says", "mean", "least", "most", "least time between two"),
+            (
+                "polls of a task",
+                "interval",
+                "expected",
+                "mean",
+                "minimum",
+                "maximum",
+                "minimum time between two",
+            ),
             *(
                 (
                     name,
