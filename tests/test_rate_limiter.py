@@ -32,6 +32,7 @@ from airflow_provider_migration.transport.limiter import (
     OPTIONAL_PLACE_SECONDS,
     OPTIONAL_RATE,
     PROBE_CHECK_SECONDS,
+    PROBE_SECONDS,
     SAFE_SHARE,
     WAIT_MARGIN_SECONDS,
     RateLimiter,
@@ -245,6 +246,27 @@ async def test_rate_limit_pause_holds_back_queued_calls(clock: FakeClock) -> Non
 
     await asyncio.gather(*(call() for _ in range(4)))
     assert made == pytest.approx([0, 0.2, 10.2, 15.2])  # the third is a probe that is never answered
+
+
+@pytest.mark.parametrize(("pause", "longest"), [(1, 1), (10, PROBE_SECONDS)])
+async def test_probe_holds_the_queue_no_longer_than_the_pause(
+    pause: float, longest: float, limiter: RateLimiter, clock: FakeClock
+) -> None:
+    limiter.pause(pause)
+    await limiter.acquire()  # the probe, which is never answered
+    sent_at = clock.now
+    await limiter.acquire()
+    assert clock.now - sent_at == pytest.approx(longest)
+
+
+async def test_probe_without_an_answer_lets_the_next_call_go(limiter: RateLimiter, clock: FakeClock) -> None:
+    limiter.answered()
+    limiter.pause(10)
+    await limiter.acquire()
+    limiter.end_probe()
+    sent_at = clock.now
+    await limiter.acquire()
+    assert clock.now - sent_at < 1
 
 
 async def test_cancelled_call_leaves_the_queue(clock: FakeClock) -> None:
@@ -614,6 +636,30 @@ def test_queue_after_a_pause_drains_without_a_burst(
     after = [at for at in sent if at > 60 + pause]
     assert max(sum(moment <= at < moment + 0.1 for at in after) for moment in after) <= demand
     assert ended.count(False) <= 0.03 * len(ended)
+
+
+def test_dropped_probe_does_not_hold_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One throttled call with a hint, whose probe is dropped: the calls behind it are not held for it."""
+
+    async def play() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = RateLimiter(None, loop.time, asyncio.sleep)
+        errors: list[MigrationError] = [
+            MigrationServiceError("connection reset"),
+            MigrationThrottledError("slow down", retry_after=10.0),
+        ]
+
+        def serve() -> str:
+            if errors:
+                raise errors.pop()
+            return "answer"
+
+        first = asyncio.create_task(carry(serve, limiter, monkeypatch, rand=lambda: 0.5))
+        await asyncio.sleep(1)
+        await asyncio.gather(first, *(carry(serve, limiter, monkeypatch) for _ in range(3)))
+        return loop.time()
+
+    assert in_virtual_time(play) < 10 + PROBE_SECONDS
 
 
 @pytest.mark.parametrize(("share", "hint"), [(0.02, 1.0), (0.04, 1.0), (0.04, None), (0.08, None)])

@@ -241,7 +241,9 @@ class AsyncDriver:
                     limiter.pause(error.retry_after or 0.0, error)
                 raise
             except MigrationApiError as error:
-                if error.http_status is not None:
+                if error.http_status is None:
+                    limiter.end_probe()
+                else:
                     limiter.answered()
                 raise
             finally:

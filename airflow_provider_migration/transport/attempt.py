@@ -81,8 +81,8 @@ class Attempt:
             body = _inflate(response)
         except (zlib.error, ValueError) as error:
             raise self.failed(str(error), response) from None
-        hidden = self._encoded_secrets()
-        response = Response(response.status, response.headers, body, partial(redact, hidden=hidden))
+        secrets = self._encoded_secrets()
+        response = Response(response.status, response.headers, body, partial(redact, secrets=secrets))
         try:
             value = self.request.read(self.request, response)
         except MigrationApiError as error:
@@ -90,7 +90,7 @@ class Attempt:
             self._name_the_clock(error, response)
             raise
         # Redact here: polls may share the value, and a flow may keep it for longer than this credential.
-        return response.redact(value) if may_hold(response, hidden) else value
+        return response.redact(value) if may_hold(response, secrets) else value
 
     def _name_the_clock(self, error: MigrationApiError, head: Response) -> None:
         """Name a wrong clock as the cause of a refused key: signatures contain the time."""
@@ -103,9 +103,9 @@ class Attempt:
 
     def _encoded_secrets(self) -> tuple[str, ...]:
         """Return the values to redact from the answer: the service may echo what was sent."""
-        hidden = encodings(self.secrets)
+        secrets = encodings(self.secrets)
         signature = self.headers.get("authorization", "").rpartition("Signature=")[2]
-        return (signature, *hidden) if signature else hidden  # hexadecimal: no encoding changes it
+        return (signature, *secrets) if signature else secrets  # hexadecimal: no encoding changes it
 
     def failed(self, text: str, head: Response | None, reason: str | None = None) -> MigrationApiError:
         """
@@ -119,7 +119,7 @@ class Attempt:
         else:
             # Treat 401 and 403 as final even if the body is cut off: retries would lock the key.
             refusal = error_by_status(head.status) if head.status in (401, 403) else None
-            head = replace(head, redact=partial(redact, hidden=self._encoded_secrets()))
+            head = replace(head, redact=partial(redact, secrets=self._encoded_secrets()))
             error = api_error(refusal or MigrationResponseError, self.request, head, text)
             self._name_the_clock(error, head)
         error.reason = reason

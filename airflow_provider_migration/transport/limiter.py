@@ -50,7 +50,10 @@ COOLDOWN_SECONDS: Final = 1800.0
 """Cool-down after throttling in seconds, for which calls are spaced to avoid a thundering herd."""
 
 PROBE_SECONDS: Final = 5.0
-"""Maximum seconds for which the calls after a pause wait for the answer to the first one, the probe."""
+"""
+Maximum seconds for which the calls after a pause wait for the answer to the first one, the probe; after a
+shorter pause, its length is the maximum.
+"""
 
 PROBE_CHECK_SECONDS: Final = 0.1
 """Seconds between two checks for the answer to the probe."""
@@ -257,7 +260,7 @@ class RateLimiter:
         self._queue: OrderedDict[_Waiting, None] = OrderedDict()
         self._free_at = self._slowed_at = self._drains_from = float("-inf")
         self._is_held = self._is_probing = False
-        self._cooldown_spacing = self._drain_spacing = 0.0
+        self._cooldown_spacing = self._drain_spacing = self._probe_seconds = 0.0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT_CALLS)
         """Time of the answer to each recent call, and true if it was throttled."""
         self._refusal: MigrationApiError | None = None
@@ -309,7 +312,7 @@ class RateLimiter:
                 self._refusal = None  # a call that has to wait later does so for another reason
         # The first call after a pause is a probe: it shows whether the service answers again.
         self._is_probing, self._is_held = self._is_held, False
-        self._free_at = now + (PROBE_SECONDS if self._is_probing else self._current_spacing(now))
+        self._free_at = now + (self._probe_seconds if self._is_probing else self._current_spacing(now))
 
     def _next_turn_at(self) -> float:
         """Return when the next call may be made; while a probe is in flight, possibly now."""
@@ -385,7 +388,9 @@ class RateLimiter:
             )
             self._drains_from = max(self._free_at, now + seconds)
         self._is_probing = False
-        self._is_held = self._is_held or seconds > 0
+        if seconds > 0:
+            pause = max(self._free_at - now, seconds)
+            self._is_held, self._probe_seconds = True, min(pause, PROBE_SECONDS)
         self._free_at = max(self._free_at, now + max(seconds, self._current_spacing(now)))
         self._reject_late_calls()
 
@@ -404,9 +409,17 @@ class RateLimiter:
 
     def answered(self) -> None:
         """Count an answer of the service other than throttling."""
-        now = self._monotonic()
-        self._recent.append((now, False))
+        self._recent.append((self._monotonic(), False))
+        self.end_probe()
+
+    def end_probe(self) -> None:
+        """
+        Let the calls after a pause go on, if this call was the probe.
+
+        A probe without an answer ends too: the calls behind it are spaced, and the next one shows the state.
+        """
         if self._is_probing:
+            now = self._monotonic()
             self._is_probing = False
             self._free_at = min(self._free_at, now + self._current_spacing(now))
 
