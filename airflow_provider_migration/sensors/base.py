@@ -595,7 +595,7 @@ def read_text(subject: str, name: str, value: object, *, kind: str = "a string")
         refuse(subject, name, f"must be {kind}, not {shown(value)}.")
     text = str(value).strip()
     if text == "None":
-        refuse(subject, name, "is None, or rendered to None: did the upstream task push it?")
+        refuse(subject, name, "is empty: it is None, or rendered to None: did the upstream task push it?")
     if not text:
         refuse(subject, name, "is empty: give a value, or see why its template renders to nothing.")
     if text[0] + text[-1] in ("[]", "()", "{}"):

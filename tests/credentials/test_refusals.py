@@ -1,4 +1,4 @@
-"""How long a refused key is remembered, and who asks first with a new one."""
+"""How long a refused key is cached, and who asks first with a new one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_refusal_is_cached_for_its_time(is_doubtful: bool, seconds: float) -> No
     refusals.refuse("key", refusal(is_doubtful=is_doubtful), 100)
     refusals.check("key", 100 + seconds)
     refusals.check("another key", 100)
-    with pytest.raises(MigrationAuthenticationError, match=f"remembered for {seconds:.0f} s") as refused:
+    with pytest.raises(MigrationAuthenticationError, match=f"cached for {seconds:.0f} s") as refused:
         refusals.check("key", 99.9 + seconds)
     assert refused.value.tolerated_after_success is is_doubtful
 

@@ -392,7 +392,7 @@ def play(connect: Connect) -> Iterator[Callable[..., DrsHook]]:
         ("60", "succeeded", None),
         ("18000", "cancelled", "18000 s behind"),
         ("-1", "cancelled", "had not begun"),
-        (None, "cancelled", "tells no delay"),
+        (None, "cancelled", "gives no delay"),
     ],
 )
 def test_job_ended_by_hand(

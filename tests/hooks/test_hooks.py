@@ -1009,7 +1009,7 @@ def test_clock_skew_is_a_warning_of_record_and_connection_test(
 
     expected = ("The clock of this machine is 15 minutes behind the service's",) if behind else ()
     assert len({record.warnings for record in records}) == 1
-    assert [text.partition(": set")[0] for text in records[0].warnings] == list(expected)
+    assert [text.partition(": correct")[0] for text in records[0].warnings] == list(expected)
     assert ("15 minutes behind" in text) is bool(behind)
 
 

@@ -151,7 +151,7 @@ class TestTexts:
             ).expand(migration_job_id=made.output)
             DtsMigrationJobSensor.partial(task_id="too", migration_job_id="dts1").expand(hold_for=[1, 2])
         assert mapped.unmap({"migration_job_id": "dts1\n"})._ids() == {"migration_job_id": "dts1"}
-        with pytest.raises(MigrationConfigurationError, match=r"'wait': migration_job_id is None.*upstream"):
+        with pytest.raises(MigrationConfigurationError, match=r"'wait': migration_job_id is empty.*upstream"):
             mapped.unmap({"migration_job_id": None})
         for wrong, said in (({"poke_interval": 0}, "poke_interval"), ({"hold_for": 100}, "hold_for")):
             mapped.partial_kwargs.update(wrong)

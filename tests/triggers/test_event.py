@@ -163,7 +163,7 @@ class TestArguments:
             ),
             ({}, "missing a required argument: 'migration_job_id'; it takes migration_job_id, dts_conn_id"),
             ({"migration_job_id": ""}, "migration_job_id is empty"),
-            ({"migration_job_id": None}, "migration_job_id is None"),
+            ({"migration_job_id": None}, "migration_job_id is empty"),
             ({"job_id": "dts1"}, "missing a required argument: 'migration_job_id'"),
             ({"migration_job_id": "dts1", "timeout": 60}, "unexpected keyword argument 'timeout'"),
             ({"migration_job_id": "dts1", "target_status": "Finnished"}, "'Finnished' is never reached"),
