@@ -53,6 +53,7 @@ lint: $(VENV)/.developed ## Check format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/python scripts/type_completeness.py
 
 docs: $(VENV)/.developed ## Build the documentation site in build/site
 	$(BIN)/python scripts/record_reference.py

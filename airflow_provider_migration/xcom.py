@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import XCom
 
@@ -18,7 +18,7 @@ from airflow_provider_migration.keys import CONSOLE_URL_KEY
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import TaskInstanceKey
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 
 def write_xcom(push: Callable[..., None], key: str, value: Any, task_key: Mapping[str, Any]) -> None:

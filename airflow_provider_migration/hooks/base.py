@@ -60,7 +60,7 @@ class _ServiceApi(Protocol):
 
 _Api = TypeVar("_Api", bound=_ServiceApi)
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 LOOK_UP_SECONDS: Final = 30.0
 """Timeout of a connection look-up on the event loop, in seconds."""

@@ -21,7 +21,7 @@ from airflow_provider_migration.transport.tls import tls_context
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}([.]{_LABEL})*[.]?")
@@ -43,7 +43,7 @@ class ConnectionReader:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.conn_id = connection.conn_id
+        self.conn_id: str = connection.conn_id
         self._connection = connection
         self._asked: set[str] = set()
         self._region_of_host: str | None = None

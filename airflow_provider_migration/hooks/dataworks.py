@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import MigrationHook
@@ -33,7 +33,7 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     hook_name = "Alibaba Cloud DataWorks"
     service = SERVICE
     migration_argument = "migration_id"
-    calls_per_second = 5  # of the Basic edition; the others allow more
+    calls_per_second: ClassVar[float | None] = 5  # of the Basic edition; the others allow more
 
     def __init__(self, dataworks_conn_id: str = default_conn_name, region: str | None = None) -> None:
         super().__init__(dataworks_conn_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -30,7 +30,7 @@ from airflow_provider_migration.keys import PROGRESS_KEY, TRACKER_KEY
 from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_migration.exceptions import MigrationError
@@ -102,7 +102,7 @@ class MigrationSensor(BaseSensorOperator):
     """
 
     ui_color = "#d5ecf2"
-    operator_extra_links = (MigrationConsoleLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (MigrationConsoleLink(),)
 
     hook_class: ClassVar[str]
     """The hook's class, as ``module:Class``."""

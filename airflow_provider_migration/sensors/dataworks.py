@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_migration.sensors.base import MigrationSensor, read_text, refuse
 
@@ -28,7 +28,7 @@ class DataWorksMigrationSensor(MigrationSensor):
     template_fields: Sequence[str] = ("project_id", "migration_id", "target_status", "dataworks_conn_id")
     hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
     conn_argument = "dataworks_conn_id"
-    id_arguments = ("project_id", "migration_id")
+    id_arguments: ClassVar[tuple[str, ...]] = ("project_id", "migration_id")
 
     def __init__(
         self,

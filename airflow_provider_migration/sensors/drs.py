@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from airflow_provider_migration.sensors.base import MigrationSensor, read_words, refuse, shown
 
@@ -43,7 +43,7 @@ class DrsProgressSensor(MigrationSensor):
     template_fields: Sequence[str] = ("job_id", "object_types", "target_status", "drs_conn_id")
     hook_class = "airflow_provider_migration.hooks.drs:DrsHook"
     conn_argument = "drs_conn_id"
-    id_arguments = ("job_id", "object_types", "job_status")
+    id_arguments: ClassVar[tuple[str, ...]] = ("job_id", "object_types", "job_status")
 
     def __init__(
         self,

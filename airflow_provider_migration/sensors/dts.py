@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
 
@@ -27,7 +27,7 @@ class DtsMigrationJobSensor(MigrationSensor):
     template_fields: Sequence[str] = ("migration_job_id", "target_status", "dts_conn_id")
     hook_class = "airflow_provider_migration.hooks.dts:DtsHook"
     conn_argument = "dts_conn_id"
-    id_arguments = ("migration_job_id",)
+    id_arguments: ClassVar[tuple[str, ...]] = ("migration_job_id",)
 
     def __init__(
         self,

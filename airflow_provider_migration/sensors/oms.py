@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
 
@@ -28,7 +28,7 @@ class OmsProjectSensor(MigrationSensor):
     template_fields: Sequence[str] = ("project_id", "target_status", "oms_conn_id")
     hook_class = "airflow_provider_migration.hooks.oms:OmsHook"
     conn_argument = "oms_conn_id"
-    id_arguments = ("project_id",)
+    id_arguments: ClassVar[tuple[str, ...]] = ("project_id",)
 
     def __init__(
         self,

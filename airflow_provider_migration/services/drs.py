@@ -327,9 +327,9 @@ class ObjectListing:
         if not _is_whole(offset) or offset < 0:
             raise MigrationConfigurationError(f"offset must be 0 or more, not {offset!r}.")
         self.limit = limit
-        self.offset = offset
-        self.pages = 0
-        self.at_end = False
+        self.offset: int = offset
+        self.pages: int = 0
+        self.at_end: bool = False
         self._last: frozenset[object] = frozenset()
         self._digests: set[int] = set()
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
-from typing import Annotated, Any, Final, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -118,7 +118,7 @@ _names_of = cache(_Names)
 class WireModel(BaseModel):
     """A tolerant response model, created with :meth:`read`. Each field has a default."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
         extra="ignore",
         coerce_numbers_to_str=True,

@@ -92,9 +92,9 @@ class Simulator:
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
             raise ValueError(f"speed must be a positive number, not {speed}")
-        self.scenario = Scenario.load(scenario)
+        self.scenario: Scenario = Scenario.load(scenario)
         self.host = host
-        self.port = port
+        self.port: int = port
         seed = self.scenario.seed if seed is None else seed
         identifiers = Identifiers(seed)
         self._clock: Callable[[], float] = lambda: clock() + self.scenario.clock_offset
@@ -104,7 +104,7 @@ class Simulator:
         self._records: deque[RequestRecord] = deque(maxlen=_KEPT_REQUESTS)
         self._writes = 0
         huawei = self._endpoint(self._huawei)
-        self.app = Starlette(
+        self.app: Starlette = Starlette(
             routes=[
                 Route("/api/{path:path}", self._endpoint(Oms(self._playback, identifiers)), methods=_METHODS),
                 Route("/v3/{path:path}", huawei, methods=_METHODS),

@@ -12,10 +12,10 @@ from tenacity import RetryCallState, retry_if_exception
 
 from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import MigrationApiError, MigrationError, MigrationThrottledError
-from airflow_provider_migration.transport.limiter import UNLIMITED, call_limits, limit_calls
+from airflow_provider_migration.transport.limiter import UNLIMITED, CallLimits, call_limits, limit_calls
 from airflow_provider_migration.transport.settings import MAX_ATTEMPTS, MAX_CALL_SECONDS
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 LAST_TURN_SECONDS: Final = 3.0
 """Maximum seconds for which the last poll, which begins at the deadline, may wait in the queue."""
@@ -29,7 +29,7 @@ class Patience:
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self.limits = call_limits.get()
+        self.limits: CallLimits = call_limits.get()
         self._monotonic = monotonic
         self._waited_until = inf if self.limits is UNLIMITED else monotonic() + self.limits.queue_seconds
         self._began_at = 0.0
@@ -73,7 +73,7 @@ class RetryPolicy:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.patience = Patience(clock.monotonic)
+        self.patience: Patience = Patience(clock.monotonic)
         self._clock = clock
         self._started = clock.monotonic()
         self._has_warned = False

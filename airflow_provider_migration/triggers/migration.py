@@ -68,7 +68,7 @@ class MigrationTrigger(BaseTrigger):
         self.ids = ids
         # The JSON is not kept: for thousands of triggers that would be megabytes.
         try:
-            self.tracker = WaitTracker.from_json(tracker)
+            self.tracker: WaitTracker = WaitTracker.from_json(tracker)
         except Exception as problem:  # a later version may have written it
             # Airflow takes a TypeError as this trigger's own; any other error ends the whole triggerer.
             raise TypeError(f"The tracker of the trigger cannot be read: {problem}") from problem

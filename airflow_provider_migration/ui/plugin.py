@@ -20,7 +20,7 @@ class MigrationUiPlugin(AirflowPlugin):
     """Adds the Migrations page to the navigation and the Migration tab to each task instance."""
 
     name = "migration_ui"
-    external_views = [  # noqa: RUF012 # as Airflow declares it
+    external_views: list[dict[str, str | bool]] = [  # noqa: RUF012 # as Airflow declares it
         {
             "name": "Migrations",
             "href": f"{_PREFIX}/migrations.html",

@@ -16,7 +16,7 @@ from typing import Any, Final
 from airflow_provider_migration.keys import CONSOLE_URL_KEY, HISTORY_KEY, PROGRESS_KEY, WAIT_KEY
 from airflow_provider_migration.progress import MigrationProgress
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
 
 MAX_POINTS: Final = 60
 """Maximum number of points in the history, which take less than 2 KB."""
