@@ -27,7 +27,7 @@ class Asked:
 @dataclass(frozen=True)
 class Reply:
     """
-    What is sent, piece by piece, and what then becomes of the connection.
+    An answer, sent piece by piece, and the end of its connection.
 
     :param pieces: the bytes, which may have no end.
     :param pause: seconds before each piece but the first.

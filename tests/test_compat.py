@@ -1,4 +1,4 @@
-"""What must hold on every release of Airflow, each of which goes its own way there."""
+"""Behaviour that must be the same on every release of Airflow."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Import(NamedTuple):
 
     @property
     def rooms(self) -> tuple[str, str]:
-        """What stands at the top of the package: a module or a package."""
+        """A module or a package at the top of the package."""
         return self.importer.partition(".")[0], self.imported.partition(".")[0]
 
 

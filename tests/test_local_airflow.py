@@ -1,4 +1,4 @@
-"""What of a local Airflow is there again the next time."""
+"""Data of a local Airflow that survives a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a poll leaves in Airflow's statistics, as a StatsD server gets it."""
+"""Metrics of a poll, as a StatsD server receives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a wait is written to XCom, and when."""
+"""XCom entries of a wait: content and time of their writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow is told about the provider, checked with Airflow's own eyes."""
+"""Provider info, checked with Airflow's own schema and reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How calls are spread, held back and asked together."""
+"""Rate limiting, pauses, batching and coalescing of calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked and answered, without the I/O."""
+"""Requests and responses, without the I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How values reach XCom, and what becomes of what they replace, where a backend keeps them elsewhere."""
+"""Writes to XCom, and the replaced values in a backend that stores them elsewhere."""
 
 from __future__ import annotations
 

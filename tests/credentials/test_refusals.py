@@ -1,4 +1,4 @@
-"""How long a refused key is cached, and who asks first with a new one."""
+"""Cache of refused keys: its duration, and the first call with a new key."""
 
 from __future__ import annotations
 

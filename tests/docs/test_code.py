@@ -1,4 +1,4 @@
-"""Whoever copies from the documentation copies what works: each code block is run, or says why it is not."""
+"""Code blocks of the documentation: each is run, or says why it is not."""
 
 from __future__ import annotations
 

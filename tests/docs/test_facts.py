@@ -1,4 +1,4 @@
-"""What the documentation says of the package is so."""
+"""Facts about the package in the documentation."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from tests.servers import Server, http
 
 QUOTED: Final = re.findall(r"^> `(.+)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
 HASTE: Final = replace(SYSTEM_CLOCK, sleep=lambda seconds: None)
-"""Where nobody waits for a service that is out of order."""
+"""Clock without pauses, so that no test waits for a service that is down."""
 JOB: Final = "dtsdemo0001"
 KEY: Final = {"login": "some-key-id", "password": "some-key-secret"}
 

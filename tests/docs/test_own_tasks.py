@@ -1,4 +1,4 @@
-"""What a task of one's own may return of a record, by what Airflow makes of it in XCom."""
+"""Records returned from a user's own task, as Airflow stores them in XCom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site of the documentation, as whoever opens it from a folder has it."""
+"""The documentation site, opened from a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a connection is read: what it may look like, and what is said when it is wrong."""
+"""Reading a connection: accepted forms, and the messages for wrong ones."""
 
 from __future__ import annotations
 

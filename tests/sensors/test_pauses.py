@@ -1,4 +1,4 @@
-"""What a wait comes to while the service asks for longer pauses than there are between two polls."""
+"""Waits during which the service asks for pauses longer than the interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sensor does at a poll: it decides, tells, and remembers."""
+"""A poll of a sensor: its verdict, its outputs, and its state."""
 
 from __future__ import annotations
 
@@ -1043,7 +1043,7 @@ class TestCustomXComBackend:
 
 
 class TestOutlets:
-    """What those who wait for a task's assets are told."""
+    """Events of a task's outlets."""
 
     @pytest.fixture
     def context(self, context: Context) -> Context:
@@ -1097,7 +1097,7 @@ class TestOutlets:
 
 
 class TestLineage:
-    """What OpenLineage learns, through its own extractor."""
+    """Lineage, read by OpenLineage's own extractor."""
 
     def test_lineage_of_dts_names_both_instances(self, play: Play) -> None:
         play(DTS)

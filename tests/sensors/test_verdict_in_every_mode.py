@@ -1,4 +1,4 @@
-"""How DTS, OMS and DataWorks end a migration, or fail to, comes to the same in each mode."""
+"""Ends of migrations of DTS, OMS and DataWorks: the same verdict in every mode."""
 
 from __future__ import annotations
 

@@ -1030,7 +1030,7 @@ def test_objects_of_a_complete_copy_are_cached(talk: Any) -> None:
     for _ in range(3):
         progress = talk(api.progress(ID, max_lag=60), server).result
         assert (progress.objects.completed, server.offsets) == (2, [0, 0, 0])
-    server.status = job("FULL_TRANSFER_STARTED")  # it was reset, and begins anew
+    server.status = job("FULL_TRANSFER_STARTED")  # it was reset, and starts again
     server.objects = tables(5, 0)
     progress = talk(api.progress(ID, max_lag=60), server).result
     assert progress.objects.completed == 0

@@ -678,7 +678,7 @@ def test_truncated_batch_has_no_jobs(response: Any, total: Any, found: list[str]
 
 
 async def test_truncated_batch_is_split(response: Any) -> None:
-    """What the page leaves out is never taken for a job that does not exist."""
+    """A job that is missing from a page may exist on another one."""
     asked = []
 
     async def send(request: Request) -> Any:

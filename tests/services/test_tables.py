@@ -1,4 +1,4 @@
-"""The tables themselves: whoever changes one is told here what was forgotten."""
+"""The status tables: a change must reach every place that depends on one."""
 
 from __future__ import annotations
 

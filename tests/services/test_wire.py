@@ -1,4 +1,4 @@
-"""What an answer is read as, however its names are written and whatever stands in its fields."""
+"""Reading an answer with names in any spelling and arbitrary values in its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults befall requests by rate, from a seed, the same each time."""
+"""Faults hit requests by rate, reproducibly from a seed."""
 
 from __future__ import annotations
 

@@ -27,15 +27,15 @@ CLEARED = ("drs_cleared", "oms_marked_and_cleared")
 MARKED = ("dts_marked", "oms_marked_and_cleared")
 
 START_SECONDS = 5
-"""How long a task may take from its start, from which its time counts, to its first request."""
+"""Maximum seconds from a task's start, from which its timeout counts, to its first request."""
 RESUME_SECONDS = 60
-"""How long a task may take from its trigger's verdict to its end: two cores start dozens at once."""
+"""Maximum seconds from a trigger's verdict to the end of its task: two cores start dozens at once."""
 
 
 @dataclass(frozen=True)
 class Outage:
     """
-    When something was away, in epoch seconds.
+    An outage, from its begin to its end in epoch seconds.
 
     :ivar began: when taking it away began.
     :ivar gone: from when on it was away.
@@ -56,7 +56,7 @@ class Outage:
 @dataclass
 class Day:
     """
-    What the day came to; times are epoch seconds.
+    Results of the day; times are epoch seconds.
 
     :ivar ended: when the migrations that end in an outage, or afterwards, were brought to their end.
     :ivar errors: lines of that level in the logs of triggers.
@@ -218,7 +218,7 @@ class _BadDay:
                 set(CLEARED) <= set(self._in("deferred")) and self._have_polled(CLEARED, time.time() - 10)
             ),
             120,
-            "the cleared sensors wait anew",
+            "the cleared sensors wait again",
         )
 
     def _have_polled(self, names: list[str] | tuple[str, ...], since: float) -> bool:

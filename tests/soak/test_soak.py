@@ -50,11 +50,11 @@ MB = 1 << 20
 GROWTH = 0.5
 """MB a minute that count as flat: at 27 polls a second, 0.3 KB a poll."""
 CONNECTIONS = 20
-"""How many connections to a host a triggerer may have."""
+"""Maximum number of connections of a triggerer to a host."""
 WATCHDOG_INTERVAL = 0.1
 """For how long Airflow's watchdog sleeps; it warns when that has taken twice as long."""
 COLLECTOR_SECONDS = 0.2
-"""How long Python's garbage collector may look at all that Airflow has loaded: here 0.12 to 0.17 s."""
+"""Maximum seconds of a full garbage collection over all that Airflow has loaded: here 0.12 to 0.17 s."""
 BLOCKED = re.compile(r"(\S+Z) .*async thread was blocked for ([\d.]+) seconds")
 
 
@@ -84,13 +84,13 @@ class Blocked:
 
     @property
     def unexplained(self) -> float:
-        """What is left when the watchdog's own sleep and the wait for a core are taken away."""
+        """Seconds without the watchdog's own sleep and the wait for a core."""
         return self.seconds - WATCHDOG_INTERVAL - self.starved
 
 
 @dataclass
 class Soak:
-    """What the soak came to; ``before`` no sensor waited, ``after`` none did any more."""
+    """Results of the soak test; ``before`` the first sensor waited, and ``after`` the last."""
 
     before: Sample
     after: Sample
@@ -131,7 +131,7 @@ class Soak:
 
     @property
     def polls(self) -> int:
-        """How many polls there were, of all tasks."""
+        """Number of polls of all tasks."""
         return sum(len(times) for name in SENSORS for times in self.answers(name, ACTIONS[name][-1]).values())
 
 
@@ -381,13 +381,13 @@ RETRY_AFTER = 60
 LAST_POLL_SECONDS = 30 + 5
 """Seconds that a trigger's last poll may take after the deadline: ``read_timeout``, and a little."""
 RESUME_SECONDS = 120
-"""How long a task may take from its trigger's verdict to its end: two cores start fifty at once."""
+"""Maximum seconds from a trigger's verdict to the end of its task: two cores start fifty at once."""
 
 
 @dataclass
 class Throttled:
     """
-    What ten minutes of throttling came to.
+    Results of ten minutes of throttling.
 
     :ivar tasks: the task instances, with their last waits and records.
     :ivar requests: what was asked while every request was throttled.

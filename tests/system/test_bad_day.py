@@ -39,7 +39,7 @@ ENDS = {
 
 @dataclass
 class Day:
-    """What the day came to."""
+    """Results of the day."""
 
     tasks: dict[str, dict[str, Any]]
     records: dict[str, dict[str, Any] | None]

@@ -22,7 +22,7 @@ RUN = [path for path in EXAMPLES if path.stem != "cut_over_when_caught_up"]
 MANY = "many_drs_jobs"
 GOOD, FAILING, UNKNOWN = "job-good", "job-failing", "job-unknown"
 JOBS = {"some": [GOOD, FAILING, UNKNOWN], "none": [FAILING, UNKNOWN]}
-"""Which jobs are given to the example of many, by how many of them reach the target."""
+"""Jobs for the example of many, by the number that reach the target."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""When a watched migration is an event, and when it is not."""
+"""Events of a watched migration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the trigger does between the first poll and the verdict."""
+"""The trigger, from its first poll to its verdict."""
 
 from __future__ import annotations
 

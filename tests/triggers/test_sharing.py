@@ -1,4 +1,4 @@
-"""What triggers share, and what they do not."""
+"""Hooks and polls that triggers share."""
 
 from __future__ import annotations
 

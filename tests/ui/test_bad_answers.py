@@ -134,7 +134,7 @@ def test_404_page_of_a_proxy_is_an_error_in_a_row(page: Page, airflow: StandIn) 
 
 
 def test_403_of_the_state_store_hides_nothing_else(page: Page, airflow: StandIn) -> None:
-    """Who may read a task but not its state store sees what XCom holds."""
+    """Show the entry from XCom to a user who may read the task but not its state store."""
     task = instance("running")
     put(airflow, None, task, wait=standing(migration_id="p_1"))
     airflow.answers[f"{TASK}/state-store/migration_progress"] = 403

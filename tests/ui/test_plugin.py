@@ -1,4 +1,4 @@
-"""What the plugin costs, and what it serves."""
+"""Cost of the plugin, and the files that it serves."""
 
 from __future__ import annotations
 
