@@ -35,14 +35,14 @@ RESUME_SECONDS = 60
 @dataclass(frozen=True)
 class Outage:
     """
-    An outage, from its begin to its end in epoch seconds.
+    An outage; times are epoch seconds.
 
-    :ivar began: when taking it away began.
-    :ivar gone: from when on it was away.
-    :ivar back: until when it was.
-    :ivar over: when Airflow was well again, and every deferred sensor had polled again.
-    :ivar tries: how often each task had been tried by then.
-    :ivar exits: the components that ended on their own.
+    :ivar began: start of stopping the component.
+    :ivar gone: time from which the component was stopped.
+    :ivar back: time at which the component was started again.
+    :ivar over: time at which Airflow was healthy again and every deferred sensor had polled.
+    :ivar tries: number of tries of each task by then.
+    :ivar exits: components that exited by themselves.
     """
 
     began: float
