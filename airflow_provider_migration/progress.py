@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import (
@@ -151,6 +151,21 @@ class Phase(_Record):
     error: Text = None
 
 
+_cached_phase = lru_cache(maxsize=1024)(Phase)
+
+
+def interned_phase(**fields: Any) -> Phase:
+    """
+    Create a phase, or return the cached equal one: most phases are unchanged since the last poll.
+
+    Without the cache a poll of DTS takes 4 % more CPU. Long texts rarely recur and are not cached.
+
+    :param fields: the fields of a :class:`Phase`.
+    """
+    texts = (fields.get("name"), fields.get("service_status"), fields.get("error"))
+    return (_cached_phase if sum(map(len, filter(None, texts))) <= 256 else Phase)(**fields)
+
+
 class ObjectProgress(_Record):
     """
     The progress of one DRS object.
@@ -255,8 +270,10 @@ class MigrationProgress(_Record):
         return record
 
     def _size(self) -> int:
-        """Return the size in bytes of the JSON in XCom, with non-ASCII characters escaped."""
-        return len(json.dumps(self.model_dump(mode="json")))
+        """Return the size in bytes of the JSON in XCom, or an upper bound if that is below the limit."""
+        # XCom's JSON escapes non-ASCII characters: two bytes of UTF-8 become six at most.
+        at_most = 4 * len(self.model_dump_json().encode())
+        return at_most if at_most < MAX_RECORD_BYTES else len(json.dumps(self.model_dump(mode="json")))
 
     def reached(self, milestone: str) -> bool:
         """

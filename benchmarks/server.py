@@ -13,6 +13,7 @@ import json
 import re
 import ssl
 import sys
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from pathlib import Path
 def answer(body: bytes) -> bytes:
     """Return a response with its head."""
     head = (
-        b"HTTP/1.1 200 OK\r\nServer: benchmark\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+        b"HTTP/1.1 200 OK\r\nServer: benchmark\r\nDate: %s\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     )
-    return head % len(body) + body
+    # A clock that differs by more than minutes would be a warning at each first poll.
+    return head % (formatdate(usegmt=True).encode(), len(body)) + body
 
 
 @cache

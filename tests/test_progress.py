@@ -25,6 +25,7 @@ from airflow_provider_migration.progress import (
     Phase,
     bulk_percent,
     clean_text,
+    interned_phase,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -39,6 +40,17 @@ def record(**fields: Any) -> MigrationProgress:
 
 def phase(name: str, state: str, **fields: Any) -> Phase:
     return Phase(name=name, state=MigrationState(state), **fields)
+
+
+def test_phases_are_interned_unless_long() -> None:
+    def make(error: str) -> Phase:
+        return interned_phase(name="full", state=MigrationState.FAILED, percent=3, error=error)
+
+    assert make("a reason") is make("a reason")
+    assert make("a reason") == phase("full", "failed", percent=3, error="a reason")
+    long = MOON * 300
+    assert make(long) == make(long) == phase("full", "failed", percent=3, error=long)
+    assert make(long) is not make(long)
 
 
 def test_percent_has_no_negative_zero() -> None:

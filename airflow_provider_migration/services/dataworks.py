@@ -29,6 +29,7 @@ from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationState,
     Phase,
+    interned_phase,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
@@ -366,7 +367,7 @@ def _phase(step: MigrationTask) -> Phase:
     known = {MigrationState.SUCCEEDED: 100.0, MigrationState.PENDING: 0.0}
     # A step that shares its name with a bulk phase must not count as that phase.
     name = f"step {step.task_name}" if step.task_name in BULK_PHASES else step.task_name
-    return Phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
+    return interned_phase(name=name, state=state, service_status=step.task_status, percent=known.get(state))
 
 
 def _percent(phases: tuple[Phase, ...]) -> float | None:

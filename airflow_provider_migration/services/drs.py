@@ -36,6 +36,7 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     bulk_percent,
+    interned_phase,
     percent_or_none,
 )
 from airflow_provider_migration.sansio import (
@@ -460,7 +461,9 @@ class _Objects:
             state = MigrationState.SUCCEEDED
         else:
             state = MigrationState.RUNNING if self.percent_sum else MigrationState.PENDING
-        return Phase(name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total)
+        return interned_phase(
+            name=self.name, state=state, percent=self.percent, done=self.completed, total=self.total
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -867,7 +870,7 @@ def _progress_of_objects(counted: list[_Objects], **common: Any) -> MigrationPro
     else:
         state = MigrationState.RUNNING if percent else MigrationState.PENDING
     all_done = len(known) == len(counted) and all(item.is_done for item in known)
-    full = Phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
+    full = interned_phase(name="full", state=MigrationState.SUCCEEDED if all_done else state, percent=percent)
     return MigrationProgress(
         state=state, percent=percent, phases=(full, *(item.phase() for item in known)), **common
     )
@@ -978,13 +981,13 @@ def _phases(
             done = bulk_done or struct.completed == 100
             # Structure is copied while the job's status is still "starting".
             is_moving = state is MigrationState.PENDING and 0 < struct.completed < 100
-            yield Phase(
+            yield interned_phase(
                 name="structure",
                 state=MigrationState.SUCCEEDED if done else MigrationState.RUNNING if is_moving else state,
                 percent=100 if done else struct.completed,
             )
         percent = 0.0 if state is MigrationState.PENDING and job.progress is None else job.progress
-        yield Phase(
+        yield interned_phase(
             name="full",
             state=MigrationState.SUCCEEDED if bulk_done else state,
             service_status=job.transfer_status if word in _FULL or word == "FULL_TRANSFER_FAILED" else None,
@@ -993,7 +996,7 @@ def _phases(
     yield from (item.phase() for item in known)
     if job.has_incremental:
         begun = "INCRE" in word or state is MigrationState.SUCCEEDED
-        yield Phase(
+        yield interned_phase(
             name="incremental",
             state=state if begun or (bulk_done and job.delay is not None) else MigrationState.PENDING,
             service_status=job.transfer_status if "INCRE" in word else None,

@@ -31,6 +31,7 @@ from airflow_provider_migration.progress import (
     MigrationState,
     Phase,
     bulk_percent,
+    interned_phase,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
@@ -739,7 +740,7 @@ def _phase(
         percent = 100
     elif state is MigrationState.PENDING and percent is None:
         percent = 0
-    return Phase(
+    return interned_phase(
         name=name,
         state=state,
         service_status=section.status,

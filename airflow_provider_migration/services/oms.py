@@ -43,6 +43,7 @@ from airflow_provider_migration.progress import (
     Phase,
     bulk_percent,
     clean_text,
+    interned_phase,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services import alibaba
@@ -797,7 +798,7 @@ def _phases(
             phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
         own = [each for each in steps if each.rank >= 0 and names[each.rank] == name]
         copied = [each.step_info.processed_records for each in own if name == "full" and each.step_info]
-        yield Phase(
+        yield interned_phase(
             name=name,
             state=phase_state,
             service_status=step if here else None,

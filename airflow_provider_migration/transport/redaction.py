@@ -47,7 +47,7 @@ def may_hold(response: Response, secrets: Sequence[str]) -> bool:
     Escapes of JSON, and encodings other than UTF-8, may spell a secret in any way.
     """
     body = response.body
-    if b"\\u" in body or b"\\/" in body or b"\0" in body:
+    if b"\0" in body or (b"\\" in body and (b"\\u" in body or b"\\/" in body)):
         return True
     return any(
         secret.encode() in body or any(secret in text for text in response.headers.values())
