@@ -28,9 +28,10 @@ def main() -> None:
         capture_output=True,
         text=True,
     )
-    if not checked.stdout:
-        sys.exit(checked.stderr)
-    completeness = json.loads(checked.stdout)["typeCompleteness"]
+    try:
+        completeness = json.loads(checked.stdout)["typeCompleteness"]
+    except (ValueError, KeyError):
+        sys.exit(f"basedpyright has failed: {checked.stdout}{checked.stderr}")
     score = completeness["completenessScore"]
     print(f"Types known of {score:.1%} of the public symbols (basedpyright)")
     if score < MIN_SCORE:

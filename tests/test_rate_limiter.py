@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
+    MigrationConfigurationError,
     MigrationError,
     MigrationNotFoundError,
     MigrationPermissionError,
@@ -28,6 +29,7 @@ from airflow_provider_migration.transport import aio
 from airflow_provider_migration.transport.limiter import (
     BATCH_WINDOW_SECONDS,
     COOLDOWN_SECONDS,
+    DRAIN_FACTOR,
     OPTIONAL_BURST,
     OPTIONAL_PLACE_SECONDS,
     OPTIONAL_RATE,
@@ -259,14 +261,86 @@ async def test_probe_holds_the_queue_no_longer_than_the_pause(
     assert clock.now - sent_at == pytest.approx(longest)
 
 
-async def test_probe_without_an_answer_lets_the_next_call_go(limiter: RateLimiter, clock: FakeClock) -> None:
+async def test_probe_throttled_for_a_second_pauses_for_a_second(
+    limiter: RateLimiter, clock: FakeClock
+) -> None:
+    """The time for which the others would have waited for the probe is not part of the next pause."""
+    limiter.pause(10)
+    sent = []
+    for _ in range(4):
+        await limiter.acquire()
+        sent.append(clock.now - 100)
+        clock.now += 0.1
+        limiter.pause(1)
+    assert sent == pytest.approx([10, 11.1, 12.2, 13.3])
+
+
+async def test_probe_outlives_a_straggler_without_a_hint(limiter: RateLimiter, clock: FakeClock) -> None:
+    """A call from before the pause is throttled while the probe is in flight, which is then answered."""
     limiter.answered()
     limiter.pause(10)
     await limiter.acquire()
-    limiter.end_probe()
+    limiter.pause(0)
+    limiter.answered()
     sent_at = clock.now
     await limiter.acquire()
     assert clock.now - sent_at < 1
+
+
+async def test_straggler_without_an_answer_does_not_end_the_probe(
+    limiter: RateLimiter, clock: FakeClock
+) -> None:
+    straggler = await limiter.acquire()
+    limiter.pause(10)
+    probe = await limiter.acquire()
+    sent_at = clock.now
+    limiter.end_probe(straggler)
+    assert probe is not None
+    await limiter.acquire()
+    assert clock.now - sent_at == pytest.approx(PROBE_SECONDS)
+
+
+def test_probe_without_an_answer_makes_no_burst() -> None:
+    """The queue comes while the probe is in flight, and finds it dropped."""
+
+    async def play() -> list[float]:
+        loop = asyncio.get_running_loop()
+        limiter = RateLimiter(None, loop.time, asyncio.sleep)
+        for _ in range(25):  # five answers a second
+            await limiter.acquire()
+            limiter.answered()
+            await asyncio.sleep(0.2)
+        limiter.pause(10)
+        await asyncio.sleep(11)
+        probe = await limiter.acquire()
+        made: list[float] = []
+
+        async def call() -> None:
+            await limiter.acquire()
+            made.append(loop.time())
+
+        calls = asyncio.gather(*(call() for _ in range(100)))
+        await asyncio.sleep(0.01)
+        limiter.end_probe(probe)
+        await calls
+        return made
+
+    made = in_virtual_time(play)
+    most = max(sum(start <= at < start + 1 for at in made) for start in made)
+    assert most <= 5 * DRAIN_FACTOR * 2
+    assert made[-1] - made[0] < 15
+
+
+async def test_call_behind_a_probe_is_told_when_the_probe_may_end(
+    limiter: RateLimiter, clock: FakeClock
+) -> None:
+    limiter.pause(10, MigrationThrottledError("slow down"))
+    await limiter.acquire()
+    waiting = asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0)
+    with pytest.raises(MigrationThrottledError, match=r"allows it in [1-5] s.*The service said: slow down"):
+        await limiter.acquire(clock.now - 1)
+    waiting.cancel()
 
 
 async def test_cancelled_call_leaves_the_queue(clock: FakeClock) -> None:
@@ -638,25 +712,37 @@ def test_queue_after_a_pause_drains_without_a_burst(
     assert ended.count(False) <= 0.03 * len(ended)
 
 
-def test_dropped_probe_does_not_hold_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One throttled call with a hint, whose probe is dropped: the calls behind it are not held for it."""
+QUOTA = MigrationThrottledError("a quota of a day")
+QUOTA.quota_exhausted = True
 
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        MigrationServiceError("connection reset"),
+        MigrationConfigurationError("the certificate authorities cannot be read"),
+        QUOTA,
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_probe_without_an_answer_does_not_hold_the_queue(
+    end: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def play() -> float:
         loop = asyncio.get_running_loop()
         limiter = RateLimiter(None, loop.time, asyncio.sleep)
-        errors: list[MigrationError] = [
-            MigrationServiceError("connection reset"),
-            MigrationThrottledError("slow down", retry_after=10.0),
-        ]
+        ends = [end]
 
         def serve() -> str:
-            if errors:
-                raise errors.pop()
+            if ends:
+                raise ends.pop()
             return "answer"
 
-        first = asyncio.create_task(carry(serve, limiter, monkeypatch, rand=lambda: 0.5))
-        await asyncio.sleep(1)
-        await asyncio.gather(first, *(carry(serve, limiter, monkeypatch) for _ in range(3)))
+        limiter.answered()
+        limiter.pause(10)
+        calls = [asyncio.create_task(carry(serve, limiter, monkeypatch)) for _ in range(3)]
+        await asyncio.wait(calls)
         return loop.time()
 
     assert in_virtual_time(play) < 10 + PROBE_SECONDS

@@ -56,8 +56,8 @@ class Refusals:
             return
         again = copy.copy(error)
         again.add_hint(
-            f"This refusal is cached for {_seconds(error):.0f} s: until then, no request is sent with the "
-            "same credentials. Change the connection to send one at once."
+            f"This refusal is cached for {_seconds(error):.0f} s, in which no request is sent with the same "
+            "credentials. Change the connection to send one at once."
         )
         raise again
 

@@ -555,7 +555,8 @@ def _refusal(error: MigrationError, word: str, now: datetime, *, is_needed: bool
         request_id = f", request id {error.request_id}" if error.request_id else ""
         came_back = f"{error.action}: HTTP {error.http_status}, {error.code}{request_id}."
     remedy = next(text for kind, text in _LIST_REMEDIES if isinstance(error, kind))
-    text = f"{came_back} The job's status does not depend on the objects. {remedy}"
+    effect = "" if is_needed else " The job's status does not depend on the objects."
+    text = f"{came_back}{effect} {remedy}"
     is_brief = getattr(error, "is_cut_short", False) or (error.is_transient and is_needed)
     return _Refusal(text, now, is_brief)
 

@@ -336,15 +336,13 @@ class DtsJobs(WireModel):
 
 def _read(request: Request[Any], response: Response) -> MigrationJob:
     job = MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
-    return _with_status(request, response, job, job.request_id)
+    return _with_status(request, response, job)
 
 
-def _with_status(
-    request: Request[Any], response: Response, job: MigrationJob, request_id: str | None
-) -> MigrationJob:
+def _with_status(request: Request[Any], response: Response, job: MigrationJob) -> MigrationJob:
     if not (job.migration_job_status or "").strip():
         field = "MigrationJobStatus" if request.action == LEGACY_API else "Status"
-        raise no_status(request, response, field, request_id)
+        raise no_status(request, response, field, job.request_id)
     return job
 
 
@@ -408,7 +406,7 @@ class _Listed:
             raise api_error(MigrationResponseError, request, response, "not on this page of the list")
         if job is None:
             raise api_error(MigrationNotFoundError, request, response, "not in the list")
-        return _with_status(request, response, job, job.request_id)
+        return _with_status(request, response, job)
 
 
 @dataclass(slots=True, kw_only=True)

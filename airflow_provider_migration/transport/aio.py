@@ -232,7 +232,7 @@ class AsyncDriver:
         limiter = self._limiter
 
         async def attempt() -> Any:
-            await limiter.acquire(policy.patience.latest)
+            probe = await limiter.acquire(policy.patience.latest)
             policy.patience.begin_attempt()
             try:
                 answer = await self._send_once(session, request)
@@ -241,13 +241,12 @@ class AsyncDriver:
                     limiter.pause(error.retry_after or 0.0, error)
                 raise
             except MigrationApiError as error:
-                if error.http_status is None:
-                    limiter.end_probe()
-                else:
+                if error.http_status is not None:
                     limiter.answered()
                 raise
             finally:
                 policy.patience.end_attempt()
+                limiter.end_probe(probe)
             limiter.answered()
             return answer
 

@@ -151,7 +151,7 @@ class SingleFlight:
         shared: the call is then repeated.
 
         :param key: the coalescing key.
-        :param reuse_seconds: seconds for which a result is reused after it has come.
+        :param reuse_seconds: seconds for which a result, or an error, is reused after it has come.
         :raises MigrationServiceError: if the shared result does not come in time.
         """
         while (result := self._calls.get(key)) is not None:
@@ -186,8 +186,8 @@ class SingleFlight:
                 result.cancel()  # if this caller was cancelled, another one makes the call
 
 
-def _is_cut_short(asked: asyncio.Future[Any]) -> bool:
-    error = asked.exception()
+def _is_cut_short(call: asyncio.Future[Any]) -> bool:
+    error = call.exception()
     return isinstance(error, MigrationApiError) and error.is_cut_short
 
 
@@ -259,7 +259,8 @@ class RateLimiter:
         self._async_sleep = async_sleep
         self._queue: OrderedDict[_Waiting, None] = OrderedDict()
         self._free_at = self._slowed_at = self._drains_from = float("-inf")
-        self._is_held = self._is_probing = False
+        self._is_held = False
+        self._probe: object | None = None
         self._cooldown_spacing = self._drain_spacing = self._probe_seconds = 0.0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=_RECENT_CALLS)
         """Time of the answer to each recent call, and true if it was throttled."""
@@ -271,16 +272,17 @@ class RateLimiter:
         self._optional: dict[str, float] = {}
         """The optional calls in the queue, oldest first, and when each was last requested."""
 
-    async def acquire(self, latest: float = math.inf) -> None:
+    async def acquire(self, latest: float = math.inf) -> object | None:
         """
         Wait until one more call may be made: first come, first served.
+
+        Returns a token for :meth:`end_probe` if the call is the probe after a pause, else None.
 
         :param latest: end of the wait, in ``monotonic`` seconds.
         :raises MigrationThrottledError: immediately, if the turn would come later.
         """
         if not self._queue and self._free_at <= self._monotonic():
-            self._take_turn()
-            return
+            return self._take_turn()
         waiting = _Waiting(latest, asyncio.get_running_loop().create_future())
         self._queue[waiting] = None
         try:
@@ -291,10 +293,10 @@ class RateLimiter:
             while (pause := self._free_at - self._monotonic()) > 0:
                 if self._next_turn_at() > latest:
                     raise self._too_late(pause)
-                await self._async_sleep(min(pause, PROBE_CHECK_SECONDS) if self._is_probing else pause)
-                if self._is_probing:
+                await self._async_sleep(min(pause, PROBE_CHECK_SECONDS) if self._probe else pause)
+                if self._probe:
                     self._reject_late_calls()
-            self._take_turn()
+            return self._take_turn()
         finally:
             self._queue.pop(waiting, None)
             first = self._first()
@@ -304,20 +306,25 @@ class RateLimiter:
     def _first(self) -> _Waiting | None:
         return next(iter(self._queue), None)
 
-    def _take_turn(self) -> None:
+    def _take_turn(self) -> object | None:
         now = self._monotonic()
-        if len(self._queue) <= 1:  # at most this call
-            self._drain_spacing = 0.0
-            if not self._cooldown_spacing:
-                self._refusal = None  # a call that has to wait later does so for another reason
         # The first call after a pause is a probe: it shows whether the service answers again.
-        self._is_probing, self._is_held = self._is_held, False
-        self._free_at = now + (self._probe_seconds if self._is_probing else self._current_spacing(now))
+        self._probe, self._is_held = object() if self._is_held else None, False
+        if not self._probe and len(self._queue) <= 1:  # at most this call
+            self._forget_pause()
+        self._free_at = now + (self._probe_seconds if self._probe else self._current_spacing(now))
+        return self._probe
+
+    def _forget_pause(self) -> None:
+        """End the draining of the queue; a call that has to wait later does so for another reason."""
+        self._drain_spacing = 0.0
+        if not self._cooldown_spacing:
+            self._refusal = None
 
     def _next_turn_at(self) -> float:
         """Return when the next call may be made; while a probe is in flight, possibly now."""
         now = self._monotonic()
-        return now if self._is_probing else max(self._free_at, now)
+        return now if self._probe else max(self._free_at, now)
 
     def _current_spacing(self, now: float) -> float:
         """Return the spacing in seconds; after a slow-down it halves every ``SPEED_UP_SECONDS``."""
@@ -344,7 +351,7 @@ class RateLimiter:
                 turn_at += spacing
             else:
                 del self._queue[waiting]
-                waiting.is_first.set_exception(self._too_late(turn_at - now))
+                waiting.is_first.set_exception(self._too_late(max(turn_at, self._free_at) - now))
 
     def _too_late(self, pause: float) -> MigrationThrottledError:
         """Make the error of a call whose turn comes too late, with the service's last message."""
@@ -375,6 +382,7 @@ class RateLimiter:
         :param refusal: the service's answer, for the message of the calls that cannot wait.
         """
         now = self._monotonic()
+        self._end_probe()
         self._refusal = refusal or self._refusal
         if now - self._slowed_at >= 1 or not self._cooldown_spacing:  # once for all calls in flight
             self._recent.append((now, True))
@@ -387,7 +395,6 @@ class RateLimiter:
                 self._current_drain_spacing(now) if is_draining else self._spacing_for(DRAIN_FACTOR)
             )
             self._drains_from = max(self._free_at, now + seconds)
-        self._is_probing = False
         if seconds > 0:
             pause = max(self._free_at - now, seconds)
             self._is_held, self._probe_seconds = True, min(pause, PROBE_SECONDS)
@@ -410,17 +417,23 @@ class RateLimiter:
     def answered(self) -> None:
         """Count an answer of the service other than throttling."""
         self._recent.append((self._monotonic(), False))
-        self.end_probe()
+        self._end_probe()
+        if not self._queue:
+            self._forget_pause()
 
-    def end_probe(self) -> None:
+    def end_probe(self, probe: object | None) -> None:
         """
-        Let the calls after a pause go on, if this call was the probe.
+        Let the calls behind a probe go on although it got no answer: they are spaced.
 
-        A probe without an answer ends too: the calls behind it are spaced, and the next one shows the state.
+        :param probe: what :meth:`acquire` has returned for the call that has ended.
         """
-        if self._is_probing:
+        if probe is self._probe:
+            self._end_probe()
+
+    def _end_probe(self) -> None:
+        if self._probe:
             now = self._monotonic()
-            self._is_probing = False
+            self._probe = None
             self._free_at = min(self._free_at, now + self._current_spacing(now))
 
     async def send(self, request: Request[Any], send: Send) -> Any:

@@ -81,7 +81,7 @@ class RetryPolicy:
     def options(self) -> dict[str, Any]:
         """Return the arguments of tenacity's ``Retrying`` and ``AsyncRetrying``."""
         return {
-            "retry": retry_if_exception(is_retryable),
+            "retry": retry_if_exception(_is_retryable),
             "wait": self._seconds_to_wait,
             "stop": self._is_exhausted,
             "before_sleep": self._log,
@@ -116,8 +116,7 @@ class RetryPolicy:
             log.debug("Retrying in %.1f s. %s", state.upcoming_sleep, error)
 
 
-def is_retryable(error: BaseException) -> bool:
-    """Tell whether another attempt at the same call may succeed."""
+def _is_retryable(error: BaseException) -> bool:
     if isinstance(error, MigrationApiError) and error.is_cut_short:
         return False
     if isinstance(error, MigrationThrottledError) and error.quota_exhausted:
