@@ -226,6 +226,10 @@ class MigrationProgress(_Record):
     :ivar console_url: address of the migration in the service's console.
     :ivar statuses_reached: every status or step of the service, in lower case, that the migration has
         reached or passed. Not in XCom.
+    :ivar applied_until: source time up to which everything has been applied, in UTC, by the evidence of this
+        very answer, or None. DTS and OMS: the checkpoint, in OMS that of the forward direction also at a
+        reverse step. DRS, which gives no checkpoint: the answer's time less the delay, in the incremental
+        phase only. Not in XCom.
     :ivar warnings: warnings for the user: an unreadable detail and its remedy, a clock that differs. Logged
         once per wait; held by XCom ``migration_wait``, not by the record.
     """
@@ -246,6 +250,7 @@ class MigrationProgress(_Record):
     request_id: Label = None
     console_url: str | None = None
     statuses_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
+    applied_until: datetime | None = Field(default=None, exclude=True, repr=False)
     warnings: tuple[Text, ...] = Field(default=(), exclude=True, repr=False)
 
     @field_validator("percent")
@@ -264,9 +269,8 @@ class MigrationProgress(_Record):
         while record._size() >= MAX_RECORD_BYTES:
             limit //= 2
             shorter: dict[str, Any] = shorten(record.model_dump(), limit)
-            record = handler(
-                {**shorter, "statuses_reached": record.statuses_reached, "warnings": record.warnings}
-            )
+            unseen = {name: getattr(record, name) for name in UNSEEN_FIELDS}
+            record = handler({**shorter, **unseen})
         return record
 
     def _size(self) -> int:
@@ -297,6 +301,9 @@ class MigrationProgress(_Record):
         )
 
 
+UNSEEN_FIELDS: Final = tuple(name for name, field in MigrationProgress.model_fields.items() if field.exclude)
+"""Fields of a record that XCom does not hold."""
+
 SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "schema_version": False,
     "service": False,
@@ -314,6 +321,7 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "request_id": False,
     "console_url": False,
     "statuses_reached": False,
+    "applied_until": False,
     "warnings": False,
 }
 """Fields whose change counts as activity for ``stall_timeout``."""

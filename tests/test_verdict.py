@@ -643,6 +643,88 @@ def test_failed_poll_keeps_the_last_record() -> None:
     assert waiting.outbox.changes == changes
 
 
+# --- applied until a moment -------------------------------------------------------------------------------
+
+MOMENT = NOW.timestamp() - 60
+
+
+def applied(state: str, until: float | None, at: float = 0) -> MigrationProgress:
+    """Make a record by the seconds since the moment up to which everything is applied."""
+    moment = NOW - timedelta(seconds=60)
+    return record(
+        state,
+        applied_until=None if until is None else moment + timedelta(seconds=until),
+        observed_at=NOW + timedelta(seconds=at),
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        (applied("caught_up", 0), "done"),
+        (applied("caught_up", 59.5), "done"),
+        (applied("caught_up", -0.5), "wait"),
+        (applied("caught_up", -1e9), "wait"),
+        (applied("caught_up", None), "wait"),
+        (applied("caught_up", 3600, at=-61), "wait"),  # a checkpoint in the future, before the moment
+        (applied("running", 30), "wait"),
+        (applied("paused", 30), "wait"),
+        (applied("succeeded", 0), "done"),
+        (applied("succeeded", -1), "fail"),
+        (applied("succeeded", None), "fail"),
+        (applied("failed", 30), "fail"),
+    ],
+)
+def test_checkpoint_after_is_needed_besides_the_target(seen: MigrationProgress, outcome: str) -> None:
+    assert decide(watch(checkpoint_after=MOMENT), seen, 10).outcome == outcome
+
+
+@given(
+    until=st.none() | st.integers(-1000, 1000),
+    at=st.integers(-1000, 1000),
+    state=st.sampled_from(MigrationState),
+)
+def test_checkpoint_after_never_makes_a_yes(until: int | None, at: int, state: MigrationState) -> None:
+    seen = applied(state, until, at)
+    with_it = decide(watch(checkpoint_after=MOMENT), seen, 10).outcome
+    if with_it is Outcome.DONE:
+        assert decide(watch(), seen, 10).outcome is Outcome.DONE
+        assert until is not None
+        assert until >= 0
+        assert at >= -60
+
+
+def test_checkpoint_after_begins_the_hold() -> None:
+    waiting = watch(checkpoint_after=MOMENT, hold_for=20)
+    polls = [(0, applied("caught_up", -5)), (30, applied("caught_up", 1)), (50, applied("caught_up", 20))]
+    assert outcomes(waiting, *polls) == ["wait", "wait", "done"]
+
+
+def test_checkpoint_after_is_kept_by_a_rebuilt_tracker() -> None:
+    kept = WaitTracker.from_json(json.loads(json.dumps(watch(checkpoint_after=MOMENT).to_json())))
+    assert outcomes(kept, (10, applied("caught_up", -1)), (20, applied("caught_up", 0))) == ["wait", "done"]
+
+
+@pytest.mark.parametrize(
+    ("until", "text"),
+    [
+        (-5, "the source's changes are applied until 2026-01-02T03:03:00Z"),
+        (None, "the answer does not show until when the source's changes are applied"),
+    ],
+)
+def test_checkpoint_after_is_named_in_log_and_error(until: float | None, text: str) -> None:
+    waiting = watch(checkpoint_after=MOMENT)
+    decide(waiting, applied("running", until), 10)
+    assert text not in (waiting.log_line() or "")
+    decide(waiting, applied("caught_up", until), 20)
+    assert text in (waiting.log_line() or "")
+    assert waiting.log_line() is None
+    reason = decide(waiting, applied("caught_up", until), 1000).reason
+    assert reason.startswith("Timed out")
+    assert text in reason
+    assert "wanted caught_up with everything until 2026-01-02T03:03:05Z applied; waited" in reason
+
+
 # --- what is told of the wait -----------------------------------------------------------------------------
 
 
@@ -676,6 +758,10 @@ def test_wait_entry_names_targets_and_deadline() -> None:
         "outcome": None,
         "reason": None,
     }
+
+
+def test_wait_entry_names_checkpoint_after() -> None:
+    assert wait_of(watch(checkpoint_after=5.5), "running", 5)["checkpoint_after"] == 5.5
 
 
 def test_wait_entry_names_the_hold() -> None:

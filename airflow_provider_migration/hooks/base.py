@@ -355,6 +355,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return the possible targets of a sensor with these arguments, in lower case."""
 
+    def has_checkpoint(self, **ids: Any) -> bool:
+        """Tell whether the records of such a migration may have ``applied_until``."""
+        return False
+
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Return source and destination of a migration, or None if the service does not tell them."""
         return None

@@ -60,6 +60,10 @@ class DtsHook(MigrationHook[DtsApi]):
         """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
+    def has_checkpoint(self, **ids: Any) -> bool:
+        """Return True: the service gives a checkpoint."""
+        return True
+
     def _probe(self, api: DtsApi) -> Flow[MigrationJob | DtsJobs]:
         try:
             return (yield from api.describe_migration_job_status("dtsconnectiontest"))

@@ -69,6 +69,10 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
+    def has_checkpoint(self, **ids: Any) -> bool:
+        """Return True: the service gives a checkpoint."""
+        return True
+
     def _probe(self, api: OmsApi | HostedOmsApi) -> Flow[ProjectProgressResult]:
         return (yield from api.project_progress("p_connectiontest"))
 

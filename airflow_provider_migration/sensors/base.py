@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from inspect import signature
 from pkgutil import resolve_name
@@ -61,6 +61,10 @@ FRESH_SECONDS = 60
 MIN_INTERVAL: Final = 1
 """Minimum seconds between two polls: each is a call that the service counts."""
 
+MIN_MOMENT: Final = 1e9
+MAX_MOMENT: Final = 1e11
+"""Bounds of epoch seconds: smaller numbers are durations, larger ones milliseconds."""
+
 INTERVAL: Final = "1 second or more"
 DURATION: Final = "a number of seconds, 0 or more, or a timedelta"
 
@@ -95,6 +99,9 @@ class MigrationSensor(BaseSensorOperator):
     :param hold_for: seconds for which the target must hold without a break; less than ``timeout``.
     :param max_poll_errors: maximum consecutive transient poll failures (throttled, unreachable, invalid
         answer). A wrong key or an unknown id fails at once.
+    :param checkpoint_after: besides the target, everything that was written to the source until this moment
+        must be applied: an ISO time with its offset, a datetime with a time zone, or epoch seconds. It must
+        come before the end of the wait. DataWorks has no checkpoint. (templated)
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
     :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
@@ -122,6 +129,7 @@ class MigrationSensor(BaseSensorOperator):
         stall_timeout: float | timedelta | None = None,
         hold_for: float | timedelta = 0,
         max_poll_errors: int = 5,
+        checkpoint_after: str | float | datetime | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -134,6 +142,9 @@ class MigrationSensor(BaseSensorOperator):
         self.stall_timeout: Any = stall_timeout
         self.hold_for: Any = hold_for
         self.max_poll_errors = max_poll_errors
+        self.checkpoint_after: Any = checkpoint_after
+        # A template that renders to None must not make the wait forget that it has a moment.
+        self._has_moment = checkpoint_after is not None
         self.deferrable = deferrable
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
@@ -187,12 +198,14 @@ class MigrationSensor(BaseSensorOperator):
 
     def _check_constants(self) -> None:
         """Check ids, target and connection as far as they are known when the DAG file is parsed."""
-        for name in (*self.id_arguments, self.conn_argument, "target_status"):
+        for name in (*self.id_arguments, self.conn_argument, "target_status", "checkpoint_after"):
             value = getattr(self, name)
             if name in self.template_fields and not is_constant(value):
                 continue
             if name == "target_status":
                 read_targets(self._subject, value)
+            elif name == "checkpoint_after":
+                self._moment()
             elif name == self.conn_argument:
                 read_text(self._subject, name, value)
             else:
@@ -207,6 +220,12 @@ class MigrationSensor(BaseSensorOperator):
         :raises MigrationConfigurationError: for a value of a wrong type, or an empty one.
         """
         return read_text(subject, name, value)
+
+    def _moment(self) -> float | None:
+        """Return ``checkpoint_after`` in epoch seconds, or None if it was not given."""
+        if self.checkpoint_after is None and not self._has_moment:
+            return None
+        return read_moment(self._subject, "checkpoint_after", self.checkpoint_after)
 
     @cached_property
     def hook(self) -> MigrationHook[Any]:
@@ -402,15 +421,24 @@ class MigrationSensor(BaseSensorOperator):
         return tracker
 
     def _policy(self, started_at: float) -> WaitPolicy:
-        from airflow_provider_migration.wait.policy import WaitPolicy
+        from airflow_provider_migration.wait.policy import WaitPolicy, utc_text
 
-        which = self._ids().get(self.hook.migration_argument)
+        ids, moment, deadline = self._ids(), self._moment(), started_at + self.timeout
+        if moment is not None and not self.hook.has_checkpoint(**ids):
+            refuse(self._subject, "checkpoint_after", f"needs a checkpoint. {self.hook.hook_name} has none.")
+        if moment is not None and moment >= deadline:
+            refuse(
+                self._subject,
+                "checkpoint_after",
+                f"must come before the end of the wait: {utc_text(moment)} is not before "
+                f"{utc_text(deadline)}. Lengthen timeout, or correct the moment.",
+            )
         return WaitPolicy(
             targets=self._targets(),
             started_at=started_at,
-            deadline=started_at + self.timeout,
+            deadline=deadline,
             service=self.hook.service,
-            migration_id=which,
+            migration_id=ids.get(self.hook.migration_argument),
             max_lag=self.max_lag,
             on_paused=self.on_paused,
             on_unknown=self.on_unknown,
@@ -421,6 +449,7 @@ class MigrationSensor(BaseSensorOperator):
             poke_interval=self.poke_interval,
             exponential_backoff=bool(self.exponential_backoff),
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
+            checkpoint_after=moment,
         )
 
     def _restore(self, context: Context, key: str) -> dict[str, Any] | None:
@@ -606,6 +635,39 @@ def read_text(subject: str, name: str, value: object, *, kind: str = "a string")
             "render_template_as_native_obj=True on the DAG.",
         )
     return text
+
+
+MOMENT: Final = (
+    "an ISO time with its offset, such as 2026-01-31T22:00:00+08:00, a datetime with a time zone, or epoch "
+    "seconds"
+)
+
+
+def read_moment(subject: str, name: str, value: object) -> float:
+    """
+    Return a moment as epoch seconds.
+
+    :param subject: the beginning of the message.
+    :raises MigrationConfigurationError: for anything that is not a moment, and for a time without an offset:
+        a wrong guess would be hours off.
+    """
+    moment: Any = value
+    if not isinstance(value, datetime) and not is_number(value):
+        text = read_text(subject, name, value, kind=MOMENT)
+        try:
+            moment = float(text)
+        except ValueError:
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                refuse(subject, name, f"must be {MOMENT}, not {shown(text)}.")
+    if isinstance(moment, datetime):
+        if moment.utcoffset() is None:
+            refuse(subject, name, f"needs a time zone, such as Z or +08:00: {shown(str(moment))}.")
+        moment = moment.timestamp()
+    if not is_number(moment) or not MIN_MOMENT <= moment <= MAX_MOMENT:
+        refuse(subject, name, f"must be {MOMENT}, not {shown(value)}.")
+    return float(moment)
 
 
 def read_words(subject: str, name: str, value: object) -> list[str]:

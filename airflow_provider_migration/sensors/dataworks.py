@@ -25,7 +25,13 @@ class DataWorksMigrationSensor(MigrationSensor):
     :param dataworks_conn_id: id of a connection to Alibaba Cloud. (templated)
     """
 
-    template_fields: Sequence[str] = ("project_id", "migration_id", "target_status", "dataworks_conn_id")
+    template_fields: Sequence[str] = (
+        "project_id",
+        "migration_id",
+        "target_status",
+        "checkpoint_after",
+        "dataworks_conn_id",
+    )
     hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
     conn_argument = "dataworks_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("project_id", "migration_id")

@@ -40,7 +40,13 @@ class DrsProgressSensor(MigrationSensor):
     :param drs_conn_id: id of a connection with AK and SK, or with an IAM user and password. (templated)
     """
 
-    template_fields: Sequence[str] = ("job_id", "object_types", "target_status", "drs_conn_id")
+    template_fields: Sequence[str] = (
+        "job_id",
+        "object_types",
+        "target_status",
+        "checkpoint_after",
+        "drs_conn_id",
+    )
     hook_class = "airflow_provider_migration.hooks.drs:DrsHook"
     conn_argument = "drs_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("job_id", "object_types", "job_status")

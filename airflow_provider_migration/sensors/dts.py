@@ -24,7 +24,7 @@ class DtsMigrationJobSensor(MigrationSensor):
         maintained and, in deferrable mode, batches up to 30 jobs. Both produce the same record.
     """
 
-    template_fields: Sequence[str] = ("migration_job_id", "target_status", "dts_conn_id")
+    template_fields: Sequence[str] = ("migration_job_id", "target_status", "checkpoint_after", "dts_conn_id")
     hook_class = "airflow_provider_migration.hooks.dts:DtsHook"
     conn_argument = "dts_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("migration_job_id",)

@@ -25,7 +25,7 @@ class OmsProjectSensor(MigrationSensor):
         ``DescribeProjectProgress`` (from 4.1.1 on); None to choose by the form of the id.
     """
 
-    template_fields: Sequence[str] = ("project_id", "target_status", "oms_conn_id")
+    template_fields: Sequence[str] = ("project_id", "target_status", "checkpoint_after", "oms_conn_id")
     hook_class = "airflow_provider_migration.hooks.oms:OmsHook"
     conn_argument = "oms_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("project_id",)

@@ -58,6 +58,7 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
+    parse_timestamp,
     require_id,
     up_to,
 )
@@ -251,9 +252,11 @@ class JobProgress(WireModel):
     :ivar process_time: epoch milliseconds of the last progress; 0 for none.
     :ivar remaining_time: seconds.
     :ivar request_id: from the header of the response.
+    :ivar answered_at: the service's time of the response.
     """
 
     request_id: str | None = None
+    answered_at: datetime | None = None
     job_id: Verbatim = None
     transfer_status: Verbatim = None
     task_mode: Verbatim = None
@@ -653,13 +656,12 @@ class DrsApi:
                 if result.error_code:
                     raise refused(request, response, result.error_code, result.reason)
                 raise api_error(MigrationResponseError, request, response, "no transfer_status for this job")
-            return result.model_copy(update={"request_id": response.headers.get("x-request-id")})
+            return result.model_copy(update=_of_the_headers(response))
 
         def read_many(request: Request[Any], response: Response) -> dict[str, JobProgress]:
             results = _BatchProgress.read(api_object(request, response)).results or []
-            request_id = response.headers.get("x-request-id")
             return {
-                item.job_id: item.model_copy(update={"request_id": request_id})
+                item.job_id: item.model_copy(update=_of_the_headers(response))
                 for item in reversed(results)  # of two entries the first counts, as without batching
                 if item.job_id and _word(item)
             }
@@ -852,6 +854,21 @@ class DrsApi:
         )
 
 
+def _of_the_headers(response: Response) -> dict[str, Any]:
+    return {"request_id": response.headers.get("x-request-id"), "answered_at": response.date}
+
+
+def _applied_until(job: JobProgress) -> datetime | None:
+    """
+    Return the source time up to which everything is applied: DRS gives a delay, but no checkpoint.
+
+    The delay of a job that is paused or ended stays as it was, so only a running increment shows it.
+    """
+    if _word(job) != _INCREMENTAL or job.error_code or job.delay is None or job.answered_at is None:
+        return None
+    return parse_timestamp(job.answered_at.timestamp() - job.delay, job.answered_at)
+
+
 def _has_objects(job: JobProgress) -> bool:
     is_pending = STATUSES.state_of(job.transfer_status) is MigrationState.PENDING
     return not is_pending and _word(job) not in _AFTER_THE_COPY
@@ -889,6 +906,7 @@ def _progress_of_job(job: JobProgress, lists: _Lists, max_lag: float, **common: 
         percent=bulk_percent(phases),
         phases=phases,
         lag_seconds=job.delay if job.has_incremental else None,
+        applied_until=_applied_until(job),
         error=_error(job, state, shortfall),
         request_id=job.request_id,
         statuses_reached=_statuses_reached(job, bulk_done, shortfall),

@@ -603,6 +603,7 @@ class DtsApi(AlibabaApi):
         phases = tuple(_phases(job, max_lag))
         state = _state(job, phases, max_lag)
         incremental = _increment(job, phases)
+        checkpoint = parse_timestamp(incremental.checkpoint, now)
         status = job.migration_job_status
         return MigrationProgress(
             service=SERVICE,
@@ -613,7 +614,8 @@ class DtsApi(AlibabaApi):
             percent=bulk_percent(phases),
             phases=phases,
             lag_seconds=incremental.delay if (incremental.delay or 0) >= 0 else None,
-            checkpoint=parse_timestamp(incremental.checkpoint, now),
+            checkpoint=checkpoint,
+            applied_until=checkpoint,
             error=_error(job, phases, state),
             observed_at=now,
             request_id=job.request_id,

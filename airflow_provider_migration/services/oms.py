@@ -588,6 +588,7 @@ class _Projects(ABC):
             phases=phases,
             lag_seconds=lag,
             checkpoint=checkpoint,
+            applied_until=_applied_until(project, rank, state, checkpoint, reported_at),
             error=_error(result, project, steps.items) if state is MigrationState.FAILED else None,
             observed_at=asked_at,
             request_id=result.request_id,
@@ -761,6 +762,17 @@ def _checkpoint(project: ProjectProgress, rank: int, now: datetime) -> datetime 
     else:
         return None
     return parse_timestamp(checkpoint, now) if _is_enabled(is_enabled, True) else None
+
+
+def _applied_until(
+    project: ProjectProgress, rank: int, state: MigrationState, checkpoint: datetime | None, now: datetime
+) -> datetime | None:
+    """Return the checkpoint of the forward increment, also where it is frozen: past it and at the end."""
+    if _FORWARD_RANK <= rank < _REVERSE_RANK:
+        return checkpoint
+    is_past = rank >= _REVERSE_RANK or state is MigrationState.SUCCEEDED
+    is_known = is_past and _is_enabled(project.enable_incr_sync, True)
+    return parse_timestamp(project.incr_sync_checkpoint, now) if is_known else None
 
 
 def _is_enabled(flag: bool | None, is_evident: bool) -> bool:

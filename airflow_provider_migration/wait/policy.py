@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final
 
@@ -31,6 +32,7 @@ class WaitPolicy:
     :ivar migration_id: the id of the migration, likewise.
     :ivar deadline: epoch seconds at which the wait ends.
     :ivar started_at: epoch seconds at which the wait began, for messages and for the backoff.
+    :ivar checkpoint_after: epoch seconds until which everything must be applied, besides a target.
     """
 
     targets: tuple[str, ...]
@@ -48,6 +50,35 @@ class WaitPolicy:
     poke_interval: float = 60
     exponential_backoff: bool = False
     max_wait: float | None = None
+    checkpoint_after: float | None = None
+
+    @property
+    def wanted(self) -> str:
+        """The targets, and the moment until which everything must be applied, for messages."""
+        words = " or ".join(self.targets)
+        if self.checkpoint_after is None:
+            return words
+        return f"{words} with everything until {utc_text(self.checkpoint_after)} applied"
+
+
+def utc_text(moment: float) -> str:
+    """Return epoch seconds as UTC time for messages."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def is_applied(progress: MigrationProgress, moment: float | None) -> bool:
+    """
+    Tell whether a record shows that everything written until a moment is applied; True without a moment.
+
+    Nothing shows it before the moment has come: more may be written until then.
+
+    :param moment: epoch seconds, or None.
+    """
+    if moment is None:
+        return True
+    if progress.applied_until is None or progress.observed_at.timestamp() < moment:
+        return False
+    return progress.applied_until.timestamp() >= moment
 
 
 def chosen_targets(subject: str, given: object, possible: Collection[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.progress import (
     MAX_MESSAGE_CHARACTERS,
     SHOWS_ACTIVITY,
+    UNSEEN_FIELDS,
     MigrationProgress,
     MigrationState,
     clean_text,
@@ -30,7 +31,7 @@ from airflow_provider_migration.progress import (
 )
 from airflow_provider_migration.wait.messages import _times, describe, log_state
 from airflow_provider_migration.wait.outbox import XComOutbox
-from airflow_provider_migration.wait.policy import WaitPolicy, target_reached
+from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, target_reached, utc_text
 
 MAX_WAIT_BYTES: Final = 4 * 1024
 """Upper bound in bytes of XCom ``migration_wait``, as JSON."""
@@ -234,7 +235,7 @@ class WaitTracker:
         :param is_confirmed: True if the target has already held for ``hold_for`` seconds, so that it only has
             to hold now.
         """
-        held = any(target_reached(progress, target) for target in self.policy.targets)
+        held = self._is_at_target(progress) and is_applied(progress, self.policy.checkpoint_after)
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
@@ -354,6 +355,8 @@ class WaitTracker:
             "outcome": verdict.outcome.value if verdict.ends else None,
             "reason": clean_text(reason) if verdict.ends else None,
         }
+        if policy.checkpoint_after is not None:
+            wait["checkpoint_after"] = policy.checkpoint_after
         limit = MAX_MESSAGE_CHARACTERS
         while len(json.dumps(wait)) >= MAX_WAIT_BYTES:
             limit //= 2
@@ -406,10 +409,11 @@ class WaitTracker:
         :param error: the error of the last poll, if it failed.
         """
         is_holding = self.history.held_since is not None and self.policy.hold_for > 0
+        is_behind = error is None and self.progress is not None and self._is_behind(self.progress)
         if error is not None:
             state = [type(error).__name__, getattr(error, "code", None)]
         elif self.progress is not None:
-            state = [*log_state(self.progress), is_holding]
+            state = [*log_state(self.progress), is_holding, *([is_behind] if is_behind else [])]
         else:
             return None
         logged = _digest(json.dumps(state))
@@ -419,7 +423,7 @@ class WaitTracker:
         if error is not None or self.progress is None:
             return f"Poll {self.history.polls} failed: {error}"
         held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
-        return describe(self.progress) + held
+        return describe(self.progress) + held + self._applied_so_far()
 
     def new_warnings(self) -> list[str]:
         """Return the warnings of the last record that this wait has not logged yet."""
@@ -475,9 +479,25 @@ class WaitTracker:
         return Verdict(Outcome.TIMEOUT, f"{self._message('Timed out', now)}{self._hold_so_far()}{detail}")
 
     def _message(self, what: str, now: float) -> str:
-        last = describe(self.progress) if self.progress else "no answer yet"
+        last = describe(self.progress) + self._applied_so_far() if self.progress else "no answer yet"
         waited = max(now - self.policy.started_at, 0)
-        return f"{what}: {last}; wanted {' or '.join(self.policy.targets)}; waited {waited:.0f} s."
+        return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s."
+
+    def _is_at_target(self, progress: MigrationProgress) -> bool:
+        return any(target_reached(progress, target) for target in self.policy.targets)
+
+    def _is_behind(self, progress: MigrationProgress) -> bool:
+        """Tell whether the target is reached, but not everything is known to be applied."""
+        return self._is_at_target(progress) and not is_applied(progress, self.policy.checkpoint_after)
+
+    def _applied_so_far(self) -> str:
+        """Return the reason why a record at its target is not enough, for messages; else an empty text."""
+        if self.progress is None or not self._is_behind(self.progress):
+            return ""
+        until = self.progress.applied_until
+        if until is None:
+            return "; the answer does not show until when the source's changes are applied"
+        return f"; the source's changes are applied until {utc_text(until.timestamp())}"
 
 
 def _from_known_fields(kind: type[_T], data: dict[str, Any]) -> _T:
@@ -527,7 +547,7 @@ def _since(before: float | None, now: float) -> float:
 
 
 def _comparable(progress: MigrationProgress) -> dict[str, Any]:
-    unseen = {"observed_at": None, "request_id": None, "statuses_reached": None, "warnings": None}
+    unseen = dict.fromkeys(("observed_at", "request_id", *UNSEEN_FIELDS))
     return {**vars(progress), **unseen}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,6 +80,15 @@ def refused(code: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": "no right", "http_status": 200}}
 
 
+MOMENT = time.time() - 3600
+AFTER = {"checkpoint_after": MOMENT}
+
+
+def up_to(seconds_ago: int) -> dict[str, Any]:
+    """Make a DTS increment without delay that has applied everything until some seconds ago."""
+    return {**catched("0"), "Checkpoint": f"now-{seconds_ago}"}
+
+
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     ("dts", dts("Finished", catched("3")), {}, "succeeded"),
     ("dts", dts("Migrating", catched("3"), ErrCode="Odd"), {}, "caught_up"),
@@ -90,6 +100,19 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], Any]] = [
     ("dts", dts("Suspending", catched("0")), {"target_status": "Catched", **HELD_UP}, failed("is paused")),
     ("dts", {**ALONE, "Success": True}, {}, NO_STATUS),
     ("dts", refused("Forbidden.RAM"), {}, (MigrationPermissionError, "Forbidden.RAM")),
+    ("dts", dts("Migrating", up_to(3)), AFTER, "caught_up"),
+    ("dts", dts("Migrating", up_to(7200)), AFTER, None),  # what was written five seconds before is missing
+    ("dts", dts("Migrating", catched("0")), AFTER, None),
+    ("dts", dts("Finished", up_to(3)), AFTER, "succeeded"),
+    (
+        "dts",
+        dts("Finished", up_to(7200)),
+        AFTER,
+        failed("changes are applied until 20.* wanted caught_up with"),
+    ),
+    ("oms", oms("RUNNING"), AFTER, "caught_up"),
+    ("oms", oms("RUNNING", 7200), {**AFTER, "max_lag": 9000}, None),
+    ("oms", oms("FINISHED", 7200), AFTER, failed("changes are applied until 20")),
     ("oms", oms("FINISHED"), {}, "succeeded"),
     ("oms", oms("RUNNING"), {}, "caught_up"),
     ("oms", oms("RUNNING", 61), {}, None),

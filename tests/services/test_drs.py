@@ -39,6 +39,7 @@ from airflow_provider_migration.services.drs import (
 from airflow_provider_migration.services.huawei import iam_endpoint_of
 from airflow_provider_migration.wait.messages import describe
 from airflow_provider_migration.wait.policy import target_reached
+from tests.flows import to_response
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PROJECT = "5237e10fe9aa4ad5b16b6a5245248314"
@@ -1552,3 +1553,36 @@ def test_documented_refusal_is_an_unknown_job(ask: Ask, response: Any, sample: A
     with pytest.raises(MigrationNotFoundError, match=r"DRS\.M05003, Task information not found") as caught:
         ask(None, response(sample("drs_error_not_found"), 400), job_status=False)
     assert caught.value.action == "ShowProgressData"
+
+
+# --- applied until ----------------------------------------------------------------------------------------
+
+DATE = {"date": "Fri, 02 Jan 2026 03:00:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("word", "delay", "headers", "changes", "seconds"),
+    [
+        ("INCRE_TRANSFER_STARTED", "0", DATE, {}, 0),
+        ("INCRE_TRANSFER_STARTED", "90", DATE, {}, 90),
+        ("INCRE_TRANSFER_STARTED", "1", DATE, {"incre_trans_delay_millis": "2500"}, 2.5),
+        ("INCRE_TRANSFER_STARTED", "-1", DATE, {}, None),
+        ("INCRE_TRANSFER_STARTED", "soon", DATE, {}, None),
+        ("INCRE_TRANSFER_STARTED", "1e300", DATE, {}, None),
+        ("INCRE_TRANSFER_STARTED", "0", {}, {}, None),
+        ("INCRE_TRANSFER_STARTED", "0", {**DATE, "age": "600"}, {}, None),
+        ("INCRE_TRANSFER_STARTED", "0", DATE, {"error_code": "DRS.M01"}, None),
+        ("INCRE_TRANSFER_FAILED", "0", DATE, {}, None),
+        ("PAUSING", "0", DATE, {}, None),
+        ("RELEASE_RESOURCE_COMPLETE", "0", DATE, {"progress": "100"}, None),
+        ("FULL_TRANSFER_COMPLETE", "0", DATE, {}, None),
+    ],
+)
+def test_applied_until_is_the_time_of_the_answer_less_the_delay(
+    ask: Ask, word: str, delay: str, headers: dict[str, str], changes: dict[str, str], seconds: float | None
+) -> None:
+    """The delay of a job that is paused or has ended stays as it was, while the time goes on."""
+    progress = ask(to_response(job(word, incre_trans_delay=delay, **changes), headers=headers))
+    date = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
+    assert progress.applied_until == (None if seconds is None else date - timedelta(seconds=seconds))
+    assert progress.checkpoint is None

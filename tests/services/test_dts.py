@@ -1015,3 +1015,22 @@ def test_source_and_destination_have_openlineage_names(
     body = job(SourceEndpoint=source, DestinationEndpoint={**RDS, "InstanceId": "rm-2"})
     expected = (name, ("mysql://rm-2", "rm-2")) if name else None
     assert talk(API.datasets(ID), body).result == expected
+
+
+# --- applied until ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["Migrating", "Suspending", "Finished", "MigrationFailed"])
+@pytest.mark.parametrize(
+    ("increment", "until"),
+    [
+        (CATCHED, datetime(2021, 2, 5, 6, 50, 47, tzinfo=UTC)),
+        ({**CATCHED, "Checkpoint": "0"}, None),
+        ({**CATCHED, "Checkpoint": "soon"}, None),
+        ({**CATCHED, "Checkpoint": None}, None),
+        (None, None),
+    ],
+)
+def test_applied_until_is_the_checkpoint(ask: Ask, status: str, increment: Any, until: Any) -> None:
+    progress = ask(job(status, DataSynchronizationStatus=increment))
+    assert (progress.applied_until, progress.checkpoint) == (until, until)

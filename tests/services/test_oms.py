@@ -1162,3 +1162,28 @@ def test_record_has_the_time_of_the_call_that_decides(talk: Any, response: Any) 
 
     record = talk(replace(API, clock=lambda: now[0]).progress("np_1", max_lag=60), answer).result
     assert (record.state, record.observed_at) == ("running", NOW)
+
+
+# --- applied until ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "seconds"),
+    [
+        ("INCR_SYNC", {}, 5),
+        ("INCR_SYNC", {"incrSyncCheckpoint": None}, None),
+        ("INCR_SYNC", {"enableIncrSync": False}, None),
+        ("FULL_MIGRATION", {}, None),
+        ("FULL_MIGRATION", {"status": "FINISHED"}, 5),
+        ("APP_SWITCH", {}, 5),
+        ("REVERSE_INCR_SYNC", {"incrSyncCheckpoint": NOW_SECONDS - 9000}, 9000),
+        ("REVERSE_INCR_SYNC", {"incrSyncCheckpoint": None}, None),
+    ],
+)
+def test_applied_until_is_the_forward_checkpoint(
+    ask: Ask, step: str, changes: dict[str, Any], seconds: int | None
+) -> None:
+    """A reverse increment in sync does not show that the forward one has applied everything."""
+    reverse = {"enableReverseIncrSync": True, "reverseIncrSyncCheckpoint": NOW_SECONDS - 1}
+    until = ask(project(**{"step": step, **reverse, **changes})).applied_until
+    assert until == (None if seconds is None else NOW - timedelta(seconds=seconds))

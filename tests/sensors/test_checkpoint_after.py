@@ -1,0 +1,107 @@
+"""The sensors' argument ``checkpoint_after``: accepted moments, and the errors of wrong ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
+from airflow_provider_migration.sensors.drs import DrsProgressSensor
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.simulator import Simulator
+
+Play = Callable[..., Simulator]
+
+NOON = datetime(2026, 1, 31, 14, 0, tzinfo=UTC)
+JOB = {"service": "dts", "migration_job_id": "dts1", "steps": [{"at": 0, "MigrationJobStatus": "Suspending"}]}
+
+
+def dts(**arguments: Any) -> DtsMigrationJobSensor:
+    return DtsMigrationJobSensor(task_id="wait", migration_job_id="dts1", **arguments)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        NOON,
+        NOON.astimezone(timezone(timedelta(hours=8))),
+        NOON.timestamp(),
+        int(NOON.timestamp()),
+        str(NOON.timestamp()),
+        f" {int(NOON.timestamp())}\n",
+        "2026-01-31T14:00:00Z",
+        "2026-01-31 14:00:00+00:00",
+        "2026-01-31T22:00:00+08:00",
+        "20260131T140000Z",
+    ],
+)
+def test_moment_is_read(moment: Any) -> None:
+    assert dts(checkpoint_after=moment)._moment() == NOON.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("moment", "problem"),
+    [
+        ("2026-01-31T22:00:00", "needs a time zone"),
+        (datetime(2026, 1, 31, 22), "needs a time zone"),
+        ("2026-01-31", "needs a time zone"),
+        ("ten o'clock", "must be an ISO time with its offset"),
+        ("", "is empty"),
+        ("None", "is empty: it is None"),
+        (True, "must be an ISO time"),
+        (60, "must be an ISO time"),
+        (timedelta(1), "must be an ISO time"),
+        (NOON.timestamp() * 1000, "must be an ISO time"),
+        (float("nan"), "must be an ISO time"),
+        ("inf", "must be an ISO time"),
+        ([NOON], "must be an ISO time"),
+    ],
+)
+def test_wrong_moment_is_refused_when_the_dag_is_parsed(moment: Any, problem: str) -> None:
+    with pytest.raises(MigrationConfigurationError, match=f"'wait': checkpoint_after {problem}"):
+        dts(checkpoint_after=moment)
+
+
+@pytest.mark.parametrize("rendered", [None, "", "None"])
+def test_moment_that_renders_to_nothing_is_refused(play: Play, context: Any, rendered: Any) -> None:
+    """The wait must not forget its moment because an upstream task has pushed none."""
+    simulator = play(JOB)
+    sensor = dts(checkpoint_after="{{ ti.xcom_pull('stop_writes') }}")
+    sensor.checkpoint_after = rendered
+    with pytest.raises(MigrationConfigurationError, match="checkpoint_after is empty"):
+        sensor.poke(context)
+    assert simulator.requests == []
+
+
+def test_moment_after_the_end_of_the_wait_is_refused(play: Play, context: Any) -> None:
+    simulator = play(JOB)
+    with pytest.raises(MigrationConfigurationError, match=r"must come before the end of the wait.*timeout"):
+        dts(checkpoint_after=time.time() + 100, timeout=60).poke(context)
+    assert simulator.requests == []
+    assert dts(checkpoint_after=time.time() + 50, timeout=60).poke(context) is False
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        DataWorksMigrationSensor(task_id="wait", project_id=1, migration_id=1, checkpoint_after=NOON),
+        DrsProgressSensor(
+            task_id="wait", job_id="j", job_status=False, target_status="full_done", checkpoint_after=NOON
+        ),
+    ],
+)
+def test_service_without_a_checkpoint_is_refused(play: Play, context: Any, sensor: Any) -> None:
+    simulator = play()
+    with pytest.raises(MigrationConfigurationError, match="checkpoint_after needs a checkpoint"):
+        sensor.poke(context)
+    assert simulator.requests == []
+
+
+def test_moment_is_templated() -> None:
+    for sensor in (DataWorksMigrationSensor, DrsProgressSensor, DtsMigrationJobSensor):
+        assert "checkpoint_after" in sensor.template_fields
