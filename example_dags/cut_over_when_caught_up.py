@@ -3,7 +3,7 @@ Cut-over with manual approval, once the destination is in sync.
 
 1. Wait until the destination has been in sync for ten minutes without a break.
 2. Ask a person to stop all writes to the source and then approve (Browse > Required Actions).
-3. Wait until the last changes have arrived as well.
+3. Note the time, and wait until everything written before it is applied.
 4. Count the rows of each table on both sides.
 5. Report success, or fail and name the tables that differ.
 
@@ -13,7 +13,7 @@ type of database that Airflow knows. Asking a person needs Airflow 3.1 or newer.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, task
@@ -57,13 +57,20 @@ with DAG(
         ),
     )
 
-    # The approval may take hours, so the lag is checked again.
+    @task
+    def note_time() -> str:
+        """Note the time: the writes were stopped before the approval."""
+        return datetime.now(UTC).isoformat()
+
+    # The approval may take hours, and a lag of 0 does not show that the last write has arrived.
+    writes_stopped_at = note_time()
     last_changes = DtsMigrationJobSensor(
         task_id="wait_for_the_last_changes",
         migration_job_id="{{ params.dts_job }}",
         target_status="caught_up",
         max_lag=1,
         hold_for=60,
+        checkpoint_after=writes_stopped_at,
         poke_interval=15,
         timeout=3600,
         deferrable=True,
@@ -89,5 +96,6 @@ with DAG(
 
     source_rows = count_rows.override(task_id="count_source_rows")(SOURCE)
     destination_rows = count_rows.override(task_id="count_destination_rows")(DESTINATION)
-    caught_up >> approve >> last_changes >> [source_rows, destination_rows]
+    caught_up >> approve >> writes_stopped_at
+    last_changes >> [source_rows, destination_rows]
     report(last_changes.output, source_rows, destination_rows)

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from configparser import ConfigParser
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -23,7 +24,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_migration.get_provider_info import get_provider_info
 from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.sensors.base import MigrationSensor
+from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
 from airflow_provider_migration.simulator import Scenario, Simulator
 from tests.conftest import ROOT
 from tests.docs.pages import BLOCKS, PAGES, Block, blocks_of
@@ -182,6 +183,8 @@ def poke_each(sensors: Iterable[MigrationSensor]) -> None:
     """Have each sensor ask once, about a migration that the simulator plays."""
     for sensor in sensors:
         ti = Mock(dag_id="dag", task_id=sensor.task_id, run_id="run", map_index=-1, try_number=1)
+        if not is_constant(sensor.checkpoint_after):
+            sensor.checkpoint_after = datetime.now(UTC).isoformat()  # as the task before it returns
         try:
             sensor.poke({"ti": ti})
         except TaskDeferred:

@@ -395,6 +395,14 @@ NOW = 1_800_000_000
         ({"targets": ["full_done", "Catched"]}, "until its existing data is copied or it is at “Catched”."),
         ({"hold_for": 600}, "(lag at most 1 min) and that has held for 10 min; not yet."),
         ({"hold_for": 600, "held_since": NOW - 240}, "has held for 10 min; 4 min so far."),
+        (
+            {"checkpoint_after": NOW - 60},
+            "caught up (lag at most 1 min), with everything until 15 Jan, 07:59:00 UTC applied.",
+        ),
+        (
+            {"checkpoint_after": NOW - 60, "hold_for": 600},
+            "until 15 Jan, 07:59:00 UTC applied and that has held for 10 min; not yet.",
+        ),
         ({"deadline": NOW + 7260}, "Times out in 2 h 1 min, at 15 Jan, 10:01:00 UTC."),
         ({"deadline": NOW - 5}, "Its timeout was at 15 Jan, 07:59:55 UTC."),
         ({"stall_timeout": 900}, "Fails after 15 min without progress."),

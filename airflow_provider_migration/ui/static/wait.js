@@ -35,11 +35,14 @@ function goal(wait, now) {
     return word === "caught_up" && lag !== null ? `${said} (lag at most ${duration(lag)})` : said;
   });
   if (!targets.length) return null;
+  const moment = instant(wait.checkpoint_after);
+  const applied = moment === null ? "" : `, with everything until ${clock(moment * 1000, now * 1000)} applied`;
+  const wanted = targets.join(" or ") + applied;
   const hold = number(wait.hold_for);
-  if (!hold) return `Waits until ${targets.join(" or ")}.`;
+  if (!hold) return `Waits until ${wanted}.`;
   const since = instant(wait.held_since);
   const sofar = since === null ? "not yet" : `${duration(now - since)} so far`;
-  return `Waits until ${targets.join(" or ")} and that has held for ${duration(hold)}; ${sofar}.`;
+  return `Waits until ${wanted} and that has held for ${duration(hold)}; ${sofar}.`;
 }
 
 function end(wait, now) {
