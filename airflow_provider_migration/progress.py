@@ -30,6 +30,10 @@ MAX_MESSAGE_CHARACTERS: Final = 2_000
 MAX_COUNT: Final = 2**53
 """Larger integers lose precision in JSON readers, and are not plausible as counts."""
 
+MAX_SECONDS: Final = 10 * 365 * 86_400.0
+MAX_RATE: Final = 1e15
+"""Larger durations and rates are not plausible."""
+
 MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
 
 BULK_PHASES: Final = ("structure", "full")
@@ -100,6 +104,24 @@ Count = Annotated[
 ]
 
 
+def _at_most(limit: float) -> AfterValidator:
+    """Drop a number that is negative, not a number, or above a limit."""
+    return AfterValidator(lambda value: value if value is None or 0 <= value <= limit else None)
+
+
+Seconds = Annotated[float | None, _at_most(MAX_SECONDS)]
+Rate = Annotated[float | None, _at_most(MAX_RATE)]
+
+
+def clean_link(value: object) -> str | None:
+    """Return the address of a web page, or None for anything else: it may become a link."""
+    text = clean_text(value, 512)
+    return text if text and re.fullmatch(r"https?://[^\s\"'<>@\\]+", text) and "***" not in text else None
+
+
+Link = Annotated[str | None, BeforeValidator(clean_link)]
+
+
 class _Record(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
@@ -121,11 +143,13 @@ class MigrationErrorInfo(_Record):
     :ivar message: the reason in the service's words, at most 2,000 characters; for a failed precheck of DTS
         the failed items and their repair.
     :ivar remedy: advice for the user.
+    :ivar help_url: the vendor's page on the error, or None.
     """
 
     code: Label = None
     message: Text = None
     remedy: Text = None
+    help_url: Link = None
 
 
 class Phase(_Record):
@@ -194,6 +218,45 @@ class ObjectSummary(_Record):
     slowest: tuple[ObjectProgress, ...] = ()
 
 
+class Throughput(_Record):
+    """
+    The speed of a migration, as its service gives it.
+
+    :ivar rows_per_second: number of rows, or None.
+    :ivar bytes_per_second: number of bytes, or None.
+    """
+
+    rows_per_second: Rate = None
+    bytes_per_second: Rate = None
+
+
+def throughput_of(rows: float | None = None, size: float | None = None) -> Throughput | None:
+    """
+    Return a speed, or None without a plausible figure.
+
+    :param rows: rows a second.
+    :param size: bytes a second.
+    """
+    speed = Throughput(rows_per_second=rows, bytes_per_second=size)
+    return None if speed.rows_per_second is None and speed.bytes_per_second is None else speed
+
+
+class Retrying(_Record):
+    """
+    The retries that the service itself makes after an error of its own.
+
+    :ivar count: number of retries so far, or None.
+    :ivar for_seconds: seconds for which it has retried, or None.
+    :ivar at_most_seconds: seconds after which it gives up, or None.
+    :ivar reason: the error, or None.
+    """
+
+    count: Count = None
+    for_seconds: Seconds = None
+    at_most_seconds: Seconds = None
+    reason: Text = None
+
+
 class DatasetName(NamedTuple):
     """The OpenLineage name of a source or a destination."""
 
@@ -221,6 +284,11 @@ class MigrationProgress(_Record):
     :ivar checkpoint: source time up to which changes have been applied, in UTC, or None.
     :ivar error: reason of the failure, or None.
     :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
+    :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
+        bytes of the full copy, with its steps; DRS: of the incremental phase.
+    :ivar remaining_seconds: time left of the bulk work, or None. Only DRS gives one, during the full copy.
+    :ivar remaining_source: ``service`` where the service gives the time left, else None.
+    :ivar retrying: the service's own retries, or None while it makes none. Only in ``DescribeDtsJobs``.
     :ivar observed_at: UTC time of the response.
     :ivar request_id: the service's request id.
     :ivar console_url: address of the migration in the service's console.
@@ -246,6 +314,10 @@ class MigrationProgress(_Record):
     checkpoint: datetime | None = None
     error: MigrationErrorInfo | None = None
     objects: ObjectSummary | None = None
+    throughput: Throughput | None = None
+    remaining_seconds: Seconds = None
+    remaining_source: Literal["service", "estimate"] | None = None
+    retrying: Retrying | None = None
     observed_at: datetime
     request_id: Label = None
     console_url: str | None = None
@@ -304,6 +376,9 @@ class MigrationProgress(_Record):
 UNSEEN_FIELDS: Final = tuple(name for name, field in MigrationProgress.model_fields.items() if field.exclude)
 """Fields of a record that XCom does not hold."""
 
+QUIET_FIELDS: Final = ("throughput", "remaining_seconds", "remaining_source", "retrying")
+"""Fields that change at each poll: their change alone is not written, but comes with the next one."""
+
 SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "schema_version": False,
     "service": False,
@@ -317,6 +392,10 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "checkpoint": False,
     "error": True,
     "objects": True,
+    "throughput": False,
+    "remaining_seconds": False,
+    "remaining_source": False,
+    "retrying": False,
     "observed_at": False,
     "request_id": False,
     "console_url": False,

@@ -15,6 +15,8 @@ from airflow_provider_migration.progress import (
     ObjectProgress,
     ObjectSummary,
     Phase,
+    Retrying,
+    Throughput,
 )
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "record.md"
@@ -26,6 +28,8 @@ PARTS: Final[dict[type[BaseModel], str]] = {
     MigrationErrorInfo: "`error`",
     ObjectSummary: "`objects`",
     ObjectProgress: "Each of `slowest`",
+    Throughput: "`throughput`",
+    Retrying: "`retrying`",
 }
 """Parts of a record and the headings of their tables."""
 

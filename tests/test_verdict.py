@@ -30,6 +30,8 @@ from airflow_provider_migration.progress import (
     MigrationState,
     ObjectSummary,
     Phase,
+    Retrying,
+    Throughput,
 )
 from airflow_provider_migration.services.wire import StatusTable
 from airflow_provider_migration.wait import tracker as tracker_module
@@ -641,6 +643,21 @@ def test_failed_poll_keeps_the_last_record() -> None:
     waiting.fail_poll(MigrationServiceError("no"), 2)
     assert waiting.progress == record("paused")
     assert waiting.outbox.changes == changes
+
+
+# --- figures of the moment ----------------------------------------------------------------------------------
+
+SPEEDS = [{"throughput": Throughput(rows_per_second=number)} for number in range(4)]
+LEFT = [{"remaining_seconds": 100 - number, "remaining_source": "service"} for number in range(4)]
+RETRIES = [{"retrying": Retrying(count=number)} for number in range(4)]
+
+
+@pytest.mark.parametrize("figures", [SPEEDS, LEFT, RETRIES], ids=["speed", "left", "retries"])
+def test_figures_of_the_moment_are_no_movement(figures: list[dict[str, Any]]) -> None:
+    waiting = watch(stall_timeout=100)
+    polls = [(60 * number, record(**fields)) for number, fields in enumerate(figures)]
+    assert outcomes(waiting, *polls) == ["wait", "wait", "fail", "fail"]
+    assert waiting.outbox.changes == 1
 
 
 # --- applied until a moment -------------------------------------------------------------------------------

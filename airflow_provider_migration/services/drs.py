@@ -29,15 +29,18 @@ from airflow_provider_migration.exceptions import (
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
+    MAX_SECONDS,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
     ObjectProgress,
     ObjectSummary,
     Phase,
+    Throughput,
     bulk_percent,
     interned_phase,
     percent_or_none,
+    throughput_of,
 )
 from airflow_provider_migration.sansio import (
     Flow,
@@ -250,7 +253,9 @@ class JobProgress(WireModel):
     :ivar incre_trans_delay_millis: the same in milliseconds.
     :ivar task_mode: ``FULL_TRANS``, ``INCR_TRANS`` or ``FULL_INCR_TRANS``.
     :ivar process_time: epoch milliseconds of the last progress; 0 for none.
-    :ivar remaining_time: seconds.
+    :ivar remaining_time: seconds; meaningful only while existing data is copied.
+    :ivar apply_rows_rate: rows a second of the incremental phase; -1 before it.
+    :ivar apply_bytes_rate: bytes a second, likewise; no page states the unit.
     :ivar request_id: from the header of the response.
     :ivar answered_at: the service's time of the response.
     """
@@ -266,6 +271,8 @@ class JobProgress(WireModel):
     incre_trans_delay_millis: Number | None = None
     process_time: str | None = None
     remaining_time: str | None = None
+    apply_rows_rate: Number | None = None
+    apply_bytes_rate: Number | None = None
     error_code: str | None = None
     error_msg: str | None = None
     error_message: str | None = None
@@ -869,6 +876,21 @@ def _applied_until(job: JobProgress) -> datetime | None:
     return parse_timestamp(job.answered_at.timestamp() - job.delay, job.answered_at)
 
 
+def _throughput(job: JobProgress) -> Throughput | None:
+    return throughput_of(job.apply_rows_rate, job.apply_bytes_rate) if _word(job) == _INCREMENTAL else None
+
+
+def _remaining_seconds(job: JobProgress) -> float | None:
+    """Return DRS's figure while it copies; at other times it is left over, and 0 is no figure."""
+    if _word(job) != _COPYING:
+        return None
+    try:
+        seconds = float(job.remaining_time or "")
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= MAX_SECONDS else None
+
+
 def _has_objects(job: JobProgress) -> bool:
     is_pending = STATUSES.state_of(job.transfer_status) is MigrationState.PENDING
     return not is_pending and _word(job) not in _AFTER_THE_COPY
@@ -907,6 +929,9 @@ def _progress_of_job(job: JobProgress, lists: _Lists, max_lag: float, **common: 
         phases=phases,
         lag_seconds=job.delay if job.has_incremental else None,
         applied_until=_applied_until(job),
+        throughput=_throughput(job),
+        remaining_seconds=(remaining := _remaining_seconds(job)),
+        remaining_source=None if remaining is None else "service",
         error=_error(job, state, shortfall),
         request_id=job.request_id,
         statuses_reached=_statuses_reached(job, bulk_done, shortfall),

@@ -30,8 +30,11 @@ from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationState,
     Phase,
+    Retrying,
+    Throughput,
     bulk_percent,
     interned_phase,
+    throughput_of,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
@@ -203,12 +206,47 @@ class Endpoint(WireModel):
     port: Verbatim = None
 
 
+class Performance(WireModel):
+    """
+    The speed of a job.
+
+    :ivar flow: megabytes a second.
+    :ivar rps: SQL statements a second, with BEGIN, COMMIT and DDL: not rows.
+    """
+
+    flow: Number | None = None
+    rps: Number | None = None
+
+
+class RetryState(WireModel):
+    """
+    Retries that DTS makes after an error.
+
+    :ivar retry_time: seconds for which DTS has retried.
+    :ivar max_retry_time: seconds after which DTS gives up.
+    """
+
+    retrying: bool | None = None
+    retry_count: Count | None = None
+    retry_time: Number | None = None
+    max_retry_time: Number | None = None
+    err_message: str | None = None
+
+
+class ErrorDetail(WireModel):
+    """One error of a job, with the address of its page."""
+
+    error_code: Verbatim = None
+    help_url: str | None = None
+
+
 class MigrationJob(WireModel):
     """
     The response of ``DescribeMigrationJobStatus``.
 
-    :ivar error_message: reason why the whole job failed; only in ``DescribeDtsJobs``.
-    :ivar workaround: remedy; only in ``DescribeDtsJobs``.
+    :ivar error_message: reason why the whole job failed; this and the fields below only in
+        ``DescribeDtsJobs``.
+    :ivar workaround: remedy.
     """
 
     request_id: str | None = None
@@ -227,6 +265,9 @@ class MigrationJob(WireModel):
     destination_endpoint: Endpoint | None = None
     error_message: str | None = None
     workaround: str | None = None
+    performance: Performance | None = None
+    retry_state: RetryState | None = None
+    error_details: tuple[ErrorDetail, ...] | None = None
 
 
 class DtsCheckItem(WireModel):
@@ -291,6 +332,9 @@ class DtsJob(WireModel):
     data_synchronization_status: PhaseStatus | None = None
     source_endpoint: Endpoint | None = None
     destination_endpoint: Endpoint | None = None
+    performance: Performance | None = None
+    retry_state: RetryState | None = None
+    error_details: tuple[ErrorDetail, ...] | None = None
 
     def as_migration_job(self, request_id: str | None = None) -> MigrationJob:
         """Convert to the form of ``DescribeMigrationJobStatus``."""
@@ -319,6 +363,9 @@ class DtsJob(WireModel):
             destination_endpoint=self.destination_endpoint,
             error_message=self.error_message or self.migration_err_msg,
             workaround=self.migration_err_workaround,
+            performance=self.performance,
+            retry_state=self.retry_state,
+            error_details=self.error_details,
         )
 
 
@@ -617,6 +664,8 @@ class DtsApi(AlibabaApi):
             checkpoint=checkpoint,
             applied_until=checkpoint,
             error=_error(job, phases, state),
+            throughput=_throughput(job, state),
+            retrying=_retrying(job, state),
             observed_at=now,
             request_id=job.request_id,
             console_url=_console_url(self.endpoint, job.task_id),
@@ -836,6 +885,28 @@ def _error(job: MigrationJob, phases: tuple[Phase, ...], state: MigrationState) 
         or job.error_message
         or f"DTS reports {status} and gives no reason.",
         remedy=job.workaround or _REMEDIES.get((status or "").strip().lower(), _REMEDY),
+        help_url=next((detail.help_url for detail in job.error_details or () if detail.help_url), None),
+    )
+
+
+_MOVING: Final = (MigrationState.RUNNING, MigrationState.CAUGHT_UP)
+
+
+def _throughput(job: MigrationJob, state: MigrationState) -> Throughput | None:
+    if state not in _MOVING or job.performance is None or job.performance.flow is None:
+        return None
+    return throughput_of(size=job.performance.flow * 1e6)
+
+
+def _retrying(job: MigrationJob, state: MigrationState) -> Retrying | None:
+    retries = job.retry_state
+    if state not in _MOVING or retries is None or not retries.retrying:
+        return None
+    return Retrying(
+        count=retries.retry_count,
+        for_seconds=retries.retry_time,
+        at_most_seconds=retries.max_retry_time,
+        reason=retries.err_message,
     )
 
 

@@ -41,9 +41,11 @@ from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationState,
     Phase,
+    Throughput,
     bulk_percent,
     clean_text,
     interned_phase,
+    throughput_of,
 )
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services import alibaba
@@ -285,11 +287,15 @@ class StepInfo(WireModel):
     Details of a step.
 
     :ivar processed_records: number of copied or compared rows.
+    :ivar dst_rps: rows a second, written to the destination.
+    :ivar dst_iops: bytes a second, in spite of its name, likewise.
     :ivar incr_timestamp_checkpoint: position of the increment, in epoch seconds.
     :ivar checkpoint_sample_timestamp: epoch seconds of the sample, by OMS's own clock.
     """
 
     processed_records: Count | None = None
+    dst_rps: Number | None = None
+    dst_iops: Number | None = None
     incr_timestamp_checkpoint: Number | None = None
     checkpoint_sample_timestamp: Number | None = None
 
@@ -590,6 +596,7 @@ class _Projects(ABC):
             checkpoint=checkpoint,
             applied_until=_applied_until(project, rank, state, checkpoint, reported_at),
             error=_error(result, project, steps.items) if state is MigrationState.FAILED else None,
+            throughput=_throughput(state, steps.items),
             observed_at=asked_at,
             request_id=result.request_id,
             console_url=self.console_url_of(project_id),
@@ -773,6 +780,18 @@ def _applied_until(
     is_past = rank >= _REVERSE_RANK or state is MigrationState.SUCCEEDED
     is_known = is_past and _is_enabled(project.enable_incr_sync, True)
     return parse_timestamp(project.incr_sync_checkpoint, now) if is_known else None
+
+
+def _throughput(state: MigrationState, steps: Sequence[ProjectStep]) -> Throughput | None:
+    """Return the speed of the full copy while it runs: afterwards its last figures stay."""
+    running = (
+        step.step_info
+        for step in steps
+        if step.rank == _RANKS["FULL_MIGRATION"]
+        and STEP_STATUSES.state_of(step.status) is MigrationState.RUNNING
+    )
+    info = next(running, None) if state is MigrationState.RUNNING else None
+    return throughput_of(info.dst_rps, info.dst_iops) if info else None
 
 
 def _is_enabled(flag: bool | None, is_evident: bool) -> bool:

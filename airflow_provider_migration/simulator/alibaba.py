@@ -294,7 +294,8 @@ class Alibaba:
             self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
         self._fail(call, frame)
         job = frame.steps_over(dts_job(frame), numbers_as_text=True)
-        return Answer(200, {"RequestId": self._identifiers.uuid(), **job})
+        told = {name: value for name, value in job.items() if name not in _ONLY_LISTED}
+        return Answer(200, {"RequestId": self._identifiers.uuid(), **told})
 
     def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
         allowed = {
@@ -458,6 +459,12 @@ def dts_job(frame: Frame) -> dict[str, Any]:
         if phase == "precheck":
             section["Detail"] = {"CheckItem": _check_items(fraction, failed=section["Status"] == "Failed")}
         job[key] = section
+    if moment.full is not None and moment.condition is Condition.RUNNING:
+        job["Performance"] = {"Flow": "1.5", "Rps": "120"}
+    if moment.condition is Condition.FAILED:
+        job["ErrorDetails"] = [
+            {"ErrorCode": "DTS-31009", "HelpUrl": "https://help.aliyun.com/document_detail/462133.html"}
+        ]
     if moment.lag is not None:
         job["DataSynchronizationStatus"] = {
             "Status": "Catched" if moment.caught_up else "Migrating",
@@ -481,7 +488,7 @@ def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
         "Status": job.get("MigrationJobStatus"),
         "MigrationMode": {name[0].upper() + name[1:]: value for name, value in mode.items()},
         **{name: job[name] for name in ("SourceEndpoint", "DestinationEndpoint") if name in job},
-        **{name: job[name] for name in _PHASE_SECTIONS if name in job},
+        **{name: job[name] for name in (*_PHASE_SECTIONS, *_ONLY_LISTED) if name in job},
     }
     if precheck := job.get("PrecheckStatus"):
         item["PrecheckStatus"] = {**precheck, "Detail": _listed_check_items(precheck)}
@@ -495,6 +502,9 @@ def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
             item["Delay"] = int(incremental["Delay"]) * 1000
     return item
 
+
+_ONLY_LISTED = ("Performance", "RetryState", "ErrorDetails")
+"""Sections of DescribeDtsJobs that DescribeMigrationJobStatus does not have."""
 
 _PHASE_SECTIONS = ("StructureInitializationStatus", "DataInitializationStatus")
 

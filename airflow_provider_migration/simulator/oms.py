@@ -204,7 +204,11 @@ def oms_steps(frame: Frame) -> list[dict[str, Any]]:
         if here and moment.condition is Condition.PAUSED:
             step["status"] = "SUSPEND"
         if name == "FULL_TRANSFER" and fraction is not None:
-            step["stepInfo"] = {"processedRecords": int(fraction * _ROWS), "capacity": _ROWS}
+            # The rates of a finished step stay as they were.
+            step["stepInfo"] = {
+                **{"processedRecords": int(fraction * _ROWS), "capacity": _ROWS},
+                **{"srcRps": 150, "dstRps": 140, "srcIops": 76_800, "dstIops": 71_680},
+            }
         if name == "INCR_TRANSFER" and moment.lag is not None:
             sampled_at = int(frame.now) - 2
             step["status"] = "MONITORING" if moment.caught_up else step["status"]

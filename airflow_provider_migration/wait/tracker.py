@@ -22,6 +22,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     MAX_MESSAGE_CHARACTERS,
+    QUIET_FIELDS,
     SHOWS_ACTIVITY,
     UNSEEN_FIELDS,
     MigrationProgress,
@@ -547,7 +548,7 @@ def _since(before: float | None, now: float) -> float:
 
 
 def _comparable(progress: MigrationProgress) -> dict[str, Any]:
-    unseen = dict.fromkeys(("observed_at", "request_id", *UNSEEN_FIELDS))
+    unseen = dict.fromkeys(("observed_at", "request_id", *QUIET_FIELDS, *UNSEEN_FIELDS))
     return {**vars(progress), **unseen}
 
 

@@ -1586,3 +1586,49 @@ def test_applied_until_is_the_time_of_the_answer_less_the_delay(
     date = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
     assert progress.applied_until == (None if seconds is None else date - timedelta(seconds=seconds))
     assert progress.checkpoint is None
+
+
+# --- speed and time left ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["FULL_TRANSFER_STARTED", "INCRE_TRANSFER_STARTED", "PAUSING"])
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({"apply_rows_rate": 52, "apply_bytes_rate": 26624}, (52, 26624)),
+        ({"apply_rows_rate": "52"}, (52, None)),
+        ({"apply_rows_rate": -1, "apply_bytes_rate": -1}, None),
+        ({"apply_rows_rate": "many"}, None),
+        ({}, None),
+    ],
+)
+def test_throughput_is_that_of_a_running_increment(ask: Ask, word: str, rates: Any, expected: Any) -> None:
+    throughput = ask(job(word, incre_trans_delay="3", **rates)).throughput
+    if word != "INCRE_TRANSFER_STARTED":
+        expected = None
+    assert (throughput and tuple(throughput.model_dump().values())) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "remaining", "seconds"),
+    [
+        ("FULL_TRANSFER_STARTED", "600", 600),
+        ("FULL_TRANSFER_STARTED", 0.5, 0.5),
+        ("FULL_TRANSFER_STARTED", "0", None),
+        ("FULL_TRANSFER_STARTED", "-1", None),
+        ("FULL_TRANSFER_STARTED", "nan", None),
+        ("FULL_TRANSFER_STARTED", "1e300", None),
+        ("FULL_TRANSFER_STARTED", "soon", None),
+        ("FULL_TRANSFER_STARTED", None, None),
+        ("INCRE_TRANSFER_STARTED", "10", None),  # as in the vendor's sample
+        ("FULL_TRANSFER_COMPLETE", "10", None),
+        ("PAUSING", "10", None),
+    ],
+)
+def test_time_left_is_the_service_s_during_the_copy(
+    ask: Ask, word: str, remaining: Any, seconds: float | None
+) -> None:
+    progress = ask(job(word, remaining_time=remaining))
+    assert (progress.remaining_seconds, progress.remaining_source) == (
+        (None, None) if seconds is None else (seconds, "service")
+    )

@@ -1034,3 +1034,75 @@ def test_source_and_destination_have_openlineage_names(
 def test_applied_until_is_the_checkpoint(ask: Ask, status: str, increment: Any, until: Any) -> None:
     progress = ask(job(status, DataSynchronizationStatus=increment))
     assert (progress.applied_until, progress.checkpoint) == (until, until)
+
+
+# --- speed and retries ------------------------------------------------------------------------------------
+
+MOVING = ("Migrating", "Retrying")
+STOPPED = ("Suspending", "Finished", "MigrationFailed", "NotStarted", "Odd")
+
+
+@pytest.mark.parametrize("status", [*MOVING, *STOPPED])
+@pytest.mark.parametrize(
+    ("flow", "size"),
+    [
+        ("1.5", 1.5e6),
+        (2, 2e6),
+        ("0", 0),
+        ("-1", None),
+        ("fast", None),
+        (True, None),
+        (None, None),
+        ("1e300", None),
+    ],
+)
+def test_throughput_is_that_of_a_moving_job(talk: Any, status: str, flow: Any, size: float | None) -> None:
+    body = jobs(listed(status, Performance={"Flow": flow, "Rps": "120"}))
+    progress = talk(LISTING.progress(ID, max_lag=60), body).result
+    expected = (
+        None if size is None or status in STOPPED else {"rows_per_second": None, "bytes_per_second": size}
+    )
+    assert progress.model_dump()["throughput"] == expected
+
+
+@pytest.mark.parametrize("status", [*MOVING, *STOPPED])
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (
+            {
+                "Retrying": True,
+                "RetryCount": 3,
+                "RetryTime": "300",
+                "MaxRetryTime": 7200,
+                "ErrMessage": "no route",
+            },
+            (3, 300, 7200, "no route"),
+        ),
+        ({"Retrying": "true", "RetryCount": -1, "RetryTime": "soon"}, (None, None, None, None)),
+        ({"Retrying": False, "RetryCount": 3, "ErrMessage": "no route"}, None),
+        ({"RetryCount": 3}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_retrying_is_that_of_a_moving_job(talk: Any, status: str, state: Any, expected: Any) -> None:
+    retrying = talk(LISTING.progress(ID, max_lag=60), jobs(listed(status, RetryState=state))).result.retrying
+    assert (retrying and tuple(retrying.model_dump().values())) == (None if status in STOPPED else expected)
+
+
+@pytest.mark.parametrize(
+    ("details", "url"),
+    [
+        ([{"ErrorCode": "DTS-31009", "HelpUrl": "https://help.example/31009"}], "https://help.example/31009"),
+        ([{"ErrorCode": "DTS-1"}, {"HelpUrl": "http://help.example/2"}], "http://help.example/2"),
+        ([{"HelpUrl": "javascript:alert(1)"}], None),
+        ([{"HelpUrl": "https://help.example/?Signature=abc"}], None),
+        ([], None),
+        ("odd", None),
+        (None, None),
+    ],
+)
+def test_help_url_of_a_failed_job_is_a_web_page(talk: Any, details: Any, url: str | None) -> None:
+    body = jobs(listed("MigrationFailed", ErrorDetails=details))
+    assert talk(LISTING.progress(ID, max_lag=60), body).result.error.help_url == url

@@ -1187,3 +1187,28 @@ def test_applied_until_is_the_forward_checkpoint(
     reverse = {"enableReverseIncrSync": True, "reverseIncrSyncCheckpoint": NOW_SECONDS - 1}
     until = ask(project(**{"step": step, **reverse, **changes})).applied_until
     assert until == (None if seconds is None else NOW - timedelta(seconds=seconds))
+
+
+# --- speed ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("project_status", "name", "status", "info", "expected"),
+    [
+        ("RUNNING", "FULL_TRANSFER", "RUNNING", {"dstRps": 140, "dstIops": "71680"}, (140, 71680)),
+        ("RUNNING", "FULL_TRANSFER", "RUNNING", {"dstRps": 140}, (140, None)),
+        ("RUNNING", "FULL_TRANSFER", "RUNNING", {"dstRps": None, "dstIops": None}, None),
+        ("RUNNING", "FULL_TRANSFER", "RUNNING", {"dstRps": -1}, None),
+        ("RUNNING", "FULL_TRANSFER", "FINISHED", {"dstRps": 140}, None),
+        ("RUNNING", "FULL_TRANSFER", "SUSPEND", {"dstRps": 140}, None),
+        ("SUSPEND", "FULL_TRANSFER", "RUNNING", {"dstRps": 140}, None),
+        ("RUNNING", "FULL_VERIFIER", "RUNNING", {"dstRps": 140}, None),
+    ],
+)
+def test_throughput_is_that_of_a_running_copy(
+    talk: Any, project_status: str, name: str, status: str, info: dict[str, Any], expected: Any
+) -> None:
+    body = transfer(project_status, "FULL_TRANSFER", fullMigrationProgress=40)
+    answer = steps({"order": 4, "name": name, "status": status, "stepInfo": info})
+    throughput = talk(API.progress("np_1", max_lag=60), body, answer).result.throughput
+    assert (throughput and tuple(throughput.model_dump().values())) == expected

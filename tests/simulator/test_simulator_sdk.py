@@ -102,6 +102,7 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert 0 <= job.delay <= 5000
     assert job.migration_mode.data_synchronization is True
     assert job.precheck_status.detail[0].check_result == "Success"
+    assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
 
 
 @pytest.mark.parametrize(

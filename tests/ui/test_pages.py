@@ -226,6 +226,87 @@ def test_estimate_follows_the_last_observations(
         assert answer["seconds"] == pytest.approx(seconds, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind", "seconds"),
+    [
+        ({"remaining_seconds": 600, "remaining_source": "service"}, "bulk", 540),
+        ({"remaining_seconds": 60, "remaining_source": "service"}, "bulk", 0),
+        ({"remaining_seconds": 1, "remaining_source": "service"}, "unclear", None),  # long past
+        ({"remaining_seconds": 600, "remaining_source": None}, "unclear", None),
+        ({"remaining_seconds": None, "remaining_source": "service"}, "unclear", None),
+        ({"remaining_seconds": 600, "remaining_source": "service", "observed_at": None}, "unclear", None),
+        ({"remaining_seconds": 600, "remaining_source": "service", "state": "paused"}, "none", None),
+    ],
+)
+def test_estimate_is_the_service_s_where_it_gives_one(
+    evaluate: Callable[..., Any], fields: dict[str, Any], kind: str, seconds: float | None
+) -> None:
+    seen = {"state": "running", "percent": 40, "observed_at": "2027-01-15T07:59:00Z", **fields}
+    answer = evaluate("estimate.js", "estimate", seen, [], NOW)
+    assert (answer["kind"], answer.get("seconds")) == (kind, seconds)
+
+
+@pytest.mark.parametrize(
+    ("throughput", "said"),
+    [
+        ({"rows_per_second": 1400.4, "bytes_per_second": 1.5e6}, "1,400 rows/s, 1.5 MB/s"),
+        ({"rows_per_second": 0, "bytes_per_second": None}, "0 rows/s"),
+        ({"bytes_per_second": 0}, "0 bytes/s"),
+        ({"bytes_per_second": 0.2}, "0.2 bytes/s"),
+        ({"bytes_per_second": 999}, "999 bytes/s"),
+        ({"bytes_per_second": 1e15}, "1,000 TB/s"),
+        ({"rows_per_second": "many"}, None),
+        ({}, None),
+        ("odd", None),
+        (None, None),
+    ],
+)
+def test_speed_is_shown_in_words(evaluate: Callable[..., Any], throughput: Any, said: str | None) -> None:
+    assert evaluate("format.js", "speedText", throughput) == said
+
+
+@pytest.mark.parametrize(
+    ("retrying", "said"),
+    [
+        (
+            {"count": 3, "for_seconds": 300, "at_most_seconds": 7200, "reason": "no route"},
+            "3 so far, for 5 min, at most 2 h: no route",
+        ),
+        (
+            {"count": None, "for_seconds": None, "at_most_seconds": None, "reason": None},
+            "The service retries",
+        ),
+        ("odd", None),
+        (None, None),
+    ],
+)
+def test_retries_are_shown_in_words(evaluate: Callable[..., Any], retrying: Any, said: str | None) -> None:
+    assert evaluate("format.js", "retriesText", retrying) == said
+
+
+def test_speed_retries_and_help_are_shown(page: Page, airflow: StandIn) -> None:
+    put(
+        airflow,
+        record(throughput={"bytes_per_second": 1.5e6}, retrying={"count": 3, "reason": "<b>no route"}),
+    )
+    open_tab(page, airflow)
+    assert page.locator("#speed").inner_text() == "1.5 MB/s"
+    assert page.locator("#retries").inner_text() == "3 so far: <b>no route"
+    assert page.locator("#error-help").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("url", "is_shown"), [("https://help.example/31009", True), ("javascript:alert(1)", False), (None, False)]
+)
+def test_help_link_of_an_error_is_a_web_page(
+    page: Page, airflow: StandIn, url: str | None, is_shown: bool
+) -> None:
+    put(airflow, record(state="failed", error={"code": "E1", "message": "it broke", "help_url": url}))
+    open_tab(page, airflow)
+    assert page.locator("#error-help").is_visible() is is_shown
+    assert page.locator("#error-help a").get_attribute("href") == (url if is_shown else None)
+
+
 def test_estimate_ignores_the_previous_phase(evaluate: Callable[..., Any]) -> None:
     points = [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]]
 

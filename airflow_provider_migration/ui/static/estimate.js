@@ -51,9 +51,18 @@ export function estimate(record, points, now, interval = USUAL) {
 }
 
 function ofPoints(record, points, now) {
+  const told = ofService(record, now);
+  if (told.kind !== "unclear") return told;
   if (Number.isFinite(record.lag_seconds)) return ofLag(recent(points, LAG), now);
   if (Number.isFinite(record.percent) && record.percent < 100) return ofPercent(recent(points, PERCENT), now);
   return { kind: "unclear" };
+}
+
+/** The service's own figure, less the time since. */
+function ofService(record, now) {
+  const observedAt = time(record.observed_at);
+  if (record.remaining_source !== "service" || !Number.isFinite(record.remaining_seconds) || observedAt === null) return { kind: "unclear" };
+  return left("bulk", record.remaining_seconds - (now - observedAt / 1000));
 }
 
 function ofPercent(observed, now) {

@@ -188,6 +188,32 @@ export const ago = (seconds) => (seconds < 1 ? "just now" : `${duration(seconds)
 
 export const percentText = (value) => (value === null ? "not known" : `${Math.round(value * 10) / 10} %`);
 
+const SIZES = ["bytes", "kB", "MB", "GB", "TB"];
+
+/** The speed of a migration: `140 rows/s, 1.5 MB/s`; null if the service gives none. */
+export function speedText(throughput) {
+  const rows = number(throughput?.rows_per_second);
+  const size = number(throughput?.bytes_per_second);
+  const step = size > 0 ? Math.min(Math.floor(Math.log10(size) / 3), SIZES.length - 1) : 0;
+  const said = [
+    rows === null ? null : `${countText(Math.round(rows))} rows/s`,
+    size === null ? null : `${countText(Math.round((size / 1000 ** Math.max(step, 0)) * 10) / 10)} ${SIZES[Math.max(step, 0)]}/s`,
+  ].filter(Boolean);
+  return said.length ? said.join(", ") : null;
+}
+
+/** The service's own retries: `3 in 5 min, at most 2 h: no route`; null while it makes none. */
+export function retriesText(retrying) {
+  if (!isObject(retrying)) return null;
+  const [count, spent, most] = [retrying.count, retrying.for_seconds, retrying.at_most_seconds].map(number);
+  const figures = [
+    count === null ? "The service retries" : `${countText(count)} so far`,
+    spent === null ? null : `for ${duration(spent)}`,
+    most === null ? null : `at most ${duration(most)}`,
+  ].filter(Boolean);
+  return [figures.join(", "), text(retrying.reason)].filter(Boolean).join(": ");
+}
+
 export const countText = (value) => value.toLocaleString("en");
 
 const CLOCK_FIELDS = { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };

@@ -175,9 +175,11 @@ function showMigration(isOver) {
   showTimes();
   parts.setAge(at("seen"), format.time(record.observed_at));
   parts.say(at("task"), format.taskState(instance?.state) + (instance?.try_number > 1 ? `, try ${instance.try_number}` : ""));
-  const request = format.text(record.request_id);
-  at("request-label").hidden = request === null;
-  parts.sayOrHide(at("request"), request);
+  const facts = { speed: format.speedText(record.throughput), retries: format.retriesText(record.retrying), request: format.text(record.request_id) };
+  for (const [name, value] of Object.entries(facts)) {
+    at(`${name}-label`).hidden = value === null;
+    parts.sayOrHide(at(name), value);
+  }
 }
 
 const STANDS = ["succeeded", "partially_succeeded", "failed", "cancelled"]; // final states of a migration
@@ -223,6 +225,12 @@ function showError(record) {
   );
   const fill = (id, value) => parts.sayOrHide(at(id), value, at(id).querySelector("dd"));
   fill("error-remedy", format.text(error.remedy));
+  const help = parts.webAddress(error.help_url);
+  at("error-help").hidden = help === null;
+  const link = at("error-help").querySelector("a");
+  parts.say(link, help ?? "");
+  if (help === null) link.removeAttribute("href");
+  else link.href = help;
   const why = whyItEnded(message ?? code);
   fill("error-task", why);
   parts.say(at("error-task").querySelector("dt"), format.lookUp(WHY, instance?.state) ?? "");
