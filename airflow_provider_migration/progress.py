@@ -286,8 +286,9 @@ class MigrationProgress(_Record):
     :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
-    :ivar remaining_seconds: time left of the bulk work, or None. Only DRS gives one, during the full copy.
-    :ivar remaining_source: ``service`` where the service gives the time left, else None.
+    :ivar remaining_seconds: time left of the bulk work, or None while it is not known. Only DRS gives one,
+        during the full copy; for the others a wait estimates it from its history.
+    :ivar remaining_source: ``service`` or ``estimate``, or None without ``remaining_seconds``.
     :ivar retrying: the service's own retries, or None while it makes none. Only in ``DescribeDtsJobs``.
     :ivar observed_at: UTC time of the response.
     :ivar request_id: the service's request id.

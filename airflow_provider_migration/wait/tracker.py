@@ -30,6 +30,7 @@ from airflow_provider_migration.progress import (
     clean_text,
     shorten,
 )
+from airflow_provider_migration.wait.estimate import estimate_remaining_seconds
 from airflow_provider_migration.wait.messages import _times, describe, log_state
 from airflow_provider_migration.wait.outbox import XComOutbox
 from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, target_reached, utc_text
@@ -251,7 +252,7 @@ class WaitTracker:
         moved = moved or progress.state is MigrationState.CAUGHT_UP
         self.outbox.add(progress, has_changed=has_changed)
         warnings_before = self.progress.warnings if self.progress else ()
-        self.progress = progress
+        self.progress = progress = self._with_time_left(progress, has_changed=has_changed)
         self.history = replace(
             before,
             polls=before.polls + 1,
@@ -275,6 +276,27 @@ class WaitTracker:
         )
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
+
+    def _with_time_left(self, progress: MigrationProgress, *, has_changed: bool) -> MigrationProgress:
+        """Return the record with an estimate of the time left, where the service gives none."""
+        is_copying = progress.state is MigrationState.RUNNING and progress.percent not in (None, 100)
+        if progress.remaining_seconds is not None or not is_copying:
+            return progress
+        if has_changed:
+            seconds = estimate_remaining_seconds(self.outbox.marks, progress.observed_at.timestamp())
+        else:
+            seconds = self._time_left_before(progress)
+        if seconds is None:
+            return progress
+        return progress.model_copy(update={"remaining_seconds": seconds, "remaining_source": "estimate"})
+
+    def _time_left_before(self, progress: MigrationProgress) -> float | None:
+        """Return the last estimate less the time since."""
+        before = self.progress
+        if before is None or before.remaining_seconds is None or before.remaining_source != "estimate":
+            return None
+        left = before.remaining_seconds - (progress.observed_at - before.observed_at).total_seconds()
+        return left if left > 0 else None
 
     def fail_poll(self, error: MigrationError, now: float) -> Verdict:
         """
