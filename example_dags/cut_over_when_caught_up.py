@@ -59,7 +59,11 @@ with DAG(
 
     @task
     def note_time() -> str:
-        """Note the time: the writes were stopped before the approval."""
+        """
+        Note the time: the writes were stopped before the approval.
+
+        If the checkpoint stands still while the source is idle, then write a row to a migrated table.
+        """
         return datetime.now(UTC).isoformat()
 
     # The approval may take hours, and a lag of 0 does not show that the last write has arrived.

@@ -711,6 +711,34 @@ def test_checkpoint_after_never_makes_a_yes(until: int | None, at: int, state: M
         assert at >= -60
 
 
+@pytest.mark.parametrize("state", ["running", "pending", "unknown", "failed"])
+def test_checkpoint_after_needs_the_copy(state: str) -> None:
+    """The checkpoint may be past the moment while existing data is still copied."""
+    full = Phase(name="full", state=MigrationState(state))
+    seen = applied("running", 30).model_copy(update={"phases": (full,), "statuses_reached": {"incr_sync"}})
+    assert decide(watch("INCR_SYNC"), seen, 10).outcome == "done"
+    assert decide(watch("INCR_SYNC", checkpoint_after=MOMENT), seen, 10).outcome == "wait"
+
+
+def test_checkpoint_after_is_remembered_once_shown() -> None:
+    """A job of DRS that has ended since no longer shows it."""
+    waiting = watch("succeeded", checkpoint_after=MOMENT)
+    assert decide(waiting, applied("caught_up", 5), 10).outcome == "wait"
+    kept = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+    assert decide(kept, applied("succeeded", None), 20).outcome == "done"
+
+
+@pytest.mark.parametrize(("at", "outcome"), [(0, "fail"), (-61, "wait")])
+def test_checkpoint_that_stands_still_is_a_stall(at: float, outcome: str) -> None:
+    """In sync, but the last changes do not arrive; before the moment nothing has to."""
+    waiting = watch(checkpoint_after=MOMENT, stall_timeout=100)
+    assert (
+        outcomes(waiting, (0, applied("caught_up", -5, at)), (60, applied("caught_up", -5, at)))
+        == ["wait"] * 2
+    )
+    assert decide(waiting, applied("caught_up", -5, at), 120).outcome == outcome
+
+
 def test_checkpoint_after_begins_the_hold() -> None:
     waiting = watch(checkpoint_after=MOMENT, hold_for=20)
     polls = [(0, applied("caught_up", -5)), (30, applied("caught_up", 1)), (50, applied("caught_up", 20))]
@@ -726,7 +754,7 @@ def test_checkpoint_after_is_kept_by_a_rebuilt_tracker() -> None:
     ("until", "text"),
     [
         (-5, "the source's changes are applied until 2026-01-02T03:03:00Z"),
-        (None, "the answer does not show until when the source's changes are applied"),
+        (None, "until when the source's changes are applied is not known"),
     ],
 )
 def test_checkpoint_after_is_named_in_log_and_error(until: float | None, text: str) -> None:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from airflow_provider_migration.wait.policy import WaitPolicy
     from airflow_provider_migration.wait.tracker import Verdict, WaitTracker
 
+NOT_GIVEN: Final[Any] = object()
+"""Default of an argument for which None is not the same as leaving it out."""
+
 FIGURES = (
     "service",
     "migration_id",
@@ -129,7 +132,7 @@ class MigrationSensor(BaseSensorOperator):
         stall_timeout: float | timedelta | None = None,
         hold_for: float | timedelta = 0,
         max_poll_errors: int = 5,
-        checkpoint_after: str | float | datetime | None = None,
+        checkpoint_after: str | float | datetime | None = NOT_GIVEN,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -142,9 +145,11 @@ class MigrationSensor(BaseSensorOperator):
         self.stall_timeout: Any = stall_timeout
         self.hold_for: Any = hold_for
         self.max_poll_errors = max_poll_errors
-        self.checkpoint_after: Any = checkpoint_after
-        # A template that renders to None must not make the wait forget that it has a moment.
-        self._has_moment = checkpoint_after is not None
+        is_given = checkpoint_after is not NOT_GIVEN
+        self.checkpoint_after: Any = checkpoint_after if is_given else None
+        # None from a template or from an upstream task must not make the wait forget that it has a moment.
+        is_mapped = is_given and getattr(self, "_BaseOperator__from_mapped", False)
+        self._has_moment = self.checkpoint_after is not None or is_mapped
         self.deferrable = deferrable
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
@@ -319,7 +324,10 @@ class MigrationSensor(BaseSensorOperator):
                 f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
             )
         progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
-        if event["outcome"] == Outcome.DONE and not (progress and self._is_fresh(progress)):
+        # A triggerer of an older version does not know this condition, and has not checked it.
+        is_unchecked = self._has_moment and (event.get("wait") or {}).get("checkpoint_after") is None
+        is_usable = progress and self._is_fresh(progress) and not is_unchecked
+        if event["outcome"] == Outcome.DONE and not is_usable:
             # A paused DAG or a full pool may have delayed the task since the trigger's event.
             tracker = self._go_on(context, event, progress)
             if self._poll(context, tracker, is_confirmed=True):
@@ -353,7 +361,7 @@ class MigrationSensor(BaseSensorOperator):
         wait = event.get("wait") or {}
         # An event of an older version has no history.
         history = event.get("history") or {"began_before": True}
-        policy = self._policy(wait.get("started_at") or time.time())
+        policy = self._policy(wait.get("started_at") or time.time(), wait.get("checkpoint_after"))
         policy = replace(policy, deadline=wait.get("deadline") or policy.deadline)
         tracker = WaitTracker.from_json({**WaitTracker(policy).to_json(), "history": history})
         tracker.progress = progress
@@ -409,30 +417,30 @@ class MigrationSensor(BaseSensorOperator):
         # Airflow counts from the end of the first poll, which in an outage is a minute late.
         if memory and isinstance(memory.get("started_at"), float):
             started_at = min(started_at, memory["started_at"])
-        tracker = WaitTracker(self._policy(started_at))
+        tracker = WaitTracker(self._policy(started_at, memory.get("checkpoint_after") if memory else None))
         if memory:
             history = memory["history"]
             # If this try has had no answer yet, the record in the store is an earlier try's.
             record = self._restore(context, PROGRESS_KEY) if history.get("last_seen") else None
             tracker = WaitTracker.from_json({**tracker.to_json(), "history": history, "progress": record})
             tracker.outbox.points = points_of(memory.get("points"))
+            tracker.outbox.marks = [(at, percent) for at, percent in memory.get("marks", ())]
         elif first:
             tracker.history = History(began_before=True)
         return tracker
 
-    def _policy(self, started_at: float) -> WaitPolicy:
-        from airflow_provider_migration.wait.policy import WaitPolicy, utc_text
+    def _policy(self, started_at: float, first_moment: float | None = None) -> WaitPolicy:
+        """
+        Return the arguments of the wait.
 
-        ids, moment, deadline = self._ids(), self._moment(), started_at + self.timeout
-        if moment is not None and not self.hook.has_checkpoint(**ids):
-            refuse(self._subject, "checkpoint_after", f"needs a checkpoint. {self.hook.hook_name} has none.")
-        if moment is not None and moment >= deadline:
-            refuse(
-                self._subject,
-                "checkpoint_after",
-                f"must come before the end of the wait: {utc_text(moment)} is not before "
-                f"{utc_text(deadline)}. Lengthen timeout, or correct the moment.",
-            )
+        :param first_moment: ``checkpoint_after`` as it was when the wait began: a template may render anew.
+        """
+        from airflow_provider_migration.wait.policy import WaitPolicy
+
+        ids, deadline = self._ids(), started_at + self.timeout
+        moment = self._moment() if first_moment is None else first_moment
+        if moment is not None and first_moment is None:
+            self._check_moment(moment, deadline, ids)
         return WaitPolicy(
             targets=self._targets(),
             started_at=started_at,
@@ -451,6 +459,21 @@ class MigrationSensor(BaseSensorOperator):
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
             checkpoint_after=moment,
         )
+
+    def _check_moment(self, moment: float, deadline: float, ids: dict[str, Any]) -> None:
+        from airflow_provider_migration.wait.policy import utc_text
+
+        if not self.hook.has_checkpoint(**ids):
+            known = " without job_status" if ids.get("job_status") is False else ""
+            problem = f"needs a checkpoint. {self.hook.hook_name} has none{known}."
+            refuse(self._subject, "checkpoint_after", problem)
+        if moment + self.hold_for >= deadline:
+            refuse(
+                self._subject,
+                "checkpoint_after",
+                f"must come before the end of the wait, by more than hold_for: {utc_text(moment)} is too "
+                f"late for {utc_text(deadline)}. Lengthen timeout, or correct the moment.",
+            )
 
     def _restore(self, context: Context, key: str) -> dict[str, Any] | None:
         from airflow_provider_migration.compat import task_state_store
@@ -534,6 +557,8 @@ class MigrationSensor(BaseSensorOperator):
                     "started_at": tracker.policy.started_at,
                     "history": known["history"],
                     "points": known["outbox"]["points"],
+                    "marks": known["outbox"]["marks"],
+                    "checkpoint_after": tracker.policy.checkpoint_after,
                 }
                 store.set(TRACKER_KEY, memory)
         except Exception as problem:

@@ -667,8 +667,9 @@ class DrsApi:
 
         def read_many(request: Request[Any], response: Response) -> dict[str, JobProgress]:
             results = _BatchProgress.read(api_object(request, response)).results or []
+            of_the_headers = _of_the_headers(response)
             return {
-                item.job_id: item.model_copy(update=_of_the_headers(response))
+                item.job_id: item.model_copy(update=of_the_headers)
                 for item in reversed(results)  # of two entries the first counts, as without batching
                 if item.job_id and _word(item)
             }

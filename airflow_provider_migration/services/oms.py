@@ -774,12 +774,20 @@ def _checkpoint(project: ProjectProgress, rank: int, now: datetime) -> datetime 
 def _applied_until(
     project: ProjectProgress, rank: int, state: MigrationState, checkpoint: datetime | None, now: datetime
 ) -> datetime | None:
-    """Return the checkpoint of the forward increment, also where it is frozen: past it and at the end."""
-    if _FORWARD_RANK <= rank < _REVERSE_RANK:
-        return checkpoint
-    is_past = rank >= _REVERSE_RANK or state is MigrationState.SUCCEEDED
-    is_known = is_past and _is_enabled(project.enable_incr_sync, True)
-    return parse_timestamp(project.incr_sync_checkpoint, now) if is_known else None
+    """
+    Return the checkpoint of the forward increment, also where it is frozen: past it and at the end.
+
+    Of the project's checkpoint and that of the step's sample, the older one is a proof.
+
+    :param checkpoint: the one by which the lag is judged.
+    """
+    is_begun = rank >= _FORWARD_RANK or state is MigrationState.SUCCEEDED
+    if not is_begun or not _is_enabled(project.enable_incr_sync, True):
+        return None
+    saved = parse_timestamp(project.incr_sync_checkpoint, now)
+    if saved and checkpoint and _FORWARD_RANK <= rank < _REVERSE_RANK:
+        return min(saved, checkpoint)
+    return saved
 
 
 def _throughput(state: MigrationState, steps: Sequence[ProjectStep]) -> Throughput | None:

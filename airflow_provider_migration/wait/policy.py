@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
-from airflow_provider_migration.progress import MILESTONES, MigrationProgress, MigrationState
+from airflow_provider_migration.progress import BULK_PHASES, MILESTONES, MigrationProgress, MigrationState
 
 _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
     MigrationState.PENDING: (
@@ -63,20 +63,25 @@ class WaitPolicy:
 
 def utc_text(moment: float) -> str:
     """Return epoch seconds as UTC time for messages."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    precision = "milliseconds" if moment % 1 else "seconds"
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def is_applied(progress: MigrationProgress, moment: float | None) -> bool:
     """
     Tell whether a record shows that everything written until a moment is applied; True without a moment.
 
-    Nothing shows it before the moment has come: more may be written until then.
+    Nothing shows it before the moment has come, because more may be written until then, nor before existing
+    data is copied.
 
     :param moment: epoch seconds, or None.
     """
     if moment is None:
         return True
     if progress.applied_until is None or progress.observed_at.timestamp() < moment:
+        return False
+    bulk = (phase.state for phase in progress.phases if phase.name in BULK_PHASES)
+    if any(state is not MigrationState.SUCCEEDED for state in bulk):
         return False
     return progress.applied_until.timestamp() >= moment
 

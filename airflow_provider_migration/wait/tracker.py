@@ -125,6 +125,8 @@ class History:
     :ivar moved_at: time at which the migration was last seen to move.
     :ivar failed_since: time at which the state became failed.
     :ivar held_since: time at which the target was first held.
+    :ivar is_applied: True once a record has shown that everything written until ``checkpoint_after`` is
+        applied, which cannot be undone: a job that has ended since no longer shows it.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
     """
@@ -143,6 +145,7 @@ class History:
     moved_at: float | None = None
     failed_since: float | None = None
     held_since: float | None = None
+    is_applied: bool = False
     last_logged: str | None = None
     warned: tuple[str, ...] = ()
 
@@ -237,9 +240,10 @@ class WaitTracker:
         :param is_confirmed: True if the target has already held for ``hold_for`` seconds, so that it only has
             to hold now.
         """
-        held = self._is_at_target(progress) and is_applied(progress, self.policy.checkpoint_after)
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
+        is_shown = before.is_applied or is_applied(progress, self.policy.checkpoint_after)
+        held = self._is_at_target(progress) and is_shown
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
         seen = before.last_seen
         if has_changed or seen is None:
@@ -249,7 +253,8 @@ class WaitTracker:
             position = applied
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
-        moved = moved or progress.state is MigrationState.CAUGHT_UP
+        if progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress)):
+            moved = True
         self.outbox.add(progress, has_changed=has_changed)
         warnings_before = self.progress.warnings if self.progress else ()
         self.progress = progress = self._with_time_left(progress, has_changed=has_changed)
@@ -268,6 +273,7 @@ class WaitTracker:
             moved_at=now if moved else _since(before.moved_at, now),
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
+            is_applied=is_shown and self.policy.checkpoint_after is not None,
         )
         begins_or_ceases = held is (before.held_since is None)
         warnings_have_changed = set(warnings_before) != set(progress.warnings)
@@ -446,7 +452,8 @@ class WaitTracker:
         if error is not None or self.progress is None:
             return f"Poll {self.history.polls} failed: {error}"
         held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
-        return describe(self.progress) + held + self._applied_so_far()
+        behind = self._applied_so_far()
+        return describe(self.progress) + held + (behind and f"{behind}; wanted {self.policy.wanted}")
 
     def new_warnings(self) -> list[str]:
         """Return the warnings of the last record that this wait has not logged yet."""
@@ -511,7 +518,13 @@ class WaitTracker:
 
     def _is_behind(self, progress: MigrationProgress) -> bool:
         """Tell whether the target is reached, but not everything is known to be applied."""
-        return self._is_at_target(progress) and not is_applied(progress, self.policy.checkpoint_after)
+        moment = self.policy.checkpoint_after
+        is_shown = self.history.is_applied or is_applied(progress, moment)
+        return self._is_at_target(progress) and not is_shown
+
+    def _is_to_come(self, progress: MigrationProgress) -> bool:
+        """Tell whether the moment until which everything must be applied is in the future."""
+        return progress.observed_at.timestamp() < (self.policy.checkpoint_after or 0)
 
     def _applied_so_far(self) -> str:
         """Return the reason why a record at its target is not enough, for messages; else an empty text."""
@@ -519,7 +532,7 @@ class WaitTracker:
             return ""
         until = self.progress.applied_until
         if until is None:
-            return "; the answer does not show until when the source's changes are applied"
+            return "; until when the source's changes are applied is not known"
         return f"; the source's changes are applied until {utc_text(until.timestamp())}"
 
 

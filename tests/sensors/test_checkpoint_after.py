@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.progress import MigrationState
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.wait.tracker import Outcome, Verdict
 
 Play = Callable[..., Simulator]
 
@@ -78,11 +81,58 @@ def test_moment_that_renders_to_nothing_is_refused(play: Play, context: Any, ren
     assert simulator.requests == []
 
 
+def test_moment_of_a_mapped_task_is_never_forgotten(play: Play, context: Any) -> None:
+    """An upstream task that has pushed None is an error; None as a constant means no moment."""
+    play(JOB)
+    with DAG("made_for_a_test"):
+        mapped = DtsMigrationJobSensor.partial(task_id="wait", migration_job_id="dts1").expand(
+            checkpoint_after=[None]
+        )
+    with pytest.raises(MigrationConfigurationError, match="checkpoint_after is empty"):
+        mapped.unmap({"checkpoint_after": None})
+    assert dts(checkpoint_after=None).poke(context) is False
+
+
+def test_yes_of_a_triggerer_that_does_not_know_the_moment_is_checked(play: Play, context: Any) -> None:
+    play({**JOB, "steps": [{"at": 0, "MigrationJobStatus": "Suspending"}]})
+    sensor = dts(checkpoint_after=time.time() - 60, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context)
+    tracker = deferred.value.trigger.tracker
+    progress = tracker.progress.model_copy(
+        update={"state": MigrationState.CAUGHT_UP, "observed_at": datetime.now(UTC)}
+    )
+    verdict = Verdict(Outcome.DONE, "Reached")
+    event = {
+        **{"outcome": "done", "reason": "Reached", "error": None},
+        **{"progress": progress.model_dump(mode="json"), "wait": tracker.wait_to_json(verdict)},
+    }
+    assert sensor.execute_complete(context, event)["state"] == "caught_up"
+    del event["wait"]["checkpoint_after"]
+    with pytest.raises(TaskDeferred):
+        sensor.execute_complete(context, event)
+
+
+def test_moment_of_a_rescheduled_task_is_that_of_its_first_poll(
+    play: Play, context: Any, next_poll: Callable[[Any], Any]
+) -> None:
+    """A template may render anew at each poll."""
+    play(JOB)
+    first, second = time.time() - 100, time.time() + 1e6
+    for poll, moment in ((context, first), (next_poll(context), second)):
+        sensor = dts(checkpoint_after=moment, mode="reschedule", timeout=1000)
+        sensor.poke(poll)
+        assert sensor._tracker
+        assert sensor._tracker.policy.checkpoint_after == first
+
+
 def test_moment_after_the_end_of_the_wait_is_refused(play: Play, context: Any) -> None:
     simulator = play(JOB)
     with pytest.raises(MigrationConfigurationError, match=r"must come before the end of the wait.*timeout"):
         dts(checkpoint_after=time.time() + 100, timeout=60).poke(context)
     assert simulator.requests == []
+    with pytest.raises(MigrationConfigurationError, match="by more than hold_for"):
+        dts(checkpoint_after=time.time() + 30, hold_for=40, timeout=60).poke(context)
     assert dts(checkpoint_after=time.time() + 50, timeout=60).poke(context) is False
 
 

@@ -168,6 +168,10 @@ def test_documented_samples_are_a_success(ask: Ask, sample: Any) -> None:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "throughput": None,
+        "remaining_seconds": None,
+        "remaining_source": None,
+        "retrying": None,
         "request_id": "19999A96-71BA-2845-B455-ED620EF4E37F",
         "console_url": "https://dataworks.data.aliyun.com/cn-shanghai/sc?defaultProjectId=123456",
     }

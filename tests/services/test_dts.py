@@ -192,6 +192,10 @@ def test_documented_sample_is_caught_up(ask: Ask, sample: Any) -> None:
         "checkpoint": "2021-02-05T06:50:47Z",
         "error": None,
         "objects": None,
+        "throughput": None,
+        "remaining_seconds": None,
+        "remaining_source": None,
+        "retrying": None,
         "request_id": "A032E3B4-929B-48E9-97B9-37587CBF****",
         "console_url": "https://dts.console.aliyun.com/#/progress/z2v12jfo309%2A%2A%2A%2A/config/",
     }

@@ -147,6 +147,10 @@ def test_documented_sample_lags_by_its_reverse_checkpoint(ask: Ask, sample: Any)
         "checkpoint": "2022-08-23T07:22:12Z",
         "error": None,
         "objects": None,
+        "throughput": None,
+        "remaining_seconds": None,
+        "remaining_source": None,
+        "retrying": None,
         "request_id": None,
         "console_url": "http://oms.example:8089/",
     }
@@ -1187,6 +1191,14 @@ def test_applied_until_is_the_forward_checkpoint(
     reverse = {"enableReverseIncrSync": True, "reverseIncrSyncCheckpoint": NOW_SECONDS - 1}
     until = ask(project(**{"step": step, **reverse, **changes})).applied_until
     assert until == (None if seconds is None else NOW - timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(("sample", "seconds"), [(20, 22), (2, 15), (0, 15)])
+def test_applied_until_is_the_older_checkpoint(talk: Any, sample: float, seconds: int) -> None:
+    """The sample of the step may be up to a minute ahead of what is saved."""
+    body = transfer(incrSyncCheckpoint=NOW_SECONDS - 15)
+    progress = talk(API.progress("np_1", max_lag=60), body, steps(sampled(sample))).result
+    assert progress.applied_until == NOW - timedelta(seconds=seconds)
 
 
 # --- speed ------------------------------------------------------------------------------------------------

@@ -44,6 +44,10 @@ def record(**fields: Any) -> dict[str, Any]:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "throughput": None,
+        "remaining_seconds": None,
+        "remaining_source": None,
+        "retrying": None,
         "observed_at": ago(5),
         "request_id": "request-1",
         "console_url": "https://dts.console.aliyun.com/",
@@ -289,12 +293,6 @@ def test_help_link_of_an_error_is_a_web_page(
     open_tab(page, airflow)
     assert page.locator("#error-help").is_visible() is is_shown
     assert page.locator("#error-help a").get_attribute("href") == (url if is_shown else None)
-
-
-def test_estimate_ignores_the_previous_phase(evaluate: Callable[..., Any]) -> None:
-    points = [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]]
-
-    assert evaluate("estimate.js", "estimate", RUNNING, points, 660)["seconds"] > 2000
 
 
 @pytest.mark.parametrize("value", [None, {}, "text", [1, 2], [[None, 1, 2]], [["1", 2, 3]]])
