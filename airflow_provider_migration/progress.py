@@ -116,7 +116,7 @@ Rate = Annotated[float | None, _at_most(MAX_RATE)]
 def clean_link(value: object) -> str | None:
     """Return the address of a web page, or None for anything else: it may become a link."""
     text = clean_text(value, 512)
-    return text if text and re.fullmatch(r"https?://[^\s\"'<>@\\]+", text) and "***" not in text else None
+    return text if text and re.fullmatch(r"https?://[^\s\"'<>@\\…]+", text) and "***" not in text else None
 
 
 Link = Annotated[str | None, BeforeValidator(clean_link)]
@@ -143,7 +143,7 @@ class MigrationErrorInfo(_Record):
     :ivar message: the reason in the service's words, at most 2,000 characters; for a failed precheck of DTS
         the failed items and their repair.
     :ivar remedy: advice for the user.
-    :ivar help_url: the vendor's page on the error, or None.
+    :ivar help_url: the vendor's page on the error, or None. Only in ``DescribeDtsJobs``.
     """
 
     code: Label = None
@@ -286,9 +286,8 @@ class MigrationProgress(_Record):
     :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
-    :ivar remaining_seconds: time left of the bulk work, or None while it is not known. Only DRS gives one,
-        during the full copy; for the others a wait estimates it from its history.
-    :ivar remaining_source: ``service`` or ``estimate``, or None without ``remaining_seconds``.
+    :ivar remaining_seconds: time left of the bulk work, or None. Only DRS gives one, during the full copy.
+    :ivar remaining_source: ``service`` where the service gives the time left, else None.
     :ivar retrying: the service's own retries, or None while it makes none. Only in ``DescribeDtsJobs``.
     :ivar observed_at: UTC time of the response.
     :ivar request_id: the service's request id.

@@ -660,6 +660,13 @@ def test_figures_of_the_moment_are_no_movement(figures: list[dict[str, Any]]) ->
     assert waiting.outbox.changes == 1
 
 
+def test_begin_and_end_of_retries_are_changes() -> None:
+    waiting = watch()
+    for seconds, count in enumerate((None, 1, 2, 3, None)):
+        waiting.observe(record(retrying=None if count is None else Retrying(count=count)), seconds)
+    assert waiting.outbox.changes == 3
+
+
 # --- applied until a moment -------------------------------------------------------------------------------
 
 MOMENT = NOW.timestamp() - 60
@@ -726,6 +733,17 @@ def test_checkpoint_after_is_remembered_once_shown() -> None:
     assert decide(waiting, applied("caught_up", 5), 10).outcome == "wait"
     kept = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
     assert decide(kept, applied("succeeded", None), 20).outcome == "done"
+
+
+def test_checkpoint_after_is_undone_by_an_answer_that_says_otherwise() -> None:
+    """A delay of DRS may have been measured before the last write."""
+    waiting = watch(checkpoint_after=MOMENT, hold_for=30)
+    polls = [(5, applied("caught_up", 5)), (15, applied("caught_up", -15)), (35, applied("caught_up", -15))]
+    assert outcomes(waiting, *polls) == ["wait", "wait", "wait"]
+    assert outcomes(waiting, (45, applied("caught_up", 1)), (75, applied("caught_up", 30))) == [
+        "wait",
+        "done",
+    ]
 
 
 @pytest.mark.parametrize(("at", "outcome"), [(0, "fail"), (-61, "wait")])

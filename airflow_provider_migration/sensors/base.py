@@ -104,7 +104,7 @@ class MigrationSensor(BaseSensorOperator):
         answer). A wrong key or an unknown id fails at once.
     :param checkpoint_after: besides the target, everything that was written to the source until this moment
         must be applied: an ISO time with its offset, a datetime with a time zone, or epoch seconds. It must
-        come before the end of the wait. DataWorks has no checkpoint. (templated)
+        come before the end of the wait, by more than ``hold_for``. DataWorks has no checkpoint. (templated)
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
     :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
@@ -150,6 +150,7 @@ class MigrationSensor(BaseSensorOperator):
         # None from a template or from an upstream task must not make the wait forget that it has a moment.
         is_mapped = is_given and getattr(self, "_BaseOperator__from_mapped", False)
         self._has_moment = self.checkpoint_after is not None or is_mapped
+        self._is_moment_rendered = not is_constant(self.checkpoint_after)
         self.deferrable = deferrable
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
@@ -330,7 +331,9 @@ class MigrationSensor(BaseSensorOperator):
         if event["outcome"] == Outcome.DONE and not is_usable:
             # A paused DAG or a full pool may have delayed the task since the trigger's event.
             tracker = self._go_on(context, event, progress)
-            if self._poll(context, tracker, is_confirmed=True):
+            if is_unchecked:
+                tracker.history = replace(tracker.history, held_since=None)
+            if self._poll(context, tracker, is_confirmed=not is_unchecked):
                 return self._finish(context, tracker.progress)
             self._defer_to_trigger(context, tracker)
         outbox = XComOutbox(points_of(event.get("points")))
@@ -363,6 +366,8 @@ class MigrationSensor(BaseSensorOperator):
         history = event.get("history") or {"began_before": True}
         policy = self._policy(wait.get("started_at") or time.time(), wait.get("checkpoint_after"))
         policy = replace(policy, deadline=wait.get("deadline") or policy.deadline)
+        if wait.get("checkpoint_after") != policy.checkpoint_after:
+            history = {**history, "is_applied": False}
         tracker = WaitTracker.from_json({**WaitTracker(policy).to_json(), "history": history})
         tracker.progress = progress
         tracker.outbox = XComOutbox(points_of(event.get("points")))
@@ -420,11 +425,12 @@ class MigrationSensor(BaseSensorOperator):
         tracker = WaitTracker(self._policy(started_at, memory.get("checkpoint_after") if memory else None))
         if memory:
             history = memory["history"]
+            if memory.get("checkpoint_after") != tracker.policy.checkpoint_after:
+                history = {**history, "is_applied": False}
             # If this try has had no answer yet, the record in the store is an earlier try's.
             record = self._restore(context, PROGRESS_KEY) if history.get("last_seen") else None
             tracker = WaitTracker.from_json({**tracker.to_json(), "history": history, "progress": record})
             tracker.outbox.points = points_of(memory.get("points"))
-            tracker.outbox.marks = [(at, percent) for at, percent in memory.get("marks", ())]
         elif first:
             tracker.history = History(began_before=True)
         return tracker
@@ -433,13 +439,15 @@ class MigrationSensor(BaseSensorOperator):
         """
         Return the arguments of the wait.
 
-        :param first_moment: ``checkpoint_after`` as it was when the wait began: a template may render anew.
+        :param first_moment: ``checkpoint_after`` as it was when the wait began: a template may render to
+            another one; a constant may have been corrected since.
         """
         from airflow_provider_migration.wait.policy import WaitPolicy
 
         ids, deadline = self._ids(), started_at + self.timeout
-        moment = self._moment() if first_moment is None else first_moment
-        if moment is not None and first_moment is None:
+        is_kept = first_moment is not None and self._is_moment_rendered
+        moment = first_moment if is_kept else self._moment()
+        if moment is not None and not is_kept:
             self._check_moment(moment, deadline, ids)
         return WaitPolicy(
             targets=self._targets(),
@@ -557,7 +565,6 @@ class MigrationSensor(BaseSensorOperator):
                     "started_at": tracker.policy.started_at,
                     "history": known["history"],
                     "points": known["outbox"]["points"],
-                    "marks": known["outbox"]["marks"],
                     "checkpoint_after": tracker.policy.checkpoint_after,
                 }
                 store.set(TRACKER_KEY, memory)

@@ -255,7 +255,6 @@ class JobProgress(WireModel):
     :ivar process_time: epoch milliseconds of the last progress; 0 for none.
     :ivar remaining_time: seconds; meaningful only while existing data is copied.
     :ivar apply_rows_rate: rows a second of the incremental phase; -1 before it.
-    :ivar apply_bytes_rate: bytes a second, likewise; no page states the unit.
     :ivar request_id: from the header of the response.
     :ivar answered_at: the service's time of the response.
     """
@@ -272,7 +271,6 @@ class JobProgress(WireModel):
     process_time: str | None = None
     remaining_time: str | None = None
     apply_rows_rate: Number | None = None
-    apply_bytes_rate: Number | None = None
     error_code: str | None = None
     error_msg: str | None = None
     error_message: str | None = None
@@ -878,7 +876,8 @@ def _applied_until(job: JobProgress) -> datetime | None:
 
 
 def _throughput(job: JobProgress) -> Throughput | None:
-    return throughput_of(job.apply_rows_rate, job.apply_bytes_rate) if _word(job) == _INCREMENTAL else None
+    # No page states the unit of apply_bytes_rate.
+    return throughput_of(job.apply_rows_rate) if _word(job) == _INCREMENTAL else None
 
 
 def _remaining_seconds(job: JobProgress) -> float | None:

@@ -781,7 +781,7 @@ def _applied_until(
 
     :param checkpoint: the one by which the lag is judged.
     """
-    is_begun = rank >= _FORWARD_RANK or state is MigrationState.SUCCEEDED
+    is_begun = (rank >= _FORWARD_RANK and project.is_bulk_done) or state is MigrationState.SUCCEEDED
     if not is_begun or not _is_enabled(project.enable_incr_sync, True):
         return None
     saved = parse_timestamp(project.incr_sync_checkpoint, now)

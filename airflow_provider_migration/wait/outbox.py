@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from airflow_provider_migration.keys import CONSOLE_URL_KEY, HISTORY_KEY, PROGRESS_KEY, WAIT_KEY
 from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.wait.estimate import Mark, next_marks
 
 log: Final = logging.getLogger(__name__)
 
@@ -38,7 +37,6 @@ class XComOutbox:
         entry of polls and changes of the wait.
     :ivar polls: number of polls, failed ones included.
     :ivar wait_changes: number of changes of the wait entry.
-    :ivar marks: the course of percent, for the estimate of the time left.
     """
 
     points: list[Point] = field(default_factory=list)
@@ -47,7 +45,6 @@ class XComOutbox:
     written: dict[str, tuple[int, int]] = field(default_factory=dict)
     polls: int = 0
     wait_changes: int = 0
-    marks: list[Mark] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> XComOutbox:
@@ -61,7 +58,6 @@ class XComOutbox:
             # A version without the wait entry did not count these.
             data.get("polls", 0),
             data.get("wait_changes", 0),
-            [(at, percent) for at, percent in data.get("marks", ())],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +70,6 @@ class XComOutbox:
             "written": written,
             "polls": self.polls,
             "wait_changes": self.wait_changes,
-            "marks": [list(mark) for mark in self.marks],
         }
 
     def add(self, progress: MigrationProgress, *, has_changed: bool) -> None:
@@ -82,8 +77,6 @@ class XComOutbox:
         self.records += 1
         self.changes += has_changed
         percent, lag = progress.percent, progress.lag_seconds
-        if percent is not None:
-            self.marks = next_marks(self.marks, progress.observed_at.timestamp(), percent)
         if percent is None and lag is None:
             return
         self.points.append((round(progress.observed_at.timestamp()), percent, lag and round(lag, 1)))

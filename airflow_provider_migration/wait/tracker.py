@@ -30,7 +30,6 @@ from airflow_provider_migration.progress import (
     clean_text,
     shorten,
 )
-from airflow_provider_migration.wait.estimate import estimate_remaining_seconds
 from airflow_provider_migration.wait.messages import _times, describe, log_state
 from airflow_provider_migration.wait.outbox import XComOutbox
 from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, target_reached, utc_text
@@ -125,8 +124,8 @@ class History:
     :ivar moved_at: time at which the migration was last seen to move.
     :ivar failed_since: time at which the state became failed.
     :ivar held_since: time at which the target was first held.
-    :ivar is_applied: True once a record has shown that everything written until ``checkpoint_after`` is
-        applied, which cannot be undone: a job that has ended since no longer shows it.
+    :ivar is_applied: True if the last record that says until when the changes are applied has shown that
+        everything written until ``checkpoint_after`` is: a job that has ended since says nothing.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
     """
@@ -242,7 +241,9 @@ class WaitTracker:
         """
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
-        is_shown = before.is_applied or is_applied(progress, self.policy.checkpoint_after)
+        # An answer that says nothing does not undo what was shown; one that says otherwise does.
+        was_shown = before.is_applied and progress.applied_until is None
+        is_shown = was_shown or is_applied(progress, self.policy.checkpoint_after)
         held = self._is_at_target(progress) and is_shown
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
         seen = before.last_seen
@@ -257,7 +258,7 @@ class WaitTracker:
             moved = True
         self.outbox.add(progress, has_changed=has_changed)
         warnings_before = self.progress.warnings if self.progress else ()
-        self.progress = progress = self._with_time_left(progress, has_changed=has_changed)
+        self.progress = progress
         self.history = replace(
             before,
             polls=before.polls + 1,
@@ -282,27 +283,6 @@ class WaitTracker:
         )
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
-
-    def _with_time_left(self, progress: MigrationProgress, *, has_changed: bool) -> MigrationProgress:
-        """Return the record with an estimate of the time left, where the service gives none."""
-        is_copying = progress.state is MigrationState.RUNNING and progress.percent not in (None, 100)
-        if progress.remaining_seconds is not None or not is_copying:
-            return progress
-        if has_changed:
-            seconds = estimate_remaining_seconds(self.outbox.marks, progress.observed_at.timestamp())
-        else:
-            seconds = self._time_left_before(progress)
-        if seconds is None:
-            return progress
-        return progress.model_copy(update={"remaining_seconds": seconds, "remaining_source": "estimate"})
-
-    def _time_left_before(self, progress: MigrationProgress) -> float | None:
-        """Return the last estimate less the time since."""
-        before = self.progress
-        if before is None or before.remaining_seconds is None or before.remaining_source != "estimate":
-            return None
-        left = before.remaining_seconds - (progress.observed_at - before.observed_at).total_seconds()
-        return left if left > 0 else None
 
     def fail_poll(self, error: MigrationError, now: float) -> Verdict:
         """
@@ -518,8 +498,7 @@ class WaitTracker:
 
     def _is_behind(self, progress: MigrationProgress) -> bool:
         """Tell whether the target is reached, but not everything is known to be applied."""
-        moment = self.policy.checkpoint_after
-        is_shown = self.history.is_applied or is_applied(progress, moment)
+        is_shown = self.policy.checkpoint_after is None or self.history.is_applied
         return self._is_at_target(progress) and not is_shown
 
     def _is_to_come(self, progress: MigrationProgress) -> bool:
@@ -584,7 +563,8 @@ def _since(before: float | None, now: float) -> float:
 
 def _comparable(progress: MigrationProgress) -> dict[str, Any]:
     unseen = dict.fromkeys(("observed_at", "request_id", *QUIET_FIELDS, *UNSEEN_FIELDS))
-    return {**vars(progress), **unseen}
+    # Of the service's retries, begin and end are a change; their figures change at each poll.
+    return {**vars(progress), **unseen, "retrying": progress.retrying is None}
 
 
 def _activity_fingerprint(progress: MigrationProgress) -> str:

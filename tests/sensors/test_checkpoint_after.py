@@ -113,17 +113,22 @@ def test_yes_of_a_triggerer_that_does_not_know_the_moment_is_checked(play: Play,
         sensor.execute_complete(context, event)
 
 
+@pytest.mark.parametrize("is_template", [True, False])
 def test_moment_of_a_rescheduled_task_is_that_of_its_first_poll(
-    play: Play, context: Any, next_poll: Callable[[Any], Any]
+    play: Play, context: Any, next_poll: Callable[[Any], Any], is_template: bool
 ) -> None:
-    """A template may render anew at each poll."""
+    """A template may render to another moment at each poll; a constant may have been corrected."""
     play(JOB)
-    first, second = time.time() - 100, time.time() + 1e6
+    first, second = time.time() - 100, time.time() - 50
+    used = []
     for poll, moment in ((context, first), (next_poll(context), second)):
-        sensor = dts(checkpoint_after=moment, mode="reschedule", timeout=1000)
+        given = "{{ macros.datetime.now() }}" if is_template else moment
+        sensor = dts(checkpoint_after=given, mode="reschedule", timeout=1000)
+        sensor.checkpoint_after = moment
         sensor.poke(poll)
         assert sensor._tracker
-        assert sensor._tracker.policy.checkpoint_after == first
+        used.append(sensor._tracker.policy.checkpoint_after)
+    assert used == [first, first if is_template else second]
 
 
 def test_moment_after_the_end_of_the_wait_is_refused(play: Play, context: Any) -> None:

@@ -1595,7 +1595,7 @@ def test_applied_until_is_the_time_of_the_answer_less_the_delay(
 @pytest.mark.parametrize(
     ("rates", "expected"),
     [
-        ({"apply_rows_rate": 52, "apply_bytes_rate": 26624}, (52, 26624)),
+        ({"apply_rows_rate": 52, "apply_bytes_rate": 26624}, (52, None)),
         ({"apply_rows_rate": "52"}, (52, None)),
         ({"apply_rows_rate": -1, "apply_bytes_rate": -1}, None),
         ({"apply_rows_rate": "many"}, None),

@@ -1180,6 +1180,8 @@ def test_record_has_the_time_of_the_call_that_decides(talk: Any, response: Any) 
         ("FULL_MIGRATION", {}, None),
         ("FULL_MIGRATION", {"status": "FINISHED"}, 5),
         ("APP_SWITCH", {}, 5),
+        ("INCR_SYNC", {"fullMigrationProgress": 80}, None),
+        ("INCR_SYNC", {"fullMigrationProgress": None, "enableFullMigration": None}, None),
         ("REVERSE_INCR_SYNC", {"incrSyncCheckpoint": NOW_SECONDS - 9000}, 9000),
         ("REVERSE_INCR_SYNC", {"incrSyncCheckpoint": None}, None),
     ],

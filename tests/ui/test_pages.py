@@ -184,26 +184,22 @@ def lags(count: int, start: float, step: float, every: float = 60) -> list[list[
 
 
 RUNNING = {"state": "running", "percent": 50, "lag_seconds": None}
-LEFT = {"remaining_seconds": 3000, "observed_at": "1970-01-01T00:10:00Z"}
 BEHIND = {"state": "running", "percent": 100, "lag_seconds": 500}
 
 
 @pytest.mark.parametrize(
     ("state", "points", "now", "kind", "seconds"),
     [
-        ({**RUNNING, **LEFT}, line(11, 40, 1), 600, "bulk", 3000),
-        ({**RUNNING, **LEFT}, line(11, 40, 1), 660, "bulk", 2940),
-        ({**RUNNING, **LEFT}, [], 600, "bulk", 3000),
-        ({**RUNNING, **LEFT}, line(11, 50, 0), 600, "still", 600),
-        ({**RUNNING, **LEFT, "observed_at": None}, line(11, 40, 1), 600, "unclear", None),
-        ({**RUNNING, **LEFT, "state": "paused"}, line(11, 40, 1), 600, "none", None),
-        (RUNNING, line(11, 40, 1), 600, "unclear", None),
+        (RUNNING, line(11, 40, 1), 600, "bulk", 3000),
+        (RUNNING, line(11, 40, 1), 660, "bulk", 2940),
         (RUNNING, line(2, 40, 1), 60, "unclear", None),
         (RUNNING, [], 0, "unclear", None),
         (RUNNING, line(11, 50, 0), 600, "still", 600),
         (RUNNING, line(11, 40, 1), 5000, "still", 4400),
         # One that changes seldom is not taken for one that stands still.
-        ({**RUNNING, **LEFT}, [[i * 60, 50 + 0.1 * (i // 15), None] for i in range(60)], 3540, "bulk", 60),
+        (RUNNING, [[i * 60, 50 + 0.1 * (i // 15), None] for i in range(60)], 3540, "bulk", None),
+        # A pace that has just become slower counts.
+        (RUNNING, [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]], 660, "bulk", None),
         (BEHIND, lags(11, 600, -10), 600, "sync", 3000),
         (BEHIND, lags(11, 400, 10), 600, "behind", None),
         (BEHIND, lags(11, 500, 0), 600, "steady", None),
@@ -235,10 +231,31 @@ def test_estimate_follows_the_last_observations(
 
 
 @pytest.mark.parametrize(
+    ("fields", "kind", "seconds"),
+    [
+        ({"remaining_seconds": 600, "remaining_source": "service"}, "bulk", 540),
+        ({"remaining_seconds": 60, "remaining_source": "service"}, "bulk", 0),
+        ({"remaining_seconds": 1, "remaining_source": "service"}, "unclear", None),  # long past
+        ({"remaining_seconds": 600, "remaining_source": None}, "unclear", None),
+        ({"remaining_seconds": None, "remaining_source": "service"}, "unclear", None),
+        ({"remaining_seconds": 600, "remaining_source": "service", "observed_at": None}, "unclear", None),
+        ({"remaining_seconds": 600, "remaining_source": "service", "state": "paused"}, "none", None),
+    ],
+)
+def test_estimate_is_the_service_s_where_it_gives_one(
+    evaluate: Callable[..., Any], fields: dict[str, Any], kind: str, seconds: float | None
+) -> None:
+    seen = {"state": "running", "percent": 40, "observed_at": "2027-01-15T07:59:00Z", **fields}
+    answer = evaluate("estimate.js", "estimate", seen, [], NOW)
+    assert (answer["kind"], answer.get("seconds")) == (kind, seconds)
+
+
+@pytest.mark.parametrize(
     ("throughput", "said"),
     [
         ({"rows_per_second": 1400.4, "bytes_per_second": 1.5e6}, "1,400 rows/s, 1.5 MB/s"),
         ({"rows_per_second": 0, "bytes_per_second": None}, "0 rows/s"),
+        ({"rows_per_second": 0.4}, "0.4 rows/s"),
         ({"bytes_per_second": 0}, "0 bytes/s"),
         ({"bytes_per_second": 0.2}, "0.2 bytes/s"),
         ({"bytes_per_second": 999}, "999 bytes/s"),
@@ -293,6 +310,12 @@ def test_help_link_of_an_error_is_a_web_page(
     open_tab(page, airflow)
     assert page.locator("#error-help").is_visible() is is_shown
     assert page.locator("#error-help a").get_attribute("href") == (url if is_shown else None)
+
+
+def test_estimate_ignores_the_previous_phase(evaluate: Callable[..., Any]) -> None:
+    points = [*line(6, 0, 8), *[[300 + i * 60, 40 + i, None] for i in range(1, 7)]]
+
+    assert evaluate("estimate.js", "estimate", RUNNING, points, 660)["seconds"] > 2000
 
 
 @pytest.mark.parametrize("value", [None, {}, "text", [1, 2], [[None, 1, 2]], [["1", 2, 3]]])
@@ -402,7 +425,7 @@ def test_hidden_page_does_not_refresh(page: Page, airflow: StandIn) -> None:
 def test_history_gives_line_and_estimate(page: Page, airflow: StandIn) -> None:
     now = time.time()
     points = [[now - 600 + i * 60, 30.0 + i, None] for i in range(10)]
-    put(airflow, record(percent=39.0, observed_at=ago(60), remaining_seconds=3660), history=points)
+    put(airflow, record(percent=39.0, observed_at=ago(60)), history=points)
     open_tab(page, airflow)
 
     assert page.locator("#estimate").text_content() == "about 1 h left"

@@ -1,4 +1,4 @@
-// Time left: of the copy as the record has it, of catching up by the latest observations.
+// Estimate of the remaining time from the latest observations.
 //
 // A point is [epoch seconds, percent or null, lag in seconds or null], the oldest first.
 
@@ -13,6 +13,7 @@ const PATIENCE = 5; // multiple of the usual time between changes before it coun
 const SHORTEST = 30; // minimum seconds before it counts as stalled
 const USUAL = 60; // default seconds between two polls
 const STEADY = 0.02; // seconds of lag a second; less is noise
+const FLAT = 1e-9; // percent a second; less is rounding
 const FARTHEST = 30 * 86_400; // seconds; longer estimates are not shown
 
 /** Parse points from XCom; skip invalid ones. */
@@ -31,7 +32,7 @@ export function merge(points, more) {
 }
 
 /**
- * Return the time left of a migration, from its record and earlier points.
+ * Estimate the rest of a migration from its record and earlier points.
  *
  * A record is written when it has changed: if it is older than several times `interval`, the seconds between two
  * polls, the migration is stalled.
@@ -50,19 +51,31 @@ export function estimate(record, points, now, interval = USUAL) {
 }
 
 function ofPoints(record, points, now) {
+  const told = ofService(record, now);
+  if (told.kind !== "unclear") return told;
   if (Number.isFinite(record.lag_seconds)) return ofLag(recent(points, LAG), now);
-  if (Number.isFinite(record.percent) && record.percent < 100) return ofPercent(record, recent(points, PERCENT), now);
+  if (Number.isFinite(record.percent) && record.percent < 100) return ofPercent(recent(points, PERCENT), now);
   return { kind: "unclear" };
 }
 
-/** The time left as the record has it, less the time since. */
-function ofPercent(record, observed, now) {
-  // At 0 it may still be in the precheck, which the percentage excludes.
-  const still = observed.length < FEWEST || record.percent === 0 ? null : stillSince(observed, now);
-  if (still !== null) return { kind: "still", seconds: still };
+/** The service's own figure, less the time since. */
+function ofService(record, now) {
   const observedAt = time(record.observed_at);
-  if (!Number.isFinite(record.remaining_seconds) || observedAt === null) return { kind: "unclear" };
+  if (record.remaining_source !== "service" || !Number.isFinite(record.remaining_seconds) || observedAt === null) return { kind: "unclear" };
   return left("bulk", record.remaining_seconds - (now - observedAt / 1000));
+}
+
+function ofPercent(observed, now) {
+  const [at, percent] = observed.at(-1) ?? [];
+  // At 0 it may still be in the precheck, which the percentage excludes.
+  if (observed.length < FEWEST || percent === 0) return { kind: "unclear" };
+  const still = stillSince(observed, now);
+  if (still !== null) return { kind: "still", seconds: still };
+  // A slower phase shows in the later half first.
+  const paces = [slope(observed), slope(observed.slice(-Math.max(observed.length / 2, FEWEST)))];
+  // A half without a change has no pace; a falling half means that the other is not reliable.
+  const pace = Math.min(...paces.filter((pace) => Math.abs(pace) > FLAT));
+  return left("bulk", pace > 0 && Number.isFinite(pace) ? (100 - percent) / pace - (now - at) : NaN);
 }
 
 /** Clamp an estimate; one that is long past or too far away is unclear. */

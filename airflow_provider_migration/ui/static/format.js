@@ -196,13 +196,13 @@ export function speedText(throughput) {
   const size = number(throughput?.bytes_per_second);
   const step = size > 0 ? Math.min(Math.floor(Math.log10(size) / 3), SIZES.length - 1) : 0;
   const said = [
-    rows === null ? null : `${countText(Math.round(rows))} rows/s`,
+    rows === null ? null : `${countText(rows < 10 ? Math.round(rows * 10) / 10 : Math.round(rows))} rows/s`,
     size === null ? null : `${countText(Math.round((size / 1000 ** Math.max(step, 0)) * 10) / 10)} ${SIZES[Math.max(step, 0)]}/s`,
   ].filter(Boolean);
   return said.length ? said.join(", ") : null;
 }
 
-/** The service's own retries: `3 in 5 min, at most 2 h: no route`; null while it makes none. */
+/** The service's own retries: `3 so far, for 5 min, at most 2 h: no route`; null while it makes none. */
 export function retriesText(retrying) {
   if (!isObject(retrying)) return null;
   const [count, spent, most] = [retrying.count, retrying.for_seconds, retrying.at_most_seconds].map(number);

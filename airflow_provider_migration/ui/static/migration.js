@@ -175,7 +175,11 @@ function showMigration(isOver) {
   showTimes();
   parts.setAge(at("seen"), format.time(record.observed_at));
   parts.say(at("task"), format.taskState(instance?.state) + (instance?.try_number > 1 ? `, try ${instance.try_number}` : ""));
-  const facts = { speed: format.speedText(record.throughput), retries: format.retriesText(record.retrying), request: format.text(record.request_id) };
+  const facts = {
+    speed: isOver ? null : format.speedText(record.throughput),
+    retries: isOver ? null : format.retriesText(record.retrying),
+    request: format.text(record.request_id),
+  };
   for (const [name, value] of Object.entries(facts)) {
     at(`${name}-label`).hidden = value === null;
     parts.sayOrHide(at(name), value);
