@@ -76,7 +76,7 @@ async def wait(kind: str, count: int) -> dict[str, Any]:
     """Run triggers for an interval, then measure CPU in the second and loop lag in the third."""
     process = psutil.Process()
 
-    async def no_write(**arguments: Any) -> None: ...
+    async def no_write(*args: Any, **arguments: Any) -> None: ...
 
     migration.sync_to_async = lambda write: no_write  # XCom needs a database
     first = asyncio.create_task(anext(trigger(kind, 0).run()))
