@@ -772,13 +772,13 @@ def test_checkpoint_after_is_kept_by_a_rebuilt_tracker() -> None:
     ("until", "text"),
     [
         (-5, "the source's changes are applied until 2026-01-02T03:03:00Z"),
-        (None, "until when the source's changes are applied is not known"),
+        (None, "; the answer has no checkpoint; wanted"),
     ],
 )
 def test_checkpoint_after_is_named_in_log_and_error(until: float | None, text: str) -> None:
     waiting = watch(checkpoint_after=MOMENT)
     decide(waiting, applied("running", until), 10)
-    assert text not in (waiting.log_line() or "")
+    assert "wanted" not in (waiting.log_line() or "")
     decide(waiting, applied("caught_up", until), 20)
     assert text in (waiting.log_line() or "")
     assert waiting.log_line() is None
@@ -786,6 +786,14 @@ def test_checkpoint_after_is_named_in_log_and_error(until: float | None, text: s
     assert reason.startswith("Timed out")
     assert text in reason
     assert "wanted caught_up with everything until 2026-01-02T03:03:05Z applied; waited" in reason
+    assert reason.endswith("leave checkpoint_after out.")
+
+
+def test_checkpoint_so_far_is_named_while_the_target_is_not_reached() -> None:
+    waiting = watch(checkpoint_after=MOMENT)
+    reason = decide(waiting, applied("running", -5), 1000).reason
+    assert "running; the source's changes are applied until 2026-01-02T03:03:00Z; wanted" in reason
+    assert "write a row" not in reason
 
 
 # --- what is told of the wait -----------------------------------------------------------------------------

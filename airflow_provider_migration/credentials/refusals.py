@@ -57,7 +57,7 @@ class Refusals:
         again = copy.copy(error)
         again.add_hint(
             f"This refusal is cached for {_seconds(error):.0f} s, in which no request is sent with the same "
-            "credentials. Change the connection to send one at once."
+            "credentials. To try again at once, change the connection."
         )
         raise again
 

@@ -472,15 +472,16 @@ class MigrationSensor(BaseSensorOperator):
         from airflow_provider_migration.wait.policy import utc_text
 
         if not self.hook.has_checkpoint(**ids):
-            known = " without job_status" if ids.get("job_status") is False else ""
-            problem = f"needs a checkpoint. {self.hook.hook_name} has none{known}."
+            remedy = "Set job_status=True" if ids.get("job_status") is False else "Leave it out"
+            problem = f"needs a checkpoint, and {self.hook.hook_name} gives none here. {remedy}."
             refuse(self._subject, "checkpoint_after", problem)
         if moment + self.hold_for >= deadline:
+            hold = f" for hold_for ({self.hold_for:g} s)" if self.hold_for else ""
             refuse(
                 self._subject,
                 "checkpoint_after",
-                f"must come before the end of the wait, by more than hold_for: {utc_text(moment)} is too "
-                f"late for {utc_text(deadline)}. Lengthen timeout, or correct the moment.",
+                f"{utc_text(moment)} leaves no time{hold}: the wait ends at {utc_text(deadline)} (timeout "
+                f"{self.timeout:g} s). Lengthen timeout, or correct the moment.",
             )
 
     def _restore(self, context: Context, key: str) -> dict[str, Any] | None:
@@ -695,7 +696,7 @@ def read_moment(subject: str, name: str, value: object) -> float:
                 refuse(subject, name, f"must be {MOMENT}, not {shown(text)}.")
     if isinstance(moment, datetime):
         if moment.utcoffset() is None:
-            refuse(subject, name, f"needs a time zone, such as Z or +08:00: {shown(str(moment))}.")
+            refuse(subject, name, f"needs a time zone, such as Z or +08:00: {shown(str(value))}.")
         moment = moment.timestamp()
     if not is_number(moment) or not MIN_MOMENT <= moment <= MAX_MOMENT:
         refuse(subject, name, f"must be {MOMENT}, not {shown(value)}.")

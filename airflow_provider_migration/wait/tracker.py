@@ -67,6 +67,11 @@ _ENDED: Final = (
 )
 
 
+_BEHIND: Final = (
+    "If the source is idle, its checkpoint may stand still: write a row to a migrated table. A migration "
+    "without an incremental phase has no checkpoint: leave checkpoint_after out."
+)
+
 _ACTIVITY_FIELDS: Final = {name for name, shows in SHOWS_ACTIVITY.items() if shows}
 
 
@@ -432,8 +437,8 @@ class WaitTracker:
         if error is not None or self.progress is None:
             return f"Poll {self.history.polls} failed: {error}"
         held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
-        behind = self._applied_so_far()
-        return describe(self.progress) + held + (behind and f"{behind}; wanted {self.policy.wanted}")
+        behind = f"{self._applied_so_far()}; wanted {self.policy.wanted}" if is_behind else ""
+        return describe(self.progress) + held + behind
 
     def new_warnings(self) -> list[str]:
         """Return the warnings of the last record that this wait has not logged yet."""
@@ -491,7 +496,10 @@ class WaitTracker:
     def _message(self, what: str, now: float) -> str:
         last = describe(self.progress) + self._applied_so_far() if self.progress else "no answer yet"
         waited = max(now - self.policy.started_at, 0)
-        return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s."
+        is_behind = self.progress is not None and self._is_behind(self.progress)
+        return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s." + (
+            f" {_BEHIND}" if is_behind else ""
+        )
 
     def _is_at_target(self, progress: MigrationProgress) -> bool:
         return any(target_reached(progress, target) for target in self.policy.targets)
@@ -506,13 +514,13 @@ class WaitTracker:
         return progress.observed_at.timestamp() < (self.policy.checkpoint_after or 0)
 
     def _applied_so_far(self) -> str:
-        """Return the reason why a record at its target is not enough, for messages; else an empty text."""
-        if self.progress is None or not self._is_behind(self.progress):
+        """Return until when changes are applied, for messages; empty where that does not matter."""
+        if self.progress is None or self.policy.checkpoint_after is None or self.history.is_applied:
             return ""
         until = self.progress.applied_until
-        if until is None:
-            return "; until when the source's changes are applied is not known"
-        return f"; the source's changes are applied until {utc_text(until.timestamp())}"
+        if until is not None:
+            return f"; the source's changes are applied until {utc_text(until.timestamp())}"
+        return "; the answer has no checkpoint" if self._is_at_target(self.progress) else ""
 
 
 def _from_known_fields(kind: type[_T], data: dict[str, Any]) -> _T:

@@ -163,6 +163,11 @@ def of_arguments() -> list[str]:
     misspelt = DtsMigrationJobSensor(task_id="wait", migration_job_id=JOB, target_status="cuaght_up")
     return [
         message_of(misspelt._targets),
+        message_of(
+            lambda: DtsMigrationJobSensor(
+                task_id="wait", migration_job_id=JOB, checkpoint_after="2026-01-31T22:00:00"
+            )
+        ),
         message_of(lambda: DtsMigrationJobSensor(task_id="wait", migration_job_id=JOB, on_paused="ignore")),
         message_of(lambda: misspelt.execute_complete({}, None)),
     ]
