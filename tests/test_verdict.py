@@ -735,6 +735,23 @@ def test_checkpoint_after_is_remembered_once_shown() -> None:
     assert decide(kept, applied("succeeded", None), 20).outcome == "done"
 
 
+def test_checkpoint_after_is_undone_by_a_reset() -> None:
+    """The job was reset and copies again, so its answer has no checkpoint."""
+    waiting = watch("running", checkpoint_after=MOMENT, hold_for=30)
+    full = Phase(name="full", state=MigrationState.RUNNING)
+    again = applied("running", None).model_copy(update={"phases": (full,)})
+    assert outcomes(waiting, (0, applied("running", 5)), (40, again), (80, again)) == ["wait"] * 3
+
+
+@pytest.mark.parametrize(("starts_at", "outcome"), [(15, "done"), (500, "fail")])
+def test_checkpoint_after_is_forgotten_by_a_restarted_trigger(starts_at: float, outcome: str) -> None:
+    """The trigger that was killed may have seen the checkpoint set back."""
+    waiting = watch("succeeded", checkpoint_after=MOMENT, poke_interval=60)
+    assert decide(waiting, applied("caught_up", 5), 0).outcome == "wait"
+    waiting.reset_durations_after_gap(starts_at)
+    assert decide(waiting, applied("succeeded", None), starts_at).outcome == outcome
+
+
 def test_checkpoint_after_is_undone_by_an_answer_that_says_otherwise() -> None:
     """A delay of DRS may have been measured before the last write."""
     waiting = watch(checkpoint_after=MOMENT, hold_for=30)

@@ -355,9 +355,12 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return the possible targets of a sensor with these arguments, in lower case."""
 
-    def has_checkpoint(self, **ids: Any) -> bool:
-        """Tell whether the records of such a migration may have ``applied_until``."""
-        return False
+    def checkpoint_remedy(self, **ids: Any) -> str | None:
+        """
+        Return what to do about ``checkpoint_after`` where no record of a sensor with these arguments has
+        ``applied_until``; None where records may have it.
+        """
+        return "Leave it out."
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Return source and destination of a migration, or None if the service does not tell them."""

@@ -135,9 +135,9 @@ class DrsHook(MigrationHook[DrsApi]):
         check_job_status(job_status)
         return TARGETS if job_status else TARGETS_WITHOUT_JOB_STATUS
 
-    def has_checkpoint(self, *, job_status: bool = True, **ids: Any) -> bool:
-        """Tell whether the job's status, with its delay, is requested."""
-        return job_status
+    def checkpoint_remedy(self, *, job_status: bool = True, **ids: Any) -> str | None:
+        """Return None if the job's status, with its delay, is requested."""
+        return None if job_status else "Set job_status=True."
 
     def _probe(self, api: DrsApi) -> Flow[JobProgress]:
         return api.get_job_status("00000000-0000-0000-0000-000000jb000")

@@ -69,9 +69,9 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
-    def has_checkpoint(self, **ids: Any) -> bool:
-        """Return True: the service gives a checkpoint."""
-        return True
+    def checkpoint_remedy(self, **ids: Any) -> str | None:
+        """Return None: the service gives a checkpoint."""
+        return None
 
     def _probe(self, api: OmsApi | HostedOmsApi) -> Flow[ProjectProgressResult]:
         return (yield from api.project_progress("p_connectiontest"))

@@ -471,9 +471,8 @@ class MigrationSensor(BaseSensorOperator):
     def _check_moment(self, moment: float, deadline: float, ids: dict[str, Any]) -> None:
         from airflow_provider_migration.wait.policy import utc_text
 
-        if not self.hook.has_checkpoint(**ids):
-            remedy = "Set job_status=True" if ids.get("job_status") is False else "Leave it out"
-            problem = f"needs a checkpoint, and {self.hook.hook_name} gives none here. {remedy}."
+        if remedy := self.hook.checkpoint_remedy(**ids):
+            problem = f"needs a checkpoint, and {self.hook.hook_name} gives none here. {remedy}"
             refuse(self._subject, "checkpoint_after", problem)
         if moment + self.hold_for >= deadline:
             hold = f" for hold_for ({self.hold_for:g} s)" if self.hold_for else ""

@@ -881,7 +881,7 @@ def _throughput(job: JobProgress) -> Throughput | None:
 
 
 def _remaining_seconds(job: JobProgress) -> float | None:
-    """Return DRS's figure while it copies; at other times it is left over, and 0 is no figure."""
+    """Return the time left that DRS gives during the copy; later the value is stale, and 0 means none."""
     if _word(job) != _COPYING:
         return None
     try:

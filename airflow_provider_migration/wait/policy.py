@@ -80,10 +80,13 @@ def is_applied(progress: MigrationProgress, moment: float | None) -> bool:
         return True
     if progress.applied_until is None or progress.observed_at.timestamp() < moment:
         return False
+    return is_copied(progress) and progress.applied_until.timestamp() >= moment
+
+
+def is_copied(progress: MigrationProgress) -> bool:
+    """Tell whether no bulk phase of a record is unfinished."""
     bulk = (phase.state for phase in progress.phases if phase.name in BULK_PHASES)
-    if any(state is not MigrationState.SUCCEEDED for state in bulk):
-        return False
-    return progress.applied_until.timestamp() >= moment
+    return all(state is MigrationState.SUCCEEDED for state in bulk)
 
 
 def chosen_targets(subject: str, given: object, possible: Collection[str]) -> tuple[str, ...]:

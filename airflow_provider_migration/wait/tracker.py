@@ -32,7 +32,7 @@ from airflow_provider_migration.progress import (
 )
 from airflow_provider_migration.wait.messages import _times, describe, log_state
 from airflow_provider_migration.wait.outbox import XComOutbox
-from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, target_reached, utc_text
+from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, is_copied, target_reached, utc_text
 
 MAX_WAIT_BYTES: Final = 4 * 1024
 """Upper bound in bytes of XCom ``migration_wait``, as JSON."""
@@ -219,7 +219,8 @@ class WaitTracker:
 
     def reset_durations_after_gap(self, now: float) -> None:
         """
-        Restart all durations if another trigger may have polled in the meantime.
+        Restart all durations if another trigger may have polled in the meantime, and may have seen that what
+        was shown as applied is not.
 
         After a restart Airflow rebuilds a trigger from the sensor's arguments, not from the trigger's state.
         The first poll of a trigger comes half an interval after the sensor's at the earliest.
@@ -229,7 +230,7 @@ class WaitTracker:
         since = self.history.polled_at or self.policy.started_at
         earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
         if not 0 <= now - since < earliest:
-            self.history = replace(self.history, answered_at=None, polled_at=None)
+            self.history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
 
     def is_gap(self, since: float | None, now: float) -> bool:
         """Tell whether too much time has passed for two consecutive polls, or the clock was set back."""
@@ -247,7 +248,7 @@ class WaitTracker:
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
         # An answer that says nothing does not undo what was shown; one that says otherwise does.
-        was_shown = before.is_applied and progress.applied_until is None
+        was_shown = before.is_applied and progress.applied_until is None and is_copied(progress)
         is_shown = was_shown or is_applied(progress, self.policy.checkpoint_after)
         held = self._is_at_target(progress) and is_shown
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)

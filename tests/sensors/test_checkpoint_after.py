@@ -142,17 +142,23 @@ def test_moment_after_the_end_of_the_wait_is_refused(play: Play, context: Any) -
 
 
 @pytest.mark.parametrize(
-    "sensor",
+    ("sensor", "remedy"),
     [
-        DataWorksMigrationSensor(task_id="wait", project_id=1, migration_id=1, checkpoint_after=NOON),
-        DrsProgressSensor(
-            task_id="wait", job_id="j", job_status=False, target_status="full_done", checkpoint_after=NOON
+        (
+            DataWorksMigrationSensor(task_id="wait", project_id=1, migration_id=1, checkpoint_after=NOON),
+            "Leave it out",
+        ),
+        (
+            DrsProgressSensor(
+                task_id="wait", job_id="j", job_status=False, target_status="full_done", checkpoint_after=NOON
+            ),
+            "Set job_status=True",
         ),
     ],
 )
-def test_service_without_a_checkpoint_is_refused(play: Play, context: Any, sensor: Any) -> None:
+def test_service_without_a_checkpoint_is_refused(play: Play, context: Any, sensor: Any, remedy: str) -> None:
     simulator = play()
-    with pytest.raises(MigrationConfigurationError, match="checkpoint_after needs a checkpoint"):
+    with pytest.raises(MigrationConfigurationError, match=rf"needs a checkpoint, .*{remedy}\."):
         sensor.poke(context)
     assert simulator.requests == []
 
