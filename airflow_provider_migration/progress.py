@@ -257,6 +257,71 @@ class Retrying(_Record):
     reason: Text = None
 
 
+class VerificationState(StrEnum):
+    """The state of a service's own comparison of source and destination."""
+
+    NOT_CONFIGURED = "not_configured"
+    PENDING = "pending"
+    RUNNING = "running"
+    CONSISTENT = "consistent"
+    INCONSISTENT = "inconsistent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+MAX_WORST: Final = 20
+"""Maximum number of tables that a verification names."""
+
+
+class TableVerification(_Record):
+    """
+    One table that differs, or that the service could not compare.
+
+    :ivar source: its name in the source, such as ``shop.orders``. For a comparison of objects in DRS, their
+        type.
+    :ivar destination: its name in the destination, or None. OMS gives only the schema.
+    :ivar result: the service's own word or number for the result.
+    :ivar rows_different: number of rows that differ, or None.
+    """
+
+    source: Label
+    destination: Label = None
+    result: Label = None
+    rows_different: Count = None
+
+
+class Verification(_Record):
+    """
+    The service's own comparison of source and destination.
+
+    The counts are null unless the service was asked for them, see ``verified`` as a target.
+
+    :ivar state: ``not_configured``; ``pending``, before it has begun; ``running``, also while it is paused
+        or restarted; ``consistent``, if it has compared at least one table, has found no difference, and has
+        skipped no table because of an error; ``inconsistent``; ``failed``, if it ended without comparing
+        everything; ``unknown``, if its result is not known.
+    :ivar percent: 0–100, or None when not known.
+    :ivar tables_total: number of tables, or None. If the service makes several comparisons, each counts its
+        own.
+    :ivar tables_compared: number of compared tables, or None.
+    :ivar tables_different: number of tables that differ, or None.
+    :ivar tables_failed: number of tables that could not be compared, or None.
+    :ivar rows_different: number of rows that differ, or None.
+    :ivar worst: at most 20 tables that differ or could not be compared, those with most different rows first.
+    :ivar checked_at: UTC time of the comparison, or None. The data may have changed since.
+    """
+
+    state: VerificationState
+    percent: Percent = None
+    tables_total: Count = None
+    tables_compared: Count = None
+    tables_different: Count = None
+    tables_failed: Count = None
+    rows_different: Count = None
+    worst: tuple[TableVerification, ...] = ()
+    checked_at: datetime | None = None
+
+
 class DatasetName(NamedTuple):
     """The OpenLineage name of a source or a destination."""
 
@@ -284,6 +349,9 @@ class MigrationProgress(_Record):
     :ivar checkpoint: source time up to which changes have been applied, in UTC, or None.
     :ivar error: reason of the failure, or None.
     :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
+    :ivar verification: the service's own comparison of source and destination, or None where the service has
+        none or says nothing of it. DTS: in ``DescribeDtsJobs``; OMS: with its steps; DRS: only for a sensor
+        that waits for ``verified``.
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
     :ivar remaining_seconds: time left of the bulk work, or None. Only DRS gives one, during the full copy.
@@ -298,6 +366,8 @@ class MigrationProgress(_Record):
         very answer, or None. DTS and OMS: the checkpoint, in OMS that of the forward direction also at a
         reverse step. DRS, which gives no checkpoint: the answer's time less the delay, in the incremental
         phase only. Not in XCom.
+    :ivar verification_remedy: what to do about a verification that is not ``consistent``, or None. Not in
+        XCom.
     :ivar warnings: warnings for the user: an unreadable detail and its remedy, a clock that differs. Logged
         once per wait; held by XCom ``migration_wait``, not by the record.
     """
@@ -314,6 +384,7 @@ class MigrationProgress(_Record):
     checkpoint: datetime | None = None
     error: MigrationErrorInfo | None = None
     objects: ObjectSummary | None = None
+    verification: Verification | None = None
     throughput: Throughput | None = None
     remaining_seconds: Seconds = None
     remaining_source: Literal["service", "estimate"] | None = None
@@ -323,6 +394,7 @@ class MigrationProgress(_Record):
     console_url: str | None = None
     statuses_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     applied_until: datetime | None = Field(default=None, exclude=True, repr=False)
+    verification_remedy: Text = Field(default=None, exclude=True, repr=False)
     warnings: tuple[Text, ...] = Field(default=(), exclude=True, repr=False)
 
     @field_validator("percent")
@@ -392,6 +464,7 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "checkpoint": False,
     "error": True,
     "objects": True,
+    "verification": False,
     "throughput": False,
     "remaining_seconds": False,
     "remaining_source": False,
@@ -401,6 +474,7 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "console_url": False,
     "statuses_reached": False,
     "applied_until": False,
+    "verification_remedy": False,
     "warnings": False,
 }
 """Fields whose change counts as activity for ``stall_timeout``."""

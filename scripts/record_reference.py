@@ -16,7 +16,9 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     Retrying,
+    TableVerification,
     Throughput,
+    Verification,
 )
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "record.md"
@@ -28,6 +30,8 @@ PARTS: Final[dict[type[BaseModel], str]] = {
     MigrationErrorInfo: "`error`",
     ObjectSummary: "`objects`",
     ObjectProgress: "Each of `slowest`",
+    Verification: "`verification`",
+    TableVerification: "Each of `worst`",
     Throughput: "`throughput`",
     Retrying: "`retrying`",
 }

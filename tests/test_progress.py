@@ -74,6 +74,7 @@ def test_record_has_the_documented_fields() -> None:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,

@@ -168,6 +168,7 @@ def test_documented_samples_are_a_success(ask: Ask, sample: Any) -> None:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,

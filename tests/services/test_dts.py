@@ -192,6 +192,7 @@ def test_documented_sample_is_caught_up(ask: Ask, sample: Any) -> None:
         "checkpoint": "2021-02-05T06:50:47Z",
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,

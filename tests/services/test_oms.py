@@ -147,6 +147,7 @@ def test_documented_sample_lags_by_its_reverse_checkpoint(ask: Ask, sample: Any)
         "checkpoint": "2022-08-23T07:22:12Z",
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,

@@ -34,6 +34,7 @@ def record(number: int, service: str, state: str) -> dict[str, object]:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,

@@ -44,6 +44,7 @@ def record(**fields: Any) -> dict[str, Any]:
         "checkpoint": None,
         "error": None,
         "objects": None,
+        "verification": None,
         "throughput": None,
         "remaining_seconds": None,
         "remaining_source": None,
