@@ -48,7 +48,7 @@ class StandIn:
 
     def _answer(self, path: str, request: Request) -> Response:
         answer = self.answers.get(path, self.answers.get("*", 404))
-        if callable(answer):
+        if callable(answer) and not isinstance(answer, Response):  # a response is callable, too
             answer = answer(request.query_params)
         if isinstance(answer, Response):
             return answer
