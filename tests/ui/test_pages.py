@@ -479,6 +479,9 @@ NOW = 1_800_000_000
     [
         ({}, "Waits until it has caught up (lag at most 1 min)."),
         ({"targets": ["succeeded"]}, "Waits until it has succeeded."),
+        ({"targets": ["verified"]}, "Waits until its data is verified."),
+        ({"targets": ["caught_up", "VERIFIED"]}, "(lag at most 1 min) or its data is verified."),
+        ({"targets": ["verified"], "hold_for": 60}, "its data is verified and that has held for 1 min"),
         ({"targets": ["full_done", "Catched"]}, "until its existing data is copied or it is at “Catched”."),
         ({"hold_for": 600}, "(lag at most 1 min) and that has held for 10 min; not yet."),
         ({"hold_for": 600, "held_since": NOW - 240}, "has held for 10 min; 4 min so far."),

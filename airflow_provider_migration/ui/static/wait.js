@@ -6,6 +6,7 @@ const TARGETS = {
   structure_done: "its structure is copied",
   full_done: "its existing data is copied",
   caught_up: "it has caught up",
+  verified: "its data is verified",
   pending: "it is pending",
   running: "it is running",
   paused: "it is paused",
