@@ -16,7 +16,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 from starlette.applications import Starlette
 
 from airflow_provider_migration import keys
-from airflow_provider_migration.progress import MILESTONES, MigrationState
+from airflow_provider_migration.progress import MAX_WORST, MILESTONES, MigrationState, VerificationState
 from airflow_provider_migration.ui.app import STATIC
 from airflow_provider_migration.ui.plugin import MigrationUiPlugin
 from tests.catalogue import NAMES, SERVICES
@@ -232,6 +232,14 @@ def test_pages_name_every_common_target() -> None:
     table = re.search(r"const TARGETS = \{(.*?)\n\};", (STATIC / "wait.js").read_text(), re.DOTALL)[1]
 
     assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*MILESTONES, *MigrationState, "verified"}
+
+
+def test_pages_name_every_state_of_a_verification() -> None:
+    script = (STATIC / "verification.js").read_text()
+    for name in ("TONES", "VERDICTS"):
+        table = re.search(rf"const {name} = \{{(.*?)\n\}};", script, re.DOTALL)[1]
+        assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == {*VerificationState}
+    assert f"const MOST_TABLES = {MAX_WORST};" in script
 
 
 def test_pages_name_every_state() -> None:

@@ -4,6 +4,8 @@ import { ApiError, get, keepReading, now, ofTask, stored, troubleText, xcom } fr
 import { estimate, merge, readPoints } from "./estimate.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
+import { fileName, saveCsv, showTable, sortedRows } from "./table.js";
+import { COLUMNS, dataCheck, dataCheckWord } from "./verification.js";
 import { failedPolls, failedText, isOfEarlierTry, isWait, patience, purpose, reachedAt, warnings, whichOf, whyNobodyPolls } from "./wait.js";
 
 const SECONDS = 5;
@@ -158,7 +160,9 @@ function showMigration(isOver) {
     parts.say(at("console").firstElementChild, `Open in ${service}`);
   }
 
-  announce([`${name}: ${state.label}`, failing() ? failedText(failing()) : null].filter(Boolean).join(". "));
+  const word = dataCheckWord(record);
+  parts.sayOrHide(at("check-word"), word);
+  announce([`${name}: ${state.label}`, word, failing() ? failedText(failing()) : null].filter(Boolean).join(". "));
   showError(record);
   parts.sayOrHide(at("elsewhere"), isElsewhere && entry === null ? ELSEWHERE : null);
   const told = warnings(wait?.value);
@@ -169,6 +173,7 @@ function showMigration(isOver) {
   parts.say(at("percent"), format.percentText(percent));
   parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
   showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : [], record);
+  showDataCheck(dataCheck(record, isOver), fileName([format.text(known), id, "data-check"], "csv"));
   showObjects(format.isObject(record.objects) ? record.objects : null, state);
   showLag(record, isOver);
   showTrend();
@@ -288,6 +293,28 @@ function amountOf(phase, percent) {
   const total = format.number(phase.total);
   const count = done === null ? null : format.countText(done) + (total === null ? " done" : ` of ${format.countText(total)}`);
   return [percent === null ? null : format.percentText(percent), count].filter(Boolean).join(" · ");
+}
+
+function showDataCheck(check, file) {
+  at("check").hidden = check === null;
+  if (check === null) return;
+  const { verdict, tone, percent, isRunning, trouble, compared, checkedAt, worst, list } = check;
+  parts.say(at("check-verdict"), verdict);
+  at("check-verdict").className = `verdict ${tone}`;
+  at("check-bar").hidden = !isRunning;
+  if (isRunning) parts.setBar(at("check-bar"), { percent, label: "Data check", tone, valueText: verdict });
+  parts.sayOrHide(at("check-trouble"), trouble);
+  parts.sayOrHide(at("check-compared"), compared);
+  const [clock, age] = at("check-time").children;
+  at("check-time").hidden = checkedAt === null;
+  parts.say(clock, checkedAt === null ? "" : `Checked at ${format.clock(checkedAt, now())}`);
+  // The clocks of service and Airflow may differ; a time in the future has no age.
+  age.hidden = checkedAt === null || checkedAt > now() + SECONDS * 1000;
+  if (!age.hidden) parts.setAge(age, checkedAt, "· ");
+  at("check-tables").hidden = worst.length === 0;
+  parts.say(at("check-list"), list);
+  showTable(at("check-worst"), COLUMNS, worst);
+  at("check-csv").onclick = () => saveCsv(file, COLUMNS, sortedRows(at("check-worst")));
 }
 
 function showObjects(objects, state) {
