@@ -150,6 +150,17 @@ def test_verification_of_nonsense_is_shown(page: Page, airflow: StandIn, state: 
         assert word not in shown
 
 
+def test_verification_of_nonsense_breaks_no_row(page: Page, airflow: StandIn) -> None:
+    odd = [odd_verification(state, odd) for state in ("inconsistent", "failed") for odd in ODD]
+    put_all(airflow, [(instance(), record(verification=value)) for value in [*odd, *ODD]])
+    open_list(page, airflow)
+
+    assert names(page) == ["orders"] * 3 * len(ODD)
+    assert set(page.locator("#rows .finding").all_text_contents()) == {
+        "", "7 tables differ", "Data differs", "Data check failed",
+    }  # fmt: skip
+
+
 def test_verification_that_runs_has_a_bar(page: Page, airflow: StandIn) -> None:
     running = verification(
         "running", percent=42.5, tables_total=40, tables_compared=17, tables_different=1, tables_failed=2
@@ -505,3 +516,31 @@ def test_verification_word_is_short(
 ) -> None:
     shown = evaluate("verification.js", "dataCheckWord", {"verification": verification(state, **fields)})
     assert shown == said
+
+
+def test_rows_with_differing_data_come_first(page: Page, airflow: StandIn) -> None:
+    differs = verification("inconsistent", tables_different=12)
+    put_all(
+        airflow,
+        [
+            (instance(), record(name="paused", state="paused")),
+            (instance(), record(name="differs", state="caught_up", verification=differs)),
+            (instance(), record(name="broken", state="failed")),
+            (instance(), record(name="consistent", verification=verification("consistent"))),
+            (instance(), record(name="odd", verification=[None, "inconsistent"])),
+            (instance(), record(name="unchecked", verification=verification("failed"))),
+            (instance("success"), record(name="done", state="succeeded", verification=differs)),
+        ],
+    )
+    open_list(page, airflow)
+
+    assert names(page) == ["broken", "differs", "unchecked", "paused", "consistent", "odd", "done"]
+    words = page.locator("#rows .finding")
+    assert words.all_text_contents() == [
+        "", "12 tables differ", "Data check failed", "", "", "", "12 tables differ",
+    ]  # fmt: skip
+    assert [word.is_visible() for word in words.all()] == [False, True, True, False, False, False, True]
+    assert page.locator("#summary").text_content() == (
+        "6 watched now (1 failed, 1 with data that differs, 1 with a failed data check)"
+        " · 1 ended in the last day (1 with data that differs)"
+    )

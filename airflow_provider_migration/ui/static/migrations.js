@@ -3,6 +3,7 @@
 import { ApiError, get, getPage, keepReading, now, ofTask, stored, troubleText, xcom } from "./api.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
+import { dataCheckWord } from "./verification.js";
 import { failedPolls, failedText, isOfEarlierTry, reachedAt, warnings, whichOf, whyNobodyPolls } from "./wait.js";
 
 const SECONDS = 15;
@@ -256,8 +257,11 @@ const serviceOf = ({ record, wait, instance }) =>
 const idOf = ({ record, wait }) => format.text(record?.migration_id) ?? whichOf(wait?.value).id;
 const nameOf = (migration) => format.text(migration.record?.name) ?? idOf(migration) ?? migration.task.task;
 const rankOf = (migration) =>
-  Math.min(format.stateOf(stateName(migration)).rank, failing(migration) || unattended(migration) || migration.failures ? format.stateOf("unknown").rank : Infinity) -
-  (migration.instance?.state === "failed" ? 1 : 0);
+  Math.min(
+    format.stateOf(stateName(migration)).rank,
+    dataCheckWord(migration.record) === null ? Infinity : format.stateOf("partially_succeeded").rank,
+    failing(migration) || unattended(migration) || migration.failures ? format.stateOf("unknown").rank : Infinity,
+  ) - (migration.instance?.state === "failed" ? 1 : 0);
 
 const unattended = ({ wait, instance }) => whyNobodyPolls(wait, instance, now() / 1000);
 const dagName = ({ instance, task }) => format.text(instance?.dag_display_name) ?? task.dag;
@@ -347,10 +351,12 @@ function show() {
 function sayWhatThereIs(listed, rows) {
   const watched = listed.filter((migration) => !hasEnded(migration));
   const ended = listed.filter(hasEnded);
+  const isChecked = (state) => (migration) => migration.record?.verification?.state === state;
+  const checks = { "with data that differs": isChecked("inconsistent"), "with a failed data check": isChecked("failed") };
   const hasFailed = (migration) => stateName(migration) === "failed" || migration.instance?.state === "failed";
   const summary = [
-    tally(watched, "watched now", { failed: hasFailed, "with failing polls": failing, "not polled": unattended }),
-    tally(ended, "ended in the last day", { failed: hasFailed }),
+    tally(watched, "watched now", { failed: hasFailed, ...checks, "with failing polls": failing, "not polled": unattended }),
+    tally(ended, "ended in the last day", { failed: hasFailed, ...checks }),
   ];
   const isLoading = (migration) => !migration.failures && (migration.instance === null || stateName(migration) === "loading");
   const loading = [...migrations.values()].filter(isLoading).length;
@@ -402,7 +408,7 @@ function makeRow() {
   return make(
     "tr",
     {},
-    make("td", {}, make("span"), make("span", { class: "mark warn", role: "img", hidden: "" }, "⚠"), make("span", { class: "small" })),
+    make("td", {}, make("span"), make("span", { class: "mark warn", role: "img", hidden: "" }, "⚠"), make("span", { class: "finding" }), make("span", { class: "small" })),
     make("th", { scope: "row" }, make("a"), make("span", { class: "small" })),
     make("td", {}, make("div", { class: "progress" }, parts.makeBar(), make("span", { class: "number" }))),
     make("td", { class: "number nowrap" }),
@@ -453,6 +459,7 @@ function fillRow(migration) {
   mark.hidden = warned === null;
   mark.title = warned ?? "";
   mark.setAttribute("aria-label", warned === null ? "" : `Warning: ${warned}`);
+  parts.sayOrHide(state.children[2], dataCheckWord(record));
   parts.say(state.lastElementChild, word);
   state.lastElementChild.classList.toggle("sentence", word.length > LONGEST_WORD);
   state.lastElementChild.classList.toggle("warn", failed > 0 || migration.failures > 0 || unattended(migration) !== null);
