@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
 from functools import cache, lru_cache, partial
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+_T = TypeVar("_T")
 
 MAX_RECORD_BYTES: Final = 16 * 1024
 """Maximum size of a record as JSON, whatever the service responds."""
@@ -35,6 +38,9 @@ MAX_RATE: Final = 1e15
 """Larger durations and rates are not plausible."""
 
 MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
+
+VERIFIED: Final = "verified"
+"""The target of a migration that is in sync or has succeeded, and whose data the service has compared."""
 
 BULK_PHASES: Final = ("structure", "full")
 """The phases of bulk work: schema and existing data."""
@@ -321,6 +327,84 @@ class Verification(_Record):
     worst: tuple[TableVerification, ...] = ()
     checked_at: datetime | None = None
 
+    @classmethod
+    def ended(cls, **fields: Any) -> Verification:
+        """
+        Create the verification of a comparison that has ended: its counts decide, not the service's word for
+        the end.
+
+        :param fields: the other fields of a :class:`Verification`.
+        """
+        found = cls(state=VerificationState.UNKNOWN, **fields)
+        counts = (found.tables_total, found.tables_compared, found.tables_different, found.tables_failed)
+        if found.tables_different or found.rows_different:
+            state = VerificationState.INCONSISTENT
+        elif found.tables_failed:
+            state = VerificationState.FAILED
+        elif None not in counts and 0 < (found.tables_compared or 0) >= (found.tables_total or 0):
+            state = VerificationState.CONSISTENT
+        else:
+            return found
+        return found.model_copy(update={"state": state})
+
+    @classmethod
+    def merged(cls, parts: Iterable[Verification]) -> Verification:
+        """
+        Combine several comparisons of one migration: the worst state, the sums of the counts, the oldest
+        time.
+
+        :param parts: at least one.
+        """
+        parts = tuple(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            state=worst_state(part.state for part in parts),
+            percent=_known(min, (part.percent for part in parts)),
+            **{name: _known(sum, (getattr(part, name) for part in parts)) for name in _COUNTS},
+            worst=worst_tables(table for part in parts for table in part.worst),
+            checked_at=_known(min, (part.checked_at for part in parts)),
+        )
+
+
+_WORST_FIRST: Final = (
+    VerificationState.INCONSISTENT,
+    VerificationState.FAILED,
+    VerificationState.UNKNOWN,
+    VerificationState.RUNNING,
+    VerificationState.PENDING,
+    VerificationState.NOT_CONFIGURED,
+    VerificationState.CONSISTENT,
+)
+
+_COUNTS: Final = (
+    "tables_total",
+    "tables_compared",
+    "tables_different",
+    "tables_failed",
+    "rows_different",
+)
+
+
+def worst_state(states: Iterable[VerificationState]) -> VerificationState:
+    """Return the worst of several states of comparisons; there must be at least one."""
+    return min(states, key=_WORST_FIRST.index)
+
+
+def _by_different_rows(table: TableVerification) -> int:
+    return -(table.rows_different or 0)
+
+
+def worst_tables(tables: Iterable[TableVerification]) -> tuple[TableVerification, ...]:
+    """Return at most 20 tables, those with most different rows first."""
+    return tuple(heapq.nsmallest(MAX_WORST, tables, key=_by_different_rows))
+
+
+def _known(choose: Callable[[list[Any]], _T], values: Iterable[_T | None]) -> _T | None:
+    """Combine values; None if one of them is not known."""
+    given = list(values)
+    return None if None in given else choose(given)
+
 
 class DatasetName(NamedTuple):
     """The OpenLineage name of a source or a destination."""
@@ -422,6 +506,13 @@ class MigrationProgress(_Record):
         # XCom's JSON escapes non-ASCII characters: two bytes of UTF-8 become six at most.
         at_most = 4 * len(self.model_dump_json().encode())
         return at_most if at_most < MAX_RECORD_BYTES else len(json.dumps(self.model_dump(mode="json")))
+
+    @property
+    def is_verified(self) -> bool:
+        """True if the migration is in sync or has succeeded, and the service has found no difference."""
+        is_at_end = self.state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        check = self.verification
+        return is_at_end and check is not None and check.state is VerificationState.CONSISTENT
 
     def reached(self, milestone: str) -> bool:
         """

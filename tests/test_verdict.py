@@ -31,7 +31,10 @@ from airflow_provider_migration.progress import (
     ObjectSummary,
     Phase,
     Retrying,
+    TableVerification,
     Throughput,
+    Verification,
+    VerificationState,
 )
 from airflow_provider_migration.services.wire import StatusTable
 from airflow_provider_migration.wait import tracker as tracker_module
@@ -665,6 +668,228 @@ def test_begin_and_end_of_retries_are_changes() -> None:
     for seconds, count in enumerate((None, 1, 2, 3, None)):
         waiting.observe(record(retrying=None if count is None else Retrying(count=count)), seconds)
     assert waiting.outbox.changes == 3
+
+
+# --- verified -----------------------------------------------------------------------------------------
+
+
+def checked(check: str | None, state: str = "caught_up", at: float = 0, **fields: Any) -> MigrationProgress:
+    """Make a record with a data check in a state, observed some seconds after NOW."""
+    more = {name: fields.pop(name) for name in ("verification_remedy", "warnings") if name in fields}
+    verification = None if check is None else Verification(state=VerificationState(check), **fields)
+    return record(state, verification=verification, observed_at=NOW + timedelta(seconds=at), **more)
+
+
+@pytest.mark.parametrize(
+    ("seen", "waits", "fails"),
+    [
+        (checked("consistent"), "done", "done"),
+        (checked("consistent", "succeeded"), "done", "done"),
+        (checked("consistent", "running"), "wait", "wait"),
+        (checked("consistent", "paused"), "wait", "wait"),
+        (checked("consistent", "failed"), "fail", "fail"),
+        (checked("consistent", "cancelled"), "fail", "fail"),
+        (checked("consistent", "partially_succeeded"), "fail", "fail"),
+        (checked("inconsistent"), "wait", "fail"),
+        (checked("inconsistent", "running"), "wait", "fail"),
+        (checked("inconsistent", "succeeded"), "wait", "fail"),
+        (checked("failed"), "wait", "fail"),
+        (checked("not_configured"), "fail", "fail"),
+        (checked("not_configured", "pending"), "fail", "fail"),
+        (checked("not_configured", "succeeded"), "fail", "fail"),
+        *(
+            (checked(check, state), "wait", "wait")
+            for check in ("pending", "running", "unknown", None)
+            for state in ("caught_up", "succeeded", "running")
+        ),
+    ],
+)
+def test_verified_needs_a_clean_check(seen: MigrationProgress, waits: str, fails: str) -> None:
+    assert decide(watch("verified"), seen, 10).outcome == waits
+    assert decide(watch("Verified", on_mismatch="fail"), seen, 10).outcome == fails
+
+
+@given(
+    check=st.none() | st.sampled_from(VerificationState),
+    state=st.sampled_from(MigrationState),
+    mismatch=st.sampled_from(["wait", "fail"]),
+)
+def test_verified_never_makes_a_yes_alone(
+    check: VerificationState | None, state: MigrationState, mismatch: str
+) -> None:
+    outcome = decide(watch("verified", on_mismatch=mismatch), checked(check, state), 10).outcome
+    is_clean = check is VerificationState.CONSISTENT
+    is_in_sync = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+    assert (outcome is Outcome.DONE) is (is_clean and is_in_sync)
+
+
+def test_data_check_does_not_matter_to_other_targets() -> None:
+    for check in VerificationState:
+        assert decide(watch("caught_up", on_mismatch="fail"), checked(check), 10).outcome == "done"
+
+
+def test_missing_data_check_leaves_the_other_targets() -> None:
+    waiting = watch("verified", "paused")
+    seen = checked("not_configured", "running"), checked("not_configured", "paused")
+    assert [decide(waiting, each, 10).outcome for each in seen] == ["wait", "done"]
+
+
+def test_differences_that_are_repaired_are_verified() -> None:
+    checks = ("inconsistent", "running", "consistent")
+    assert outcomes(watch("verified"), *((10, checked(check)) for check in checks)) == [
+        "wait",
+        "wait",
+        "done",
+    ]
+
+
+def test_verified_holds_like_any_target() -> None:
+    polls = [(0, "consistent"), (20, "running"), (40, "consistent"), (60, "consistent"), (80, "consistent")]
+    seen = outcomes(watch("verified", hold_for=30), *((at, checked(check)) for at, check in polls))
+    assert seen == ["wait", "wait", "wait", "wait", "done"]
+
+
+@pytest.mark.parametrize("interruption", ["paused", "failed"])
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        ([("consistent", 0)], "wait"),
+        ([("consistent", None)], "wait"),
+        ([("consistent", -60)], "wait"),
+        ([("consistent", 60)], "done"),
+        ([("running", None), ("consistent", None)], "done"),
+        ([("pending", None), ("consistent", 0)], "done"),
+        ([("unknown", None), ("consistent", 0)], "wait"),
+    ],
+)
+def test_check_from_before_a_stop_does_not_count(interruption: str, after: Any, outcome: str) -> None:
+    """The service repeats the check of a migration that is started again, or has yet to."""
+    waiting = watch("verified", failure_grace=100)
+    decide(waiting, checked("consistent", interruption, checked_at=NOW), 0)
+    waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
+    for check, at in after:
+        time = None if at is None else NOW + timedelta(seconds=at)
+        verdict = decide(waiting, checked(check, checked_at=time), 20)
+    assert verdict.outcome == outcome
+    if outcome == "wait":
+        assert waiting.progress is not None
+        assert waiting.progress.verification is not None
+        assert waiting.progress.verification.state == "running"
+
+
+@pytest.mark.parametrize(
+    ("check", "percents", "outcome"),
+    [
+        ("running", (10, 10, 10), "fail"),
+        ("running", (10, 20, 30), "wait"),
+        ("pending", (None, None, None), "wait"),  # a person may still start it
+        ("inconsistent", (100, 100, 100), "wait"),  # or repair the tables
+    ],
+)
+def test_check_that_stands_still_is_a_stall(check: str, percents: Any, outcome: str) -> None:
+    waiting = watch("verified", stall_timeout=100, poke_interval=60)
+    polls = [(at * 60, checked(check, percent=percent)) for at, percent in enumerate(percents)]
+    assert outcomes(waiting, *polls)[-1] == outcome
+
+
+def test_check_that_nobody_waits_for_hides_no_stall() -> None:
+    waiting = watch("caught_up", stall_timeout=100, poke_interval=60)
+    polls = [(at * 60, checked("running", "running", percent=at)) for at in range(3)]
+    assert outcomes(waiting, *polls)[-1] == "fail"
+
+
+TABLES = tuple(
+    TableVerification(source=f"shop.t{number}", result="different", rows_different=number)
+    for number in range(12, 0, -1)
+)
+DIFFERENT = {"tables_total": 40, "tables_different": 12, "worst": TABLES}
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (
+            checked("inconsistent", **DIFFERENT, verification_remedy="Repair them."),
+            "Source and destination differ: dts dts1: caught_up 100 %; the data check found differences in 12 "
+            "of 40 tables: shop.t12 (12 rows), shop.t11 (11 rows), ",
+        ),
+        (
+            checked("failed", tables_total=40, tables_failed=2),
+            "The data check failed: dts dts1: caught_up 100 %; the data check failed for 2 of 40 tables; wanted",
+        ),
+        (
+            checked("not_configured", verification_remedy="Switch it on."),
+            "There is no data check to wait for: dts dts1: caught_up 100 %; no data check is configured; wanted "
+            "verified; waited 10 s. Switch it on.",
+        ),
+    ],
+)
+def test_mismatch_says_what_differs(seen: MigrationProgress, said: str) -> None:
+    verdict = decide(watch("verified", on_mismatch="fail"), seen, 10)
+    assert verdict.reason.startswith(said)
+    for table in seen.verification.worst if seen.verification else ():
+        assert f"{table.source} ({table.rows_different} rows)" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("pending", "the data check has not begun"),
+        ("running", "the data check is running (40 %)"),
+        ("unknown", "the result of the data check is not known"),
+        ("inconsistent", "the data check found differences"),
+    ],
+)
+def test_timeout_says_how_far_the_check_is(check: str, said: str) -> None:
+    seen = checked(check, percent=40, verification_remedy="Do this.")
+    verdict = decide(watch("verified"), seen, 1000)
+    assert verdict.outcome is Outcome.TIMEOUT
+    assert f"caught_up 100 %; {said}; wanted verified; waited 1000 s. Do this." in verdict.reason
+
+
+def test_log_follows_the_check() -> None:
+    waiting = watch("verified")
+    lines = []
+    for check in ("pending", "running", "running", "consistent"):
+        decide(waiting, checked(check, tables_compared=40), 10)
+        lines.append(waiting.log_line())
+    assert lines == [
+        "dts dts1: caught_up 100 %; the data check has not begun",
+        "dts dts1: caught_up 100 %; the data check is running",
+        None,
+        "dts dts1: caught_up 100 %; the data check found no differences in 40 tables",
+    ]
+
+
+def test_log_names_differences_that_nobody_waits_for() -> None:
+    waiting = watch("caught_up", hold_for=60)
+    for check, said in (("unknown", None), ("inconsistent", "; the data check found differences")):
+        decide(waiting, checked(check), 10)
+        line = waiting.log_line() or ""
+        assert (said or "check") in line if said else "check" not in line
+
+
+def test_what_the_check_needs_is_told_once() -> None:
+    """A comparison that a person has to start."""
+    waiting, seen = watch("verified"), checked("pending", verification_remedy="Start it.")
+    decide(waiting, checked("pending", "running", verification_remedy="Start it."), 0)
+    assert waiting.new_warnings() == []
+    decide(waiting, seen, 10)
+    assert waiting.new_warnings() == ["Start it."]
+    assert waiting.wait_to_json(Verdict(Outcome.WAIT))["warnings"] == ["Start it."]
+    decide(waiting, seen, 20)
+    assert waiting.new_warnings() == []
+    other = watch("caught_up", hold_for=60)
+    decide(other, seen, 10)
+    assert other.new_warnings() == []
+
+
+def test_verified_goes_with_checkpoint_after() -> None:
+    """The data check alone says nothing of what was written since."""
+    waiting = watch("verified", checkpoint_after=NOW.timestamp() - 60)
+    behind = checked("consistent").model_copy(update={"applied_until": NOW - timedelta(seconds=61)})
+    applied = checked("consistent").model_copy(update={"applied_until": NOW})
+    assert [decide(waiting, seen, 10).outcome for seen in (behind, applied)] == ["wait", "done"]
 
 
 # --- applied until a moment -------------------------------------------------------------------------------

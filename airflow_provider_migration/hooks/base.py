@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_migration.progress import DatasetName
+    from airflow_provider_migration.progress import DatasetName, Verification
 
 _T = TypeVar("_T")
 
@@ -101,6 +101,10 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     """Poll a migration and return a normalised record; each service has its own ids."""
     aget_progress: Callable[..., Awaitable[MigrationProgress]]
     """Poll a migration on the event loop."""
+
+    verifies: ClassVar[bool] = False
+    """True if the service compares source and destination: :attr:`get_progress` then takes
+    ``verification``."""
 
     calls_per_second: ClassVar[float | None] = None
     """Documented rate limit of an account in calls per second; None if there is none."""
@@ -361,6 +365,22 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         ``applied_until``; None where records may have it.
         """
         return "Leave it out."
+
+    def get_verification(self, *args: Any, **ids: Any) -> Verification | None:
+        """
+        Get the result of the service's own data check, with its counts; None if the service has none.
+
+        A result that cannot be read is ``unknown``, with a warning in the log.
+
+        :param args: the migration, as the first arguments of :attr:`get_progress`; ``ids`` by name.
+        :raises MigrationApiError: if the service refuses the request for the migration or does not respond.
+        """
+        if not self.verifies:
+            return None
+        progress = self.get_progress(*args, **ids, verification=True)
+        for warning in progress.warnings:
+            log.warning("%s", warning)
+        return progress.verification
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Return source and destination of a migration, or None if the service does not tell them."""

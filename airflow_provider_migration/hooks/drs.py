@@ -48,6 +48,7 @@ class DrsHook(MigrationHook[DrsApi]):
     hook_name = "Huawei Cloud DRS"
     service = SERVICE
     migration_argument = "job_id"
+    verifies = True
 
     def __init__(
         self,
@@ -195,6 +196,7 @@ class DrsHook(MigrationHook[DrsApi]):
         job_status: bool = True,
         *,
         max_lag: float = 60,
+        verification: bool = False,
     ) -> MigrationProgress:
         """
         Get a job and its objects as a normalised record.
@@ -204,11 +206,17 @@ class DrsHook(MigrationHook[DrsApi]):
         :param job_status: request the job's status too; without it, only the copy of existing data can be
             followed.
         :param max_lag: maximum delay in seconds that counts as caught up.
+        :param verification: request the results of the job's comparisons too, with the job's status; a
+            refused one is not an error but one of the record's ``warnings``.
         :raises MigrationConfigurationError: for an invalid argument, before any request.
         :raises MigrationApiError: if DRS refuses the request or does not respond. With ``job_status``, a
             refused list of objects is not an error but one of the record's ``warnings``.
         """
-        return self._run(lambda api: api.progress(job_id, object_types, job_status, max_lag=max_lag))
+        return self._run(
+            lambda api: api.progress(
+                job_id, object_types, job_status, max_lag=max_lag, verification=verification
+            )
+        )
 
     async def aget_progress(
         self,
@@ -217,6 +225,11 @@ class DrsHook(MigrationHook[DrsApi]):
         job_status: bool = True,
         *,
         max_lag: float = 60,
+        verification: bool = False,
     ) -> MigrationProgress:
         """Async version of :meth:`get_progress`."""
-        return await self._arun(lambda api: api.progress(job_id, object_types, job_status, max_lag=max_lag))
+        return await self._arun(
+            lambda api: api.progress(
+                job_id, object_types, job_status, max_lag=max_lag, verification=verification
+            )
+        )

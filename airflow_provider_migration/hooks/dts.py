@@ -40,6 +40,7 @@ class DtsHook(MigrationHook[DtsApi]):
     hook_name = "Alibaba Cloud DTS"
     service = SERVICE
     migration_argument = "migration_job_id"
+    verifies = True
 
     def __init__(
         self,
@@ -107,21 +108,31 @@ class DtsHook(MigrationHook[DtsApi]):
         """
         return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids))
 
-    def get_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
+    def get_progress(
+        self, migration_job_id: str, *, max_lag: float = 60, verification: bool = False
+    ) -> MigrationProgress:
         """
         Get one migration job as a normalised record.
 
         :param migration_job_id: the id of the instance, ``dts…``, or the ``DtsJobId`` of the job, as returned
             by Terraform and Pulumi, which is looked up with DescribeDtsJobs.
         :param max_lag: maximum delay in seconds that counts as caught up.
+        :param verification: count the tables of the job's data checks too. The job is then requested with
+            DescribeDtsJobs; a refused count is not an error but one of the record's ``warnings``.
         :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
-        return self._run(lambda api: api.progress(migration_job_id, max_lag=max_lag))
+        return self._run(
+            lambda api: api.progress(migration_job_id, max_lag=max_lag, verification=verification)
+        )
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Get the source and the destination of a migration job, as OpenLineage names them."""
         return self._run(lambda api: api.datasets(**ids))
 
-    async def aget_progress(self, migration_job_id: str, *, max_lag: float = 60) -> MigrationProgress:
+    async def aget_progress(
+        self, migration_job_id: str, *, max_lag: float = 60, verification: bool = False
+    ) -> MigrationProgress:
         """Async version of :meth:`get_progress`."""
-        return await self._arun(lambda api: api.progress(migration_job_id, max_lag=max_lag))
+        return await self._arun(
+            lambda api: api.progress(migration_job_id, max_lag=max_lag, verification=verification)
+        )

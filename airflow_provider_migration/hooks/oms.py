@@ -41,6 +41,7 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
     hook_name = "OceanBase Migration Service"
     service = SERVICE
     migration_argument = "project_id"
+    verifies = True
 
     def __init__(self, oms_conn_id: str = default_conn_name, api: str | None = None) -> None:
         super().__init__(oms_conn_id)
@@ -94,16 +95,24 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         """
         return self._run(lambda api: api.describe_project_steps(project_id))
 
-    def get_progress(self, project_id: str, *, max_lag: float = 60) -> MigrationProgress:
+    def get_progress(
+        self, project_id: str, *, max_lag: float = 60, verification: bool = False
+    ) -> MigrationProgress:
         """
         Get the progress of a project as a normalised record, with its steps where OMS has them.
 
         :param project_id: the id of the project, ``p_…`` or ``np_…``.
         :param max_lag: maximum lag in seconds that counts as caught up.
+        :param verification: count the tables of the full verification too (OMS 4.1.1 or newer); a refused
+            count is not an error but one of the record's ``warnings``.
         :raises MigrationApiError: if OMS refuses the request or does not respond.
         """
-        return self._run(lambda api: api.progress(project_id, max_lag=max_lag))
+        return self._run(lambda api: api.progress(project_id, max_lag=max_lag, verification=verification))
 
-    async def aget_progress(self, project_id: str, *, max_lag: float = 60) -> MigrationProgress:
+    async def aget_progress(
+        self, project_id: str, *, max_lag: float = 60, verification: bool = False
+    ) -> MigrationProgress:
         """Async version of :meth:`get_progress`."""
-        return await self._arun(lambda api: api.progress(project_id, max_lag=max_lag))
+        return await self._arun(
+            lambda api: api.progress(project_id, max_lag=max_lag, verification=verification)
+        )

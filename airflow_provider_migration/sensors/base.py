@@ -88,10 +88,11 @@ class MigrationSensor(BaseSensorOperator):
     ``failure_grace`` above 0 waits until ``timeout``); poke and deferrable mode count everywhere.
 
     :param target_status: the target, or a list of targets: a milestone (``structure_done``, ``full_done``,
-        ``caught_up``, ``succeeded``), a state (``paused``, ``failed`` …), or the service's own word for a
-        status or step. Where the service's order is known, a word is also reached past it. A
+        ``caught_up``, ``succeeded``), ``verified``, a state (``paused``, ``failed`` …), or the service's own
+        word for a status or step. Where the service's order is known, a word is also reached past it. A
         migration with an incremental phase reaches ``caught_up`` when it is in sync, one without when it has
-        succeeded. (templated)
+        succeeded; ``verified`` besides needs the service's own data check, which DataWorks does not have, to
+        have found no difference. (templated)
     :param max_lag: largest lag in seconds that counts as caught up; this and the next durations are seconds
         or a timedelta.
     :param on_paused: ``wait``, ``fail`` or ``skip`` when someone has paused the migration.
@@ -105,6 +106,8 @@ class MigrationSensor(BaseSensorOperator):
     :param checkpoint_after: besides the target, everything that was written to the source until this moment
         must be applied: an ISO time with its offset, a datetime with a time zone, or epoch seconds. It must
         come before the end of the wait, by more than ``hold_for``. DataWorks has no checkpoint. (templated)
+    :param on_mismatch: with the target ``verified``: ``wait`` or ``fail`` when the service has found
+        differences, or could not compare everything. They may be repaired and compared again.
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
     :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
@@ -133,6 +136,7 @@ class MigrationSensor(BaseSensorOperator):
         hold_for: float | timedelta = 0,
         max_poll_errors: int = 5,
         checkpoint_after: str | float | datetime | None = NOT_GIVEN,
+        on_mismatch: str = "wait",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -151,6 +155,7 @@ class MigrationSensor(BaseSensorOperator):
         is_mapped = is_given and getattr(self, "_BaseOperator__from_mapped", False)
         self._has_moment = self.checkpoint_after is not None or is_mapped
         self._is_moment_rendered = not is_constant(self.checkpoint_after)
+        self.on_mismatch = on_mismatch
         self.deferrable = deferrable
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
@@ -162,7 +167,8 @@ class MigrationSensor(BaseSensorOperator):
         for name in ("max_lag", "failure_grace", "hold_for", "stall_timeout"):
             setattr(self, name, to_seconds(getattr(self, name)))
         self._check("on_paused", self.on_paused in ("wait", "fail", "skip"), "'wait', 'fail' or 'skip'")
-        self._check("on_unknown", self.on_unknown in ("wait", "fail"), "'wait' or 'fail'")
+        for name in ("on_unknown", "on_mismatch"):
+            self._check(name, getattr(self, name) in ("wait", "fail"), "'wait' or 'fail'")
         for name in ("max_lag", "failure_grace", "hold_for"):
             self._check(name, is_number(getattr(self, name)), DURATION)
         self._check(
@@ -299,7 +305,7 @@ class MigrationSensor(BaseSensorOperator):
         with poll_once(
             tracker, self.hook_class, ids, self.log.log, monotonic=monotonic, is_confirmed=is_confirmed
         ) as poll:
-            poll.answer = self.hook.get_progress(**ids, max_lag=self.max_lag)
+            poll.answer = self.hook.get_progress(**ids, **tracker.policy.poll_arguments)
         self._publish(context, tracker, poll.verdict, poll.error)
         self._raise_for(poll.verdict, tracker.progress, poll.error)
         if poll.verdict.ends:
@@ -466,6 +472,7 @@ class MigrationSensor(BaseSensorOperator):
             exponential_backoff=bool(self.exponential_backoff),
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
             checkpoint_after=moment,
+            on_mismatch=self.on_mismatch,
         )
 
     def _check_moment(self, moment: float, deadline: float, ids: dict[str, Any]) -> None:

@@ -292,18 +292,6 @@ def no_status(
     return api_error(MigrationResponseError, request, response, text, request_id=request_id)
 
 
-MAX_CACHED: Final = 4096
-"""Maximum entries of a cache of migrations; the oldest is evicted first."""
-
-
-def cache_put(memory: dict[_K, _V], key: _K, value: _V) -> None:
-    """Store a value in a bounded cache and evict the oldest entries."""
-    memory.pop(key, None)
-    memory[key] = value
-    while len(memory) > MAX_CACHED:
-        del memory[next(iter(memory))]
-
-
 def is_international(endpoint: str) -> bool:
     """
     Tell whether an endpoint is known to belong to the international site (alibabacloud.com).

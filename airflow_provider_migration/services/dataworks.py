@@ -34,12 +34,11 @@ from airflow_provider_migration.progress import (
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
 from airflow_provider_migration.services.alibaba import (
     AlibabaApi,
-    cache_put,
     is_international,
     no_status,
     rpc_object,
 )
-from airflow_provider_migration.services.wire import StatusTable, WireModel, require_id, up_to
+from airflow_provider_migration.services.wire import StatusTable, WireModel, cache_put, require_id, up_to
 
 _T = TypeVar("_T")
 

@@ -1,5 +1,6 @@
 """
-Huawei Cloud DRS: progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``).
+Huawei Cloud DRS: progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``),
+and results of its comparisons (v3 ``compare``).
 
 Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only
 while existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,17 +32,23 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     MAX_SECONDS,
+    VERIFIED,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
     ObjectProgress,
     ObjectSummary,
     Phase,
+    TableVerification,
     Throughput,
+    Verification,
+    VerificationState,
     bulk_percent,
     interned_phase,
     percent_or_none,
     throughput_of,
+    worst_state,
+    worst_tables,
 )
 from airflow_provider_migration.sansio import (
     Flow,
@@ -61,9 +69,13 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
+    WordTable,
+    cache_put,
     parse_timestamp,
     require_id,
+    unread_verification,
     up_to,
+    utc_time,
 )
 
 _T = TypeVar("_T")
@@ -177,9 +189,64 @@ _NO_LIST: Final = "DRS.M00304"
 _LIST_IS_GONE: Final = "DRS.M05004"
 """The task is deleted or its resources are released: the job may have ended normally."""
 
-TARGETS: Final = STATUSES.targets(states=(MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED))
+TARGETS: Final = STATUSES.targets(
+    further=(VERIFIED,), states=(MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+)
 TARGETS_WITHOUT_JOB_STATUS: Final = frozenset(("full_done",))
 
+
+COMPARISON_STATUSES: Final = WordTable(
+    {
+        # A person who cancels a comparison may start another.
+        VerificationState.PENDING: ("WAITING_FOR_RUNNING", "CANCELLED"),
+        VerificationState.RUNNING: ("RUNNING", "FULL_DOING", "INCRE_DOING"),
+        VerificationState.FAILED: ("FAILED", "TIMEOUT_INTERRUPT"),
+        # It has ended, which does not say that it found no differences.
+        VerificationState.UNKNOWN: ("SUCCESSFUL",),
+    },
+    VerificationState.UNKNOWN,
+)
+"""``status`` of a comparison."""
+
+COMPARISON_RESULTS: Final = WordTable(
+    {
+        VerificationState.RUNNING: ("5", "6"),
+        VerificationState.CONSISTENT: ("2", "10"),
+        VerificationState.INCONSISTENT: ("0", "8", "9"),
+        VerificationState.FAILED: (
+            *("3", "4", "7", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"),
+            "27",
+        ),
+    },
+    VerificationState.UNKNOWN,
+)
+"""
+``status`` of a database in the overview of a comparison. Failed ones were not compared: a side is missing, an
+error in SQL, too many rows, a time-out. Source:
+https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0246.html.
+"""
+
+OBJECT_RESULTS: Final = WordTable(
+    {
+        VerificationState.RUNNING: ("3",),
+        VerificationState.CONSISTENT: ("2",),
+        VerificationState.INCONSISTENT: ("0",),
+    },
+    VerificationState.UNKNOWN,
+)
+"""``status`` of a type in a comparison of objects, where 3 has another meaning than in the others."""
+
+_LATE_TYPES: Final = ("TRIGGER", "EVENT")
+"""Types of objects that DRS moves only while a job is being ended, so that they differ until then."""
+
+_COMPARED: Final = "SUCCESSFUL"
+_CANCELLED: Final = "CANCELLED"
+
+MAX_COMPARISON_PAGES: Final = 100
+"""Maximum pages of a list of comparisons, and of the databases of one."""
+
+MAX_COMPARISONS: Final = 10
+"""Maximum comparisons of a kind that count, the newest first."""
 
 _PlainRow = tuple[str | None, str | None, str | None, str | None, float | None]
 """Databases and tables as in :class:`ObjectRow`, and the progress."""
@@ -318,6 +385,185 @@ class _BatchProgress(WireModel):
     results: list[JobProgress] | None = None
 
 
+class Comparison(WireModel):
+    """
+    One comparison in the list of a job's comparisons.
+
+    :ivar type: ``lines``, which counts rows, ``contents``, which compares values, or ``random``.
+    :ivar start_time: UTC time; so is ``end_time``.
+    """
+
+    id: Verbatim = None
+    type: Verbatim = None
+    status: Verbatim = None
+    start_time: str | None = None
+    end_time: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The ``type`` in lower case; empty if missing."""
+        return (self.type or "").strip().lower()
+
+    @property
+    def word(self) -> str:
+        """The ``status`` in upper case; empty if missing."""
+        return (self.status or "").strip().upper()
+
+    @property
+    def state(self) -> VerificationState:
+        """The state, as far as the status tells."""
+        return COMPARISON_STATUSES.state_of(self.status)
+
+    @property
+    def is_open(self) -> bool:
+        """True if it has not ended."""
+        return (
+            self.state in (VerificationState.PENDING, VerificationState.RUNNING) and self.word != _CANCELLED
+        )
+
+    @property
+    def moment(self) -> float:
+        """Epoch seconds of the start, to find the newest; one that never started counts as new."""
+        began = utc_time(self.start_time)
+        if began is None:
+            return 0.0 if self.word == _COMPARED else math.inf
+        return began.timestamp()
+
+
+class _Comparisons(WireModel):
+    count: Count | None = None
+    compare_jobs: tuple[Comparison, ...] | None = None
+
+
+class ComparedDatabase(WireModel):
+    """
+    One database in the overview of a comparison; of the two names of each field, a kind has one.
+
+    :ivar compare_num: number of tables to compare.
+    :ivar compare_end_num: number of compared tables.
+    :ivar data_inconsistent_num: number of tables that differ.
+    :ivar uncomparable_num: number of tables that could not be compared.
+    """
+
+    source_db_name: str | None = None
+    target_db_name: str | None = None
+    source_db: str | None = None
+    target_db: str | None = None
+    status: Verbatim = None
+    compare_num: Count | None = None
+    compare_end_num: Count | None = None
+    data_inconsistent_num: Count | None = None
+    uncomparable_num: Count | None = None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Source and target."""
+        return self.source_db_name or self.source_db or "", self.target_db_name or self.target_db or ""
+
+    @property
+    def result(self) -> VerificationState:
+        """The result, as far as the status tells."""
+        return COMPARISON_RESULTS.state_of(self.status)
+
+    @property
+    def tables_different(self) -> int | None:
+        """Number of tables that differ; at least one if the status says that the database differs."""
+        is_different = self.result is VerificationState.INCONSISTENT
+        return max(self.data_inconsistent_num or 0, 1) if is_different else self.data_inconsistent_num
+
+    @property
+    def tables_failed(self) -> int | None:
+        """Number of tables that could not be compared; at least one if the status says so."""
+        has_failed = self.result is VerificationState.FAILED
+        return max(self.uncomparable_num or 0, 1) if has_failed else self.uncomparable_num
+
+
+class _Overview(WireModel):
+    total_count: Count | None = None
+    data_compare_overview_infos: tuple[ComparedDatabase, ...] | None = None
+    content_compare_result_infos: tuple[ComparedDatabase, ...] | None = None
+
+    @property
+    def databases(self) -> tuple[ComparedDatabase, ...]:
+        return (*(self.data_compare_overview_infos or ()), *(self.content_compare_result_infos or ()))
+
+
+class ComparedTable(WireModel):
+    """One table in the details of a comparison."""
+
+    source_table_name: str | None = None
+    target_table_name: str | None = None
+    difference_row_num: Count | None = None
+    status: Verbatim = None
+    line_compare_result: bool | None = None
+    content_compare_result: bool | None = None
+
+    @property
+    def is_different(self) -> bool:
+        """True unless the table is known to be equal."""
+        if self.content_compare_result is None and self.line_compare_result is None:
+            return COMPARISON_RESULTS.state_of(self.status) is not VerificationState.CONSISTENT
+        return False in (self.content_compare_result, self.line_compare_result)
+
+    def as_table_verification(self, database: ComparedDatabase, result: str) -> TableVerification:
+        """Convert to the form of a record."""
+        source, target = database.names
+        return TableVerification(
+            source=_name(source, self.source_table_name),
+            destination=_name(target, self.target_table_name),
+            result=result,
+            rows_different=self.difference_row_num,
+        )
+
+
+class _Details(WireModel):
+    table_line_compare_result_infos: tuple[ComparedTable, ...] | None = None
+    content_compare_result_infos: tuple[ComparedTable, ...] | None = None
+
+    @property
+    def tables(self) -> tuple[ComparedTable, ...]:
+        return (*(self.table_line_compare_result_infos or ()), *(self.content_compare_result_infos or ()))
+
+
+class ComparedType(WireModel):
+    """One type in a comparison of objects."""
+
+    type: Verbatim = None
+    source_count: Count | None = None
+    target_count: Count | None = None
+    status: Verbatim = None
+
+
+class ObjectComparison(WireModel):
+    """The newest comparison of objects."""
+
+    status: Verbatim = None
+    compare_job_id: Verbatim = None
+    compare_result: tuple[ComparedType, ...] | None = None
+
+
+class _Kind(NamedTuple):
+    """
+    A kind of comparison of the data.
+
+    :ivar differences: query for the tables that differ.
+    """
+
+    type: str
+    overview: str
+    detail: str
+    differences: tuple[str, str]
+
+
+_KINDS: Final = (
+    _Kind("lines", "line-overview", "line-detail", ("status", "0")),
+    _Kind("contents", "content-overview", "content-detail", ("type", "compare")),
+)
+
+_Compared = dict[ComparedDatabase, tuple[TableVerification, ...]]
+"""The databases of ended comparisons, each with its tables that differ."""
+
+
 class ObjectListing:
     """
     Paging state of a list of objects: the next offset, and the end of the list.
@@ -341,6 +587,11 @@ class ObjectListing:
         self.at_end: bool = False
         self._last: frozenset[object] = frozenset()
         self._digests: set[int] = set()
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query of the next page."""
+        return [("limit", str(self.limit)), ("offset", str(self.offset))]
 
     def take(self, rows: Sequence[_T], names: Iterable[object], count: int | None) -> list[_T]:
         """
@@ -604,6 +855,12 @@ class DrsApi:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Cache of the last listed objects of at most :data:`MAX_LISTED` jobs."""
+    _compared: dict[tuple[str, str], _Compared] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Cache of the results of ended comparisons, which do not change."""
+    _verified: dict[str, Verification] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Cache of the last verification of each job."""
 
     def progress_data_page(
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
@@ -627,7 +884,7 @@ class DrsApi:
         language: str | None = None,
     ) -> Request[_T]:
         project = quote(self.project_id, safe="")
-        query = encode_query([("limit", str(listing.limit)), ("offset", str(listing.offset))])
+        query = encode_query(listing.query)
         request = self._request(
             "ShowProgressData",
             "GET",
@@ -702,6 +959,7 @@ class DrsApi:
         job_status: bool = True,
         *,
         max_lag: float,
+        verification: bool = False,
     ) -> Flow[MigrationProgress]:
         """
         Get the job's status and its objects, and build the record; arguments are validated immediately.
@@ -719,11 +977,12 @@ class DrsApi:
 
         :param object_types: object types to count.
         :param job_status: request the job's status. Without it the list decides, and its errors are raised.
+        :param verification: request the results of the job's comparisons.
         """
         job, types = require_id("job_id", job_id), check_object_types(object_types)
         check_job_status(job_status)
         if job_status:
-            return self._progress_with_status(job, types, max_lag)
+            return self._progress_with_status(job, types, max_lag, verification)
         if not types:
             raise MigrationConfigurationError(
                 "object_types is empty: without job_status there is nothing to ask."
@@ -743,7 +1002,7 @@ class DrsApi:
         return _progress_of_objects(objects, **self._common(job_id, objects, self.clock()))
 
     def _progress_with_status(
-        self, job_id: str, object_types: tuple[str, ...], max_lag: float
+        self, job_id: str, object_types: tuple[str, ...], max_lag: float, verification: bool
     ) -> Flow[MigrationProgress]:
         job = yield from self._job_status(job_id)
         observed_at = self.clock()  # the time of the deciding call: the lists may take a while
@@ -753,12 +1012,142 @@ class DrsApi:
         if lists.failure and _depends_on_lists(job, lists, max_lag):
             raise lists.failure
         objects = [lists.objects[name] for name in object_types if name in lists.objects]
-        return _progress_of_job(
-            job,
-            lists,
-            max_lag,
-            warnings=lists.warnings(),
-            **self._common(job_id, objects, observed_at),
+        common = self._common(job_id, objects, observed_at)
+        progress = _progress_of_job(job, lists, max_lag, warnings=lists.warnings(), **common)
+        if not verification:
+            return progress
+        found, unread = yield from self._verification(job_id, _word(job), progress.state)
+        common |= {"verification": found, "verification_remedy": _COMPARISON_REMEDIES.get(found.state)}
+        return _progress_of_job(job, lists, max_lag, warnings=(*lists.warnings(), *unread), **common)
+
+    def _verification(
+        self, job_id: str, word: str, state: MigrationState
+    ) -> Flow[tuple[Verification, tuple[str, ...]]]:
+        """Get the result of a job's comparisons, and a warning if it cannot be read."""
+        if word in _FULL[:-1] or state is MigrationState.PENDING:  # DRS compares nothing before it has copied
+            return Verification(state=VerificationState.PENDING), ()
+        is_needed = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        try:
+            comparisons = yield from self._list_comparisons(job_id, is_needed=is_needed)
+            if comparisons is None:
+                return self._verified.get(job_id, Verification(state=VerificationState.PENDING)), ()
+            parts = []
+            for kind in _KINDS:
+                if of_kind := [each for each in comparisons if each.kind == kind.type]:
+                    parts.append((yield from self._compare(job_id, kind, of_kind)))
+            found = Verification.merged(parts or [Verification(state=VerificationState.PENDING)])
+            objects = yield from send(self._request_comparison(job_id, "object/compare", _read_objects))
+            found = _with_objects(found, objects)
+        except MigrationApiError as error:
+            warning = unread_verification(error, "DRS ReadOnlyAccess")
+            return Verification(state=VerificationState.UNKNOWN), (warning,)
+        cache_put(self._verified, job_id, found)
+        return found, ()
+
+    def _list_comparisons(self, job_id: str, *, is_needed: bool) -> Flow[list[Comparison] | None]:
+        """List the comparisons of a job's data; None if the rate limiter skips the call."""
+        found: list[Comparison] = []
+        listing, count = ObjectListing(), 0
+        while not listing.at_end and listing.pages < MAX_COMPARISON_PAGES:
+            request = self._request_comparison(job_id, "table/compare", _read_comparisons, listing.query)
+            page = yield from (send(request) if is_needed or found else send_optional(request))
+            if page is None:
+                return None
+            rows, count = page.compare_jobs or (), page.count or 0
+            found += listing.take(rows, (row.id for row in rows), count)
+        if len(found) < count:
+            raise api_error(MigrationResponseError, request, None, "the list of comparisons is incomplete")
+        return found
+
+    def _compare(self, job_id: str, kind: _Kind, comparisons: Sequence[Comparison]) -> Flow[Verification]:
+        """
+        Get the result of the comparisons of a kind.
+
+        A person may compare some databases or tables only: then the last comparison of the others counts
+        too.
+        """
+        newest = sorted(comparisons, key=lambda each: each.moment, reverse=True)
+        open_states = [each.state for each in newest if each.is_open]
+        if open_states or newest[0].word != _COMPARED:
+            return Verification(state=worst_state(open_states or [newest[0].state]))
+        covered: dict[tuple[str, str], int] = {}
+        tables: dict[ComparedDatabase, tuple[TableVerification, ...]] = {}
+        times: list[datetime | None] = []
+        for each in [each for each in newest if each.word == _COMPARED][:MAX_COMPARISONS]:
+            result = yield from self._result(job_id, kind, each)
+            current = [row for row in result if (row.compare_num or 0) > covered.get(row.names, -1)]
+            covered.update((row.names, row.compare_num or 0) for row in current)
+            tables.update((row, result[row]) for row in current)
+            times += [utc_time(each.end_time)] if current else []
+        return _compared(tables, times)
+
+    def _result(self, job_id: str, kind: _Kind, comparison: Comparison) -> Flow[_Compared]:
+        """Get the databases of an ended comparison, with their tables that differ."""
+        key = job_id, comparison.id or ""
+        if key in self._compared:
+            return self._compared[key]
+        rows: list[ComparedDatabase] = []
+        listing, count = ObjectListing(), 0
+        while not listing.at_end and listing.pages < MAX_COMPARISON_PAGES:
+            request = self._request_comparison(
+                job_id, kind.overview, _read_overview, listing.query, comparison.id
+            )
+            page = yield from send(request)
+            count = page.total_count or 0
+            rows += listing.take(page.databases, (row.names for row in page.databases), count)
+        if len(rows) < count:
+            raise api_error(MigrationResponseError, request, None, "the list of databases is incomplete")
+        result: _Compared = dict.fromkeys(rows, ())
+        are_named = True
+        for row in result:
+            try:
+                result[row] = yield from self._different_tables(job_id, kind, comparison, row)
+            except MigrationApiError:  # names only: the counts are known
+                are_named = False
+        if are_named:
+            cache_put(self._compared, key, result)
+        return result
+
+    def _different_tables(
+        self, job_id: str, kind: _Kind, comparison: Comparison, database: ComparedDatabase
+    ) -> Flow[tuple[TableVerification, ...]]:
+        """Get the worst tables of a database that differ or were not compared."""
+        source, target = database.names
+        names = [("db_name", source), ("target_db_name", target), ("limit", str(MAX_LIMIT))]
+        found: list[TableVerification] = []
+        for result, count, query in (
+            ("different", database.tables_different, kind.differences),
+            ("not compared", database.tables_failed, ("type", "unCompare")),
+        ):
+            if count:
+                details = yield from send(
+                    self._request_comparison(
+                        job_id, kind.detail, _read_details, [*names, query], comparison.id
+                    )
+                )
+                found += [
+                    table.as_table_verification(database, result)
+                    for table in details.tables
+                    if result == "not compared" or table.is_different
+                ]
+        return worst_tables(found)
+
+    def _request_comparison(
+        self,
+        job_id: str,
+        call: str,
+        read: Callable[[Request[Any], Response], _T],
+        query: Iterable[tuple[str, str]] = (),
+        comparison_id: str | None = None,
+    ) -> Request[_T]:
+        path = call if comparison_id is None else f"compare/{quote(comparison_id, safe='')}/{call}"
+        project, encoded = quote(self.project_id, safe=""), encode_query(query)
+        return self._request(
+            _COMPARISON_CALLS[call],
+            "GET",
+            f"/v3/{project}/jobs/{quote(job_id, safe='')}/{path}" + (f"?{encoded}" if encoded else ""),
+            read,
+            asked_for=job_id,
         )
 
     def _common(self, job_id: str, objects: list[_Objects], observed_at: datetime) -> dict[str, Any]:
@@ -858,6 +1247,100 @@ class DrsApi:
             signer=self.signer,
             asked_for=asked_for,
         )
+
+
+_COMPARISON_CALLS: Final = {
+    "table/compare": "ListDataLevelTableCompareJobs",
+    "object/compare": "ListObejectLevelCompareOverview",  # sic
+    "line-overview": "ListDataCompareOverview",
+    "line-detail": "ListDataCompareDetail",
+    "content-overview": "ListContentCompareOverview",
+    "content-detail": "ListContentCompareDetail",
+}
+"""The vendor's names of the calls for comparisons, by the end of their path."""
+
+_COMPARISON_REMEDIES: Final = {
+    VerificationState.PENDING: (
+        "DRS itself compares after the full copy; otherwise start a comparison of the data in the DRS "
+        "console."
+    ),
+    VerificationState.INCONSISTENT: (
+        "Look at the comparisons of the job in the DRS console, repair the tables, and compare all of them "
+        "again."
+    ),
+    VerificationState.FAILED: (
+        "Look at the comparisons of the job in the DRS console, remove the cause, and compare again."
+    ),
+}
+
+
+def _compared(tables: _Compared, times: Sequence[datetime | None]) -> Verification:
+    """Return the result of ended comparisons of one kind."""
+    found = Verification.ended(
+        tables_total=_total(row.compare_num for row in tables),
+        tables_compared=_total(row.compare_end_num for row in tables),
+        tables_different=_total(row.tables_different for row in tables),
+        tables_failed=_total(row.tables_failed for row in tables),
+        worst=worst_tables(table for named in tables.values() for table in named),
+        checked_at=min(filter(None, times), default=None) if None not in times else None,
+    )
+    if found.state is VerificationState.CONSISTENT:
+        return found.model_copy(update={"state": worst_state(row.result for row in tables)})
+    return found
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of counts; None if one of them is not known."""
+    given = list(counts)
+    return None if None in given else sum(filter(None, given))
+
+
+def _with_objects(found: Verification, objects: ObjectComparison) -> Verification:
+    """Return a verification with the comparison of objects: it may be a reason against, but never for."""
+    state = COMPARISON_STATUSES.state_of(objects.status)
+    types = [each for each in objects.compare_result or () if (each.type or "").upper() not in _LATE_TYPES]
+    results = {OBJECT_RESULTS.state_of(each.status) for each in types} - {VerificationState.CONSISTENT}
+    has_run = state is not VerificationState.PENDING and bool((objects.status or "").strip())
+    if not has_run:
+        return found
+    if state is not VerificationState.UNKNOWN:
+        results.add(state)
+    different = [
+        TableVerification(
+            source=each.type,
+            result=f"{each.source_count} in the source, {each.target_count} in the destination",
+        )
+        for each in types
+        if OBJECT_RESULTS.state_of(each.status) is VerificationState.INCONSISTENT
+    ]
+    return found.model_copy(
+        update={
+            "state": worst_state({found.state, *results}),
+            "worst": worst_tables((*found.worst, *different)),
+        }
+    )
+
+
+def _read_comparisons(request: Request[Any], response: Response) -> _Comparisons:
+    comparisons = _Comparisons.read(api_object(request, response))
+    if comparisons.compare_jobs is None:
+        raise api_error(MigrationResponseError, request, response, "no compare_jobs in the response")
+    return comparisons
+
+
+def _read_overview(request: Request[Any], response: Response) -> _Overview:
+    overview = _Overview.read(api_object(request, response))
+    if overview.total_count is None:
+        raise api_error(MigrationResponseError, request, response, "no total_count in the response")
+    return overview
+
+
+def _read_details(request: Request[Any], response: Response) -> _Details:
+    return _Details.read(api_object(request, response))
+
+
+def _read_objects(request: Request[Any], response: Response) -> ObjectComparison:
+    return ObjectComparison.read(api_object(request, response))
 
 
 def _of_the_headers(response: Response) -> dict[str, Any]:

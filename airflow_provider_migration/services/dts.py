@@ -1,10 +1,13 @@
 """
-Alibaba Cloud DTS: ``DescribeMigrationJobStatus`` and ``DescribeDtsJobs`` of version 2020-01-01.
+Alibaba Cloud DTS: ``DescribeMigrationJobStatus``, ``DescribeDtsJobs`` and
+``DescribeDataCheckTableDetails`` of version 2020-01-01.
 
 Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
 /api-describedtsjobs. The first writes numbers and booleans as strings, omits the sections of phases that have
 not started, and returns the delay in seconds; it has not been maintained since 2022. The second returns up to
-30 instances at once, uses other field names, and returns the delay of a migration in milliseconds.
+30 instances at once, uses other field names, and returns the delay of a migration in milliseconds. Only the
+second has the job's data check, whose counts are in the third:
+https://www.alibabacloud.com/help/en/dts/developer-reference/api-describedatachecktabledetails.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta, timezone
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -25,21 +29,26 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
+    VERIFIED,
     DatasetName,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
     Phase,
     Retrying,
+    TableVerification,
     Throughput,
+    Verification,
+    VerificationState,
     bulk_percent,
     interned_phase,
     throughput_of,
+    worst_state,
+    worst_tables,
 )
-from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
+from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send, send_optional
 from airflow_provider_migration.services.alibaba import (
     AlibabaApi,
-    cache_put,
     is_international,
     no_status,
     rpc_object,
@@ -51,9 +60,13 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
+    WordTable,
+    cache_put,
     parse_timestamp,
     require_id,
+    unread_verification,
     up_to,
+    utc_time,
 )
 
 _T = TypeVar("_T")
@@ -104,10 +117,43 @@ PHASE_STATUSES: Final = StatusTable(
 )
 """``Status`` of the sections of a response."""
 
+CHECK_STATUSES: Final = WordTable(
+    {
+        VerificationState.PENDING: ("NotStarted",),
+        VerificationState.RUNNING: ("Checking",),
+        VerificationState.INCONSISTENT: ("Inconsistency",),
+        VerificationState.FAILED: ("Failed",),
+        # The check has ended, or has no latency: neither word says that it found no differences.
+        VerificationState.UNKNOWN: ("Finished", "Catched"),
+    },
+    VerificationState.UNKNOWN,
+)
+"""
+``Status`` of the sections of a data check. ``Inconsistency`` is documented for the check of the structure,
+and for all checks of a reverse job.
+"""
+
+CHECK_DETAILS_API: Final = "DescribeDataCheckTableDetails"
+FULL_CHECK, INCREMENTAL_CHECK = 1, 2
+"""``CheckType`` of :data:`CHECK_DETAILS_API`."""
+MAX_TABLES: Final = 30
+"""Tables per page; the maximum is not documented."""
+
+_COMPARED: Final = "0"
+_COMPARING: Final = ("2", "3")
+_NOT_COMPARED: Final = "5"
+"""``Status`` of a table; other numbers are not documented."""
+_TOO_MANY_DIFFERENCES: Final = 2
+"""``ErrorCode`` of a table with more than 300 different rows, which DTS counts as failed."""
+_ONLY_DIFFERENT: Final = "6"
+"""``Status`` in a request for the tables with differences."""
+_CHINA: Final = timezone(timedelta(hours=8))
+"""Time zone of ``BootTime``: in the vendor's sample, ``Id`` is the same time in epoch microseconds."""
+
 ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "Migrating", "Finished")
 
 TARGETS: Final = STATUSES.targets(
-    further=("Catched",), states=(MigrationState.CAUGHT_UP, MigrationState.CANCELLED)
+    further=("Catched", VERIFIED), states=(MigrationState.CAUGHT_UP, MigrationState.CANCELLED)
 )
 
 _SCHEMES: Final = {"postgresql": "postgres", "sqlserver": "mssql"}
@@ -163,6 +209,75 @@ class PhaseStatus(WireModel):
     error_message: str | None = None
 
 
+class DataCheckStatus(WireModel):
+    """A data check; only in ``DescribeDtsJobs``."""
+
+    status: Verbatim = None
+    percent: Percentage | None = None
+
+
+class CheckedTable(WireModel):
+    """
+    One table of a data check.
+
+    :ivar status: ``0`` compared, ``2`` and ``3`` in progress, ``5`` failed.
+    :ivar error_code: why it failed: 1 too many tables without a primary key, 2 more than 300 different rows,
+        3 no such table, 4 an error in SQL.
+    :ivar boot_time: time of the comparison, without a zone.
+    """
+
+    source_db_name: str | None = None
+    source_tb_name: str | None = None
+    target_db_name: str | None = None
+    target_tb_name: str | None = None
+    diff_count: Count | None = None
+    status: Verbatim = None
+    error_code: Count | None = None
+    boot_time: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """The names that identify the table."""
+        return self.source_db_name, self.source_tb_name, self.target_db_name, self.target_tb_name
+
+    @property
+    def word(self) -> str:
+        """The ``status``; empty if missing."""
+        return (self.status or "").strip()
+
+    @property
+    def is_different(self) -> bool:
+        """True if the table differs."""
+        has_too_many = self.word == _NOT_COMPARED and self.error_code == _TOO_MANY_DIFFERENCES
+        return bool(self.diff_count) or has_too_many
+
+    def as_table_verification(self) -> TableVerification:
+        """Convert to the form of a record."""
+        failed = "failed" if self.error_code is None else f"failed: ErrorCode {self.error_code}"
+        return TableVerification(
+            source=".".join(filter(None, (self.source_db_name, self.source_tb_name))),
+            destination=".".join(filter(None, (self.target_db_name, self.target_tb_name))),
+            result=failed if self.word == _NOT_COMPARED else "different",
+            rows_different=self.diff_count,
+        )
+
+
+class CheckedTables(WireModel):
+    """
+    The response of ``DescribeDataCheckTableDetails``.
+
+    :ivar total_count: number of tables to compare.
+    :ivar diff_table_count: number of tables that differ.
+    :ivar failed_table_count: number of tables that could not be compared.
+    """
+
+    request_id: str | None = None
+    total_count: Count | None = None
+    diff_table_count: Count | None = None
+    failed_table_count: Count | None = None
+    table_details: tuple[CheckedTable, ...] | None = None
+
+
 class SynchronizationStatus(WireModel):
     """
     The incremental phase.
@@ -179,11 +294,14 @@ class SynchronizationStatus(WireModel):
 
 
 class MigrationMode(WireModel):
-    """The enabled phases; None where the service does not say."""
+    """The enabled phases and data checks; None where the service does not say."""
 
     structure_initialization: bool | None = None
     data_initialization: bool | None = None
     data_synchronization: bool | None = None
+    structure_data_check: bool | None = None
+    full_data_check: bool | None = None
+    inc_data_check: bool | None = None
 
     @property
     def is_known(self) -> bool:
@@ -268,6 +386,9 @@ class MigrationJob(WireModel):
     performance: Performance | None = None
     retry_state: RetryState | None = None
     error_details: tuple[ErrorDetail, ...] | None = None
+    structure_data_check_status: DataCheckStatus | None = None
+    full_data_check_status: DataCheckStatus | None = None
+    inc_data_check_status: DataCheckStatus | None = None
 
 
 class DtsCheckItem(WireModel):
@@ -335,6 +456,9 @@ class DtsJob(WireModel):
     performance: Performance | None = None
     retry_state: RetryState | None = None
     error_details: tuple[ErrorDetail, ...] | None = None
+    structure_data_check_status: DataCheckStatus | None = None
+    full_data_check_status: DataCheckStatus | None = None
+    inc_data_check_status: DataCheckStatus | None = None
 
     def as_migration_job(self, request_id: str | None = None) -> MigrationJob:
         """Convert to the form of ``DescribeMigrationJobStatus``."""
@@ -366,6 +490,9 @@ class DtsJob(WireModel):
             performance=self.performance,
             retry_state=self.retry_state,
             error_details=self.error_details,
+            structure_data_check_status=self.structure_data_check_status,
+            full_data_check_status=self.full_data_check_status,
+            inc_data_check_status=self.inc_data_check_status,
         )
 
 
@@ -395,6 +522,14 @@ def _with_status(request: Request[Any], response: Response, job: MigrationJob) -
 
 def _read_jobs(request: Request[Any], response: Response) -> DtsJobs:
     return DtsJobs.read(rpc_object(request, response, payload="DtsJobList"))
+
+
+def _read_tables(request: Request[Any], response: Response) -> CheckedTables:
+    tables = CheckedTables.read(rpc_object(request, response, payload="TotalCount"))
+    if None in (tables.total_count, tables.diff_table_count, tables.failed_table_count):
+        text = "no counts in the response"
+        raise api_error(MigrationResponseError, request, response, text, request_id=tables.request_id)
+    return tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +604,10 @@ class DtsApi(AlibabaApi):
     """Instances that only ``DescribeDtsJobs`` knows, although the legacy call is configured."""
     _instances: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Instance ids of jobs that the user named by their ``DtsJobId``."""
+    _counted: dict[tuple[str, int], tuple[DataCheckStatus, Verification]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The last result of each data check, with the summary that it belongs to."""
 
     def describe_migration_job_status(
         self,
@@ -611,14 +750,17 @@ class DtsApi(AlibabaApi):
             )
         raise unknown
 
-    def _job(self, migration_job_id: str) -> Flow[MigrationJob]:
+    def _job(self, migration_job_id: str, *, is_listed: bool = False) -> Flow[MigrationJob]:
         """
         Get one job with the configured call.
 
         If only the list knows the job, the list is used from then on.
+
+        :param is_listed: use the list in any case.
         """
         job_id = require_id("migration_job_id", migration_job_id)
-        if self.api == LISTING_API or job_id in self._listed_only or job_id in self._instances:
+        is_listed = is_listed or self.api == LISTING_API
+        if is_listed or job_id in self._listed_only or job_id in self._instances:
             return (yield from self._listed_job(job_id))
         try:
             return (yield from self.describe_migration_job_status(job_id))
@@ -643,15 +785,104 @@ class DtsApi(AlibabaApi):
             return job
         raise unknown
 
-    def progress(self, migration_job_id: str, *, max_lag: float) -> Flow[MigrationProgress]:
-        """Get one migration job as a record."""
-        job = yield from self._job(migration_job_id)
+    def describe_data_check_table_details(
+        self, dts_job_id: str, check_type: int, *, status: str = "-1"
+    ) -> Flow[CheckedTables]:
+        """
+        Get the counts of a data check, and its first tables.
+
+        :param dts_job_id: the ``DtsJobId``, not the id of the instance.
+        :param check_type: 1 for existing data, 2 for the increment.
+        :param status: ``-1`` for all tables, ``6`` for those with differences.
+        """
+        return (yield from send(self._request_tables(dts_job_id, check_type, status)))
+
+    def _request_tables(self, job_id: str, check_type: int, status: str) -> Request[CheckedTables]:
+        return self._request(
+            SERVICE,
+            VERSION,
+            CHECK_DETAILS_API,
+            _read_tables,
+            query={
+                "DtsJobId": job_id,
+                "CheckType": str(check_type),
+                "Status": status,
+                "PageNumber": "1",
+                "PageSize": str(MAX_TABLES),
+            },
+            asked_for=job_id,
+        )
+
+    def _verification(
+        self, job: MigrationJob, state: MigrationState
+    ) -> Flow[tuple[Verification, tuple[str, ...]]]:
+        """Get the result of a job's data checks with their counts, and warnings."""
+        parts, warnings = {}, []
+        for check_type, summary in _data_checks(job).items():
+            part = _summarised(summary)
+            if job.task_id and _has_ended(summary):
+                try:
+                    counted = yield from self._count_tables(job.task_id, check_type, summary, state)
+                except MigrationApiError as error:
+                    part = part.model_copy(update={"state": VerificationState.UNKNOWN})
+                    warnings.append(unread_verification(error, "AliyunDTSReadOnlyAccess"))
+                else:
+                    part = _with_word(counted, part.state) if counted else part
+            parts[check_type] = part
+        found = _verification(job, parts) or Verification(state=VerificationState.UNKNOWN)
+        return found, tuple(dict.fromkeys(warnings))
+
+    def _count_tables(
+        self, job_id: str, check_type: int, summary: DataCheckStatus, state: MigrationState
+    ) -> Flow[Verification | None]:
+        """
+        Count the tables of a data check that has ended.
+
+        A clean result is counted again if the summary has changed, and always while a verdict may depend on
+        it: a check may have been repeated between two polls, with the same summary. None if the rate limiter
+        skips the call.
+        """
+        is_needed = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        summary_then, counted = self._counted.get((job_id, check_type), (None, None))
+        is_clean = counted is not None and counted.state is VerificationState.CONSISTENT
+        if summary == summary_then and is_clean and not is_needed:
+            return counted
+        request = self._request_tables(job_id, check_type, "-1")
+        tables = yield from (send(request) if is_needed else send_optional(request))
+        if tables is None:
+            return counted if summary == summary_then else None
+        rows = tables.table_details or ()
+        is_complete = len({row.key for row in rows}) >= (tables.total_count or 0)
+        if not is_complete and (tables.diff_table_count or tables.failed_table_count):
+            with suppress(MigrationApiError):  # names only: the counts are known
+                different = yield from send(self._request_tables(job_id, check_type, _ONLY_DIFFERENT))
+                rows = (*rows, *(different.table_details or ()))
+        each = tuple({row.key: row for row in rows}.values())
+        counted = _counted(tables, each, summary.percent, is_complete=is_complete)
+        cache_put(self._counted, (job_id, check_type), (summary, counted))
+        return counted
+
+    def progress(
+        self, migration_job_id: str, *, max_lag: float, verification: bool = False
+    ) -> Flow[MigrationProgress]:
+        """
+        Get one migration job as a record.
+
+        :param verification: count the tables of its data checks, which takes a call for each check that has
+            ended.
+        """
+        job = yield from self._job(migration_job_id, is_listed=verification)
         now = self.clock()
         phases = tuple(_phases(job, max_lag))
         state = _state(job, phases, max_lag)
         incremental = _increment(job, phases)
         checkpoint = parse_timestamp(incremental.checkpoint, now)
         status = job.migration_job_status
+        parts = {check_type: _summarised(section) for check_type, section in _data_checks(job).items()}
+        check = _verification(job, parts)
+        warnings: tuple[str, ...] = ()
+        if verification:
+            check, warnings = yield from self._verification(job, state)
         return MigrationProgress(
             service=SERVICE,
             migration_id=require_id("migration_job_id", migration_job_id),
@@ -664,12 +895,15 @@ class DtsApi(AlibabaApi):
             checkpoint=checkpoint,
             applied_until=checkpoint,
             error=_error(job, phases, state),
+            verification=check,
+            verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
             observed_at=now,
             request_id=job.request_id,
             console_url=_console_url(self.endpoint, job.task_id),
             statuses_reached=_statuses_reached(status, state, phases),
+            warnings=warnings,
         )
 
     def datasets(self, migration_job_id: str) -> Flow[tuple[DatasetName, DatasetName] | None]:
@@ -908,6 +1142,127 @@ def _retrying(job: MigrationJob, state: MigrationState) -> Retrying | None:
         at_most_seconds=retries.max_retry_time,
         reason=retries.err_message,
     )
+
+
+_HAS_ENDED: Final = frozenset(
+    word.lower()
+    for state in (VerificationState.INCONSISTENT, VerificationState.FAILED, VerificationState.UNKNOWN)
+    for word in CHECK_STATUSES.words[state]
+)
+_MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
+
+
+def _has_ended(section: DataCheckStatus) -> bool:
+    return (section.status or "").strip().lower() in _HAS_ENDED
+
+
+def _summarised(section: DataCheckStatus) -> Verification:
+    """Return the result of a data check as far as its word tells."""
+    return Verification(state=CHECK_STATUSES.state_of(section.status), percent=section.percent)
+
+
+def _is_checked(flag: bool | None, section: DataCheckStatus | None) -> bool:
+    """Tell whether a check is configured; one that runs or has a bad result counts whatever the mode says."""
+    if flag or section is None:
+        return bool(flag)
+    if flag is None:
+        return bool((section.status or "").strip())
+    return CHECK_STATUSES.state_of(section.status) in (VerificationState.RUNNING, *_MISMATCHES)
+
+
+def _data_checks(job: MigrationJob) -> dict[int, DataCheckStatus]:
+    """Return the configured checks of the data, by ``CheckType``."""
+    mode = job.migration_mode
+    return {
+        check_type: section or DataCheckStatus()
+        for check_type, flag, section in (
+            (FULL_CHECK, mode.full_data_check, job.full_data_check_status),
+            (INCREMENTAL_CHECK, mode.inc_data_check, job.inc_data_check_status),
+        )
+        if _is_checked(flag, section)
+    }
+
+
+def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verification | None:
+    """
+    Combine the results of a job's data checks with that of its structure; None if DTS says nothing of checks.
+
+    :param parts: the results by ``CheckType``.
+    """
+    mode, states = job.migration_mode, []
+    found = Verification.merged(parts.values()) if parts else None
+    # Without a check of existing data, that of the increment says nothing of it.
+    is_enough = FULL_CHECK in parts or (bool(parts) and mode.data_initialization is False)
+    is_off = mode.full_data_check is False and (bool(parts) or mode.inc_data_check is False)
+    structure = job.structure_data_check_status
+    if structure is not None and _is_checked(mode.structure_data_check, structure):
+        word = (structure.status or "").strip().lower()
+        # Where the word for differences is documented, the other word for the end says that there are none.
+        states = [] if word == "finished" else [_summarised(structure).state]
+    if is_enough and found is not None:
+        state = worst_state((found.state, *states))
+    else:
+        states = [each for each in (*states, *((found.state,) if found else ())) if each in _MISMATCHES]
+        if not states and not is_off and found is None:
+            return None
+        state = worst_state(states or [_NOT_CONFIGURED if is_off else VerificationState.UNKNOWN])
+    return (found or Verification(state=state)).model_copy(update={"state": state})
+
+
+_NOT_CONFIGURED: Final = VerificationState.NOT_CONFIGURED
+
+_CHECK_REMEDIES: Final = {
+    VerificationState.NOT_CONFIGURED: (
+        "Switch on the verification of existing data (full data verification) for the task in the DTS "
+        "console, or wait for another target."
+    ),
+    VerificationState.INCONSISTENT: (
+        "Look at the data verification of the task in the DTS console, repair the tables, and restart the "
+        "verification there."
+    ),
+    VerificationState.FAILED: (
+        "Look at the data verification of the task in the DTS console, remove the cause, and restart the "
+        "verification there."
+    ),
+}
+
+
+def _counted(
+    tables: CheckedTables, rows: Sequence[CheckedTable], percent: float | None, *, is_complete: bool
+) -> Verification:
+    """
+    Return the result of a data check that has ended, by its counts and by the tables that were listed.
+
+    :param is_complete: true if all tables were listed.
+    """
+    total = tables.total_count or 0
+    different = [row for row in rows if row.is_different]
+    failed = [row for row in rows if row.word == _NOT_COMPARED]
+    unfinished = [row for row in rows if row.word not in (_COMPARED, _NOT_COMPARED)]
+    tables_different = max(tables.diff_table_count or 0, len(different))
+    tables_failed = max(tables.failed_table_count or 0, len(failed))
+    counts = [row.diff_count for row in different if row.diff_count is not None]
+    times = [utc_time(row.boot_time, _CHINA) for row in rows]
+    found = Verification.ended(
+        percent=percent,
+        tables_total=total,
+        tables_compared=max(total - tables_failed - len(unfinished), 0),
+        tables_different=tables_different,
+        tables_failed=tables_failed,
+        rows_different=sum(counts) if len(counts) >= tables_different else None,
+        worst=worst_tables(row.as_table_verification() for row in dict.fromkeys((*different, *failed))),
+        checked_at=min(filter(None, times), default=None) if is_complete and None not in times else None,
+    )
+    is_running = any(row.word in _COMPARING for row in rows)
+    if is_running and found.state is not VerificationState.INCONSISTENT:
+        return found.model_copy(update={"state": VerificationState.RUNNING})
+    return found
+
+
+def _with_word(counted: Verification, word: VerificationState) -> Verification:
+    """Return the counted result, or the word's if that says worse."""
+    is_worse = word in _MISMATCHES and counted.state is not VerificationState.INCONSISTENT
+    return counted.model_copy(update={"state": word}) if is_worse else counted
 
 
 def _shortfall(job: MigrationJob, phases: tuple[Phase, ...]) -> str:

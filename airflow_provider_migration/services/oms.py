@@ -4,9 +4,9 @@ OceanBase Migration Service: three equivalent APIs for the progress of a project
 - ``GET /api/omsp/v2/migrations/{projectId}/progress`` of a console, ids ``p_…``. Source: OMS community
   edition 3.3.0 to 4.1.0, API reference.
 - ``POST /api/v2?Action=DescribeProjectProgress`` of a console, ids ``np_…``; DescribeProjectSteps adds
-details.
+  details, ListProjectFullVerifyResult the result of the full verification.
   Source: https://en.oceanbase.com/docs/community-oms-en-10000000001658106, from 4.1.1 on.
-- The same two actions of the service that Alibaba Cloud hosts (OceanBasePro, 2019-09-01). Source:
+- The same actions of the service that Alibaba Cloud hosts (OceanBasePro, 2019-09-01). Source:
   https://alibabacloud.com/help/zh/apsaradb-for-oceanbase/latest/api-oceanbasepro-2019-09-01-describeprojectprogress.
 
 The field ``success`` tells whether a call succeeded, with HTTP 200 in either case. The step names are those
@@ -37,17 +37,22 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
+    VERIFIED,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
     Phase,
+    TableVerification,
     Throughput,
+    Verification,
+    VerificationState,
     bulk_percent,
     clean_text,
     interned_phase,
     throughput_of,
+    worst_tables,
 )
-from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send
+from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send, send_optional
 from airflow_provider_migration.services import alibaba
 from airflow_provider_migration.services.alibaba import AlibabaApi
 from airflow_provider_migration.services.wire import (
@@ -56,10 +61,14 @@ from airflow_provider_migration.services.wire import (
     Percentage,
     StatusTable,
     WireModel,
+    WordTable,
+    cache_put,
     json_object,
     parse_timestamp,
     require_id,
+    unread_verification,
     up_to,
+    utc_time,
 )
 
 _T = TypeVar("_T")
@@ -105,7 +114,9 @@ _RANKS: Final = {word: rank for rank, (_, words) in enumerate(STEPS) for word in
 _FORWARD_RANK: Final = _RANKS["INCR_SYNC"]
 _REVERSE_RANK: Final = _RANKS["REVERSE_INCR_SYNC"]
 
-TARGETS: Final = STATUSES.targets(further=_RANKS, states=(MigrationState.CAUGHT_UP,))
+_VERIFIER_RANK: Final = _RANKS["FULL_VERIFIER"]
+
+TARGETS: Final = STATUSES.targets(further=(*_RANKS, VERIFIED), states=(MigrationState.CAUGHT_UP,))
 
 ERRORS: Final[tuple[tuple[str, type[MigrationApiError]], ...]] = (
     (r"GHANA-PROJECT000001", MigrationNotFoundError),
@@ -125,6 +136,42 @@ STEP_STATUSES: Final = StatusTable(
     }
 )
 """``status`` of a step. MONITORING means that the increment has been in sync once, whatever its lag now."""
+
+TABLE_RESULTS: Final = WordTable(
+    {
+        VerificationState.RUNNING: ("RUNNING",),
+        VerificationState.CONSISTENT: ("CONSISTENT", "BOTH_EMPTY"),
+        VerificationState.INCONSISTENT: (
+            "INCONSISTENT",
+            "SOURCE_EMPTY",
+            "TARGET_EMPTY",
+            "MISMATCH_LIMIT",
+            "MISMATCH_LIMIT_NO_PK",
+        ),
+        VerificationState.FAILED: (
+            "SCHEMA_MISMATCH",
+            "INDEX_CONFLICT",
+            "TARGET_TABLE_NOT_EXIST",
+            "RUNTIME_EXCEPTION",
+            "NOT_CATEGORIZED",
+        ),
+    },
+    VerificationState.UNKNOWN,
+)
+"""
+``resultType`` of a table in the full verification. A failed table was not compared, although its counts may
+be 0. Source: the API metadata of OceanBasePro 2019-09-01; the pages list no words.
+"""
+
+_TABLE_COMPARED: Final = "FINISHED"
+_TABLE_FAILED: Final = "ERROR"
+"""``status`` of a table in the full verification."""
+
+RESULT_API: Final = "ListProjectFullVerifyResult"
+MAX_TABLES: Final = 100
+"""Tables per page of :data:`RESULT_API`."""
+MAX_PAGES: Final = 300
+"""Maximum pages of one result."""
 
 _STANDING_STILL: Final = (MigrationState.FAILED, MigrationState.PAUSED)
 """States of an increment that is not in sync, whatever its checkpoint; its project may still run."""
@@ -301,14 +348,25 @@ class StepInfo(WireModel):
 
 
 class ProjectStep(WireModel):
-    """One step of a project."""
+    """
+    One step of a project.
+
+    :ivar start_time: time in UTC, without a zone; so is ``finish_time``.
+    """
 
     order: int | None = None
     name: Verbatim = None
     status: Verbatim = None
     progress: Percentage | None = None
+    start_time: str | None = None
+    finish_time: str | None = None
     extra_info: StepErrors | None = None
     step_info: StepInfo | None = None
+
+    @property
+    def is_full_verifier(self) -> bool:
+        """True for the step of the full verification."""
+        return (self.name or "").strip().upper() in ("FULL_VERIFIER", "FULL_VALIDATION")
 
     @property
     def rank(self) -> int:
@@ -327,6 +385,76 @@ class ProjectStepsResult(_Answer):
     """The response of DescribeProjectSteps."""
 
     data: list[ProjectStep] | None = None
+
+
+class VerifiedTable(WireModel):
+    """
+    One table of the full verification.
+
+    :ivar source_only_count: rows that only the source has; the next two are rows that only the destination
+        has, and rows that differ.
+    """
+
+    source_table_name: str | None = None
+    source_schema_name: str | None = None
+    dest_schema_name: str | None = None
+    source_only_count: Count | None = None
+    dest_only_count: Count | None = None
+    mismatched_count: Count | None = None
+    status: Verbatim = None
+    result_type: Verbatim = None
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """The names that identify the table."""
+        return self.source_schema_name, self.source_table_name, self.dest_schema_name
+
+    @property
+    def rows_different(self) -> int:
+        """Number of rows that differ, as far as it is known."""
+        return sum(filter(None, (self.source_only_count, self.dest_only_count, self.mismatched_count)))
+
+    @property
+    def result(self) -> VerificationState:
+        """The result: consistent only if status, result and counts agree."""
+        word = (self.status or "").strip().upper()
+        result = TABLE_RESULTS.state_of(self.result_type)
+        if self.rows_different or result is VerificationState.INCONSISTENT:
+            return VerificationState.INCONSISTENT
+        if word == _TABLE_FAILED:
+            return VerificationState.FAILED
+        return result if word == _TABLE_COMPARED else VerificationState.RUNNING
+
+    def as_table_verification(self) -> TableVerification:
+        """Convert to the form of a record."""
+        return TableVerification(
+            source=".".join(filter(None, (self.source_schema_name, self.source_table_name))),
+            destination=self.dest_schema_name,
+            result=self.result_type or self.status,
+            rows_different=self.rows_different,
+        )
+
+
+class VerifiedTables(WireModel):
+    """
+    ``data`` of ListProjectFullVerifyResult.
+
+    :ivar different_number: number of tables that differ.
+    """
+
+    different_number: Count | None = None
+    full_verify_table_statistics: tuple[VerifiedTable, ...] | None = None
+
+
+class VerifiedTablesResult(_Answer):
+    """
+    The response of ListProjectFullVerifyResult.
+
+    :ivar total_count: number of tables on all pages.
+    """
+
+    total_count: Count | None = None
+    data: VerifiedTables | None = None
 
 
 _AnyAnswer = TypeVar("_AnyAnswer", bound=_Answer)
@@ -364,6 +492,15 @@ def _read_steps(request: Request[Any], response: Response) -> ProjectStepsResult
     result = _checked(ProjectStepsResult, request, response)
     if result.data is None:
         text = "no steps in the response"
+        raise api_error(MigrationResponseError, request, response, text, request_id=result.request_id)
+    return result
+
+
+def _read_tables(request: Request[Any], response: Response) -> VerifiedTablesResult:
+    result = _checked(VerifiedTablesResult, request, response)
+    tables = result.data or VerifiedTables()
+    if None in (tables.different_number, tables.full_verify_table_statistics, result.total_count):
+        text = "no counts in the response"
         raise api_error(MigrationResponseError, request, response, text, request_id=result.request_id)
     return result
 
@@ -439,10 +576,12 @@ class _Memory:
 
     :ivar refusals: by project.
     :ivar has_moved_on: true if the console has only the newer call.
+    :ivar verified: by project, the last result of its full verification, with the step it belongs to.
     """
 
     refusals: dict[str, _Refusal] = field(default_factory=dict)
     has_moved_on: bool = False
+    verified: dict[str, tuple[ProjectStep, Verification]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,12 +591,14 @@ class _Steps:
 
     :ivar items: the steps; empty if there are none or they cannot be read.
     :ivar answered_at: the service's own time, or None.
+    :ivar is_read: true if the steps were read at this poll.
     :ivar is_needed: true if the increment's step must confirm that the project is caught up.
     :ivar warnings: for the record.
     """
 
     items: Sequence[ProjectStep] = ()
     answered_at: datetime | None = None
+    is_read: bool = False
     is_needed: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -480,8 +621,14 @@ class _Projects(ABC):
 
     @abstractmethod
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
-    ) -> Request[_T]: ...
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
+    ) -> Request[_T]:
+        """
+        Make the request of an action.
+
+        :param parameters: the parameters besides the project, whose name is then ``projectId`` instead of
+            ``id``.
+        """
 
     def describe_project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
         """Get the progress of a project (OMS 4.1.1 or newer)."""
@@ -491,13 +638,87 @@ class _Projects(ABC):
         """Get the steps of a project (OMS 4.1.1 or newer)."""
         return (yield from send(self._request_action("DescribeProjectSteps", project_id, _read_steps)))
 
+    def list_project_full_verify_result(
+        self, project_id: str, page_number: int = 1
+    ) -> Flow[VerifiedTablesResult]:
+        """Get a page of the tables of the full verification (OMS 4.1.1 or newer)."""
+        return (yield from send(self._request_result(project_id, page_number)))
+
+    def _request_result(self, project_id: str, page_number: int) -> Request[VerifiedTablesResult]:
+        return self._request_action(
+            RESULT_API, project_id, _read_tables, pageNumber=page_number, pageSize=MAX_TABLES
+        )
+
     def _has_steps(self, project_id: str) -> bool:
         """Tell whether there is a call for the steps of a project."""
         return True
 
-    def _steps(self, project_id: str, state: MigrationState) -> Flow[_Steps]:
+    def _verification(
+        self, project_id: str, steps: _Steps, state: MigrationState
+    ) -> Flow[tuple[Verification, tuple[str, ...]]]:
+        """Get the result of the full verification with the counts of its tables, and warnings."""
+        if not self._has_steps(project_id):
+            return Verification(state=VerificationState.NOT_CONFIGURED), ()
+        found = _verification(steps) or Verification(state=VerificationState.UNKNOWN)
+        step = next((step for step in steps.items if step.is_full_verifier), None)
+        if step is None or not _has_compared(step) or found.state is VerificationState.RUNNING:
+            return found, ()
+        try:
+            counted = yield from self._count_tables(project_id, step, state)
+        except MigrationApiError as error:
+            right = f"oceanbase:{RESULT_API}" if isinstance(self, HostedOmsApi) else "the role ADMIN-VIEWER"
+            unknown = found.model_copy(update={"state": VerificationState.UNKNOWN})
+            return unknown, (unread_verification(error, right),)
+        if counted is None:
+            return found, ()
+        if found.state is VerificationState.FAILED and counted.state is not VerificationState.INCONSISTENT:
+            counted = counted.model_copy(update={"state": VerificationState.FAILED})
+        return counted, ()
+
+    def _count_tables(
+        self, project_id: str, step: ProjectStep, state: MigrationState
+    ) -> Flow[Verification | None]:
+        """
+        Count the tables of a verification that has ended.
+
+        A clean result is read once for each run of the step, which has its own start and end; a result with
+        differences at each poll, because single tables may have been verified again. None if the rate limiter
+        skips the call.
+        """
+        step_then, counted = self.memory.verified.get(project_id, (None, None))
+        is_clean = counted is not None and counted.state is VerificationState.CONSISTENT
+        if step == step_then and is_clean and step.start_time and step.finish_time:
+            return counted
+        tables: dict[tuple[str | None, ...], VerifiedTable] = {}
+        different = total = 0
+        is_needed = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        for page in range(1, MAX_PAGES + 1):
+            request = self._request_result(project_id, page)
+            result = yield from (send(request) if is_needed or page > 1 else send_optional(request))
+            if result is None:
+                return counted if step == step_then else None
+            rows = (result.data or VerifiedTables()).full_verify_table_statistics or ()
+            different = max(different, (result.data or VerifiedTables()).different_number or 0)
+            total = max(total, result.total_count or 0)
+            is_same = counted is not None and step == step_then and counted.tables_different == different
+            if page == 1 and is_same and different:
+                return counted
+            known = len(tables)
+            for row in rows:
+                # A table may move to the next page while its result changes: the worse one counts.
+                if row.key not in tables or row.result is not VerificationState.CONSISTENT:
+                    tables[row.key] = row
+            if len(tables) >= total or len(tables) == known:
+                break
+        counted = _counted(step, tuple(tables.values()), different, total)
+        cache_put(self.memory.verified, project_id, (step, counted))
+        return counted
+
+    def _steps(self, project_id: str, state: MigrationState, *, is_wanted: bool) -> Flow[_Steps]:
         """
         Get the steps of a project in progress; they are optional for the record.
+
+        :param is_wanted: get those of a finished project too, for its verification.
 
         After a permanent refusal (no permission, no such call) the lag by the service's time decides alone,
         as with the older call, which has no steps: the checkpoint of a failed increment stands still, so its
@@ -505,7 +726,9 @@ class _Projects(ABC):
         refusal without OMS's own code, and an authentication error right after a successful progress call,
         count as transient at first and as permanent if they recur half a minute later.
         """
-        on_its_way = (MigrationState.RUNNING, MigrationState.PAUSED, MigrationState.FAILED)
+        on_its_way = {MigrationState.RUNNING, MigrationState.PAUSED, MigrationState.FAILED}
+        if is_wanted:
+            on_its_way.add(MigrationState.SUCCEEDED)
         if state not in on_its_way or not self._has_steps(project_id):
             return _Steps()
         refusals, now = self.memory.refusals, self.clock()
@@ -535,16 +758,22 @@ class _Projects(ABC):
                 del refusals[next(iter(refusals))]
             return _Steps(is_needed=not is_standing, warnings=(warning,))
         refusals.pop(project_id, None)
-        return _Steps(result.data or (), result.answered_at, is_needed=True)
+        return _Steps(result.data or (), result.answered_at, is_read=True, is_needed=True)
 
-    def progress(self, project_id: str, *, max_lag: float) -> Flow[MigrationProgress]:
-        """Get the progress of a project, with its steps where available, as a record."""
+    def progress(
+        self, project_id: str, *, max_lag: float, verification: bool = False
+    ) -> Flow[MigrationProgress]:
+        """
+        Get the progress of a project, with its steps where available, as a record.
+
+        :param verification: count the tables of the full verification, which takes a call per 100 tables.
+        """
         project_id = require_id("project_id", project_id)
         result = yield from self.project_progress(project_id)
         asked_at = self.clock()  # the time of the deciding call: the steps may take a while
         project = result.data or ProjectProgress()
         state = STATUSES.state_of(project.status)
-        steps = yield from self._steps(project_id, state)
+        steps = yield from self._steps(project_id, state, is_wanted=verification)
         now = self.clock()
         rank = _RANKS.get((project.current_step or "").strip().upper(), -1)
         increment = _increment(steps.items, rank)
@@ -585,6 +814,10 @@ class _Projects(ABC):
                 phase.model_copy(update={"state": state}) if phase.state is MigrationState.RUNNING else phase
                 for phase in phases
             )
+        check = _verification(steps)
+        if verification:
+            check, unread = yield from self._verification(project_id, steps, state)
+            warnings = (*warnings, *unread)
         return MigrationProgress(
             service=SERVICE,
             migration_id=project_id,
@@ -596,6 +829,8 @@ class _Projects(ABC):
             checkpoint=checkpoint,
             applied_until=_applied_until(project, rank, state, checkpoint, reported_at),
             error=_error(result, project, steps.items) if state is MigrationState.FAILED else None,
+            verification=check,
+            verification_remedy=_check_remedy(check, has_steps=self._has_steps(project_id)),
             throughput=_throughput(state, steps.items),
             observed_at=asked_at,
             request_id=result.request_id,
@@ -681,16 +916,17 @@ class OmsApi(_Projects):
         return result
 
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
     ) -> Request[_T]:
         project = require_id("project_id", project_id)
+        name = "projectId" if parameters else "id"
         return Request(
             service=SERVICE,
             action=action,
             method="POST",
             url=f"{self.endpoint}/api/v2?Action={action}",
             headers={"accept": "application/json", "content-type": "application/json"},
-            body=json.dumps({"id": project}).encode(),
+            body=json.dumps({name: project, **parameters}).encode(),
             read=read,
             signer=self.signer,
             asked_for=project,
@@ -712,10 +948,12 @@ class HostedOmsApi(_Projects, AlibabaApi):
         return self.describe_project_progress(project_id)
 
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T]
+        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
     ) -> Request[_T]:
         project = require_id("project_id", project_id)
-        return self._request(SERVICE, VERSION, action, read, form={"Id": project}, asked_for=project)
+        form = {"ProjectId" if parameters else "Id": project}
+        form.update((name[0].upper() + name[1:], str(value)) for name, value in parameters.items())
+        return self._request(SERVICE, VERSION, action, read, form=form, asked_for=project)
 
 
 def hosted_endpoint_of(region: str) -> str:
@@ -802,6 +1040,99 @@ def _throughput(state: MigrationState, steps: Sequence[ProjectStep]) -> Throughp
     return throughput_of(info.dst_rps, info.dst_iops) if info else None
 
 
+def _has_compared(step: ProjectStep) -> bool:
+    """Tell whether the full verification has ended: at 100 % it still runs until a person goes on."""
+    state = STEP_STATUSES.state_of(step.status)
+    return state in (MigrationState.SUCCEEDED, MigrationState.FAILED) or (
+        state is MigrationState.RUNNING and step.progress == 100
+    )
+
+
+_VERIFIER_STATES: Final = {
+    MigrationState.PENDING: VerificationState.PENDING,
+    MigrationState.RUNNING: VerificationState.RUNNING,
+    MigrationState.PAUSED: VerificationState.RUNNING,
+    MigrationState.SUCCEEDED: VerificationState.UNKNOWN,
+    MigrationState.FAILED: VerificationState.FAILED,
+}
+"""States of the full verification by those of its step; its end does not say that it found no differences."""
+
+
+def _verification(steps: _Steps) -> Verification | None:
+    """Return the result of the full verification as far as its step tells; None if no steps are known."""
+    if not steps.is_read or not any(step.rank >= 0 for step in steps.items):
+        return None
+    step = next((step for step in steps.items if step.is_full_verifier), None)
+    if step is None:
+        return Verification(state=VerificationState.NOT_CONFIGURED)
+    if _is_older_than_copy(step, steps.items):
+        return Verification(state=VerificationState.RUNNING, percent=step.progress)
+    state = _VERIFIER_STATES.get(STEP_STATUSES.state_of(step.status), VerificationState.UNKNOWN)
+    if state is VerificationState.RUNNING and _has_compared(step):
+        state = VerificationState.UNKNOWN
+    return Verification(state=state, percent=step.progress, checked_at=utc_time(step.finish_time))
+
+
+def _is_older_than_copy(step: ProjectStep, steps: Sequence[ProjectStep]) -> bool:
+    """Tell whether existing data was copied, or is being copied, after a verification began."""
+    began = utc_time(step.start_time)
+    copies = [each for each in steps if each.rank == _RANKS["FULL_MIGRATION"]]
+    if any(STEP_STATUSES.state_of(each.status) is not MigrationState.SUCCEEDED for each in copies):
+        return _has_compared(step)
+    ends = [utc_time(each.finish_time) for each in copies]
+    return began is not None and any(end is not None and end > began for end in ends)
+
+
+def _counted(step: ProjectStep, tables: Sequence[VerifiedTable], different: int, total: int) -> Verification:
+    """Return the result of a full verification by its tables."""
+    by_result: dict[VerificationState, list[VerifiedTable]] = {}
+    for table in tables:
+        by_result.setdefault(table.result, []).append(table)
+    wrong = by_result.get(VerificationState.INCONSISTENT, [])
+    failed = by_result.get(VerificationState.FAILED, [])
+    equal = by_result.get(VerificationState.CONSISTENT, [])
+    found = Verification.ended(
+        percent=step.progress,
+        tables_total=max(total, len(tables)),
+        tables_compared=len(equal) + len(wrong),
+        tables_different=max(different, len(wrong)),
+        tables_failed=len(failed),
+        rows_different=sum(table.rows_different for table in wrong) if len(wrong) >= different else None,
+        worst=worst_tables(table.as_table_verification() for table in (*wrong, *failed)),
+        checked_at=utc_time(step.finish_time),
+    )
+    if VerificationState.RUNNING in by_result and found.state is not VerificationState.INCONSISTENT:
+        return found.model_copy(update={"state": VerificationState.RUNNING})
+    return found
+
+
+_CHECK_REMEDIES: Final = {
+    VerificationState.NOT_CONFIGURED: (
+        "Full verification is chosen when a project is created: create one with it, or wait for another "
+        "target."
+    ),
+    VerificationState.INCONSISTENT: (
+        "Look at the full verification of the project in the OMS console, repair the tables, and verify them "
+        "again there."
+    ),
+    VerificationState.FAILED: (
+        "Look at the full verification of the project in the OMS console, remove the cause, and restart it "
+        "there."
+    ),
+}
+
+
+def _check_remedy(check: Verification | None, *, has_steps: bool) -> str | None:
+    if check is None:
+        return None
+    if not has_steps:
+        return (
+            "This API of OMS does not tell the result of a verification: use OMS 4.1.1 or newer and "
+            f"api='{ACTION_API}', or wait for another target."
+        )
+    return _CHECK_REMEDIES.get(check.state)
+
+
 def _is_enabled(flag: bool | None, is_evident: bool) -> bool:
     """Return OMS's own flag of a phase, else the evidence."""
     return is_evident if flag is None else flag
@@ -835,12 +1166,17 @@ def _phases(
         else:
             is_ahead = rank >= 0 or state is MigrationState.PENDING
             phase_state = MigrationState.PENDING if is_ahead else MigrationState.UNKNOWN
-        own = [each for each in steps if each.rank >= 0 and names[each.rank] == name]
+        # A verification that has failed is not a failure of the increment.
+        own = [
+            each
+            for each in steps
+            if each.rank >= 0 and names[each.rank] == name and each.rank != _VERIFIER_RANK
+        ]
         copied = [each.step_info.processed_records for each in own if name == "full" and each.step_info]
         yield interned_phase(
             name=name,
             state=phase_state,
-            service_status=step if here else None,
+            service_status=step if here and rank != _VERIFIER_RANK else None,
             percent=100 if phase_state is MigrationState.SUCCEEDED and name in BULK_PHASES else percent,
             done=next((count for count in copied if count is not None), None),
             error=next(filter(None, (each.error for each in own)), None),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, lru_cache
-from typing import Annotated, Any, ClassVar, Final, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -20,11 +20,17 @@ from pydantic_core import from_json
 
 from airflow_provider_migration.api_errors import api_error, error_by_status
 from airflow_provider_migration.exceptions import (
+    MigrationApiError,
     MigrationConfigurationError,
+    MigrationPermissionError,
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import MAX_COUNT, MILESTONES, MigrationState
 from airflow_provider_migration.sansio import Request, Response
+
+_State = TypeVar("_State")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 def _plain(key: object) -> str:
@@ -156,20 +162,33 @@ def _drop(fields: Any, location: tuple[int | str, ...]) -> None:
     del owner[name]
 
 
-class StatusTable:
+class WordTable(Generic[_State]):
     """
-    The status words of a service and the states they map to; case-insensitive.
+    The words of a service and the states they map to; case-insensitive.
+
+    :param words: the documented words of each state.
+    :param otherwise: the state of an undocumented or missing word.
+    """
+
+    def __init__(self, words: Mapping[_State, tuple[str, ...]], otherwise: _State) -> None:
+        self.words = words
+        self._otherwise = otherwise
+        self._states = {word.lower(): state for state, group in words.items() for word in group}
+
+    def state_of(self, word: str | None) -> _State:
+        """Return the state of a word."""
+        return self._states.get((word or "").strip().lower(), self._otherwise)
+
+
+class StatusTable(WordTable[MigrationState]):
+    """
+    The status words of a service; an undocumented or missing word is ``unknown``.
 
     :param words: the documented words of each state.
     """
 
     def __init__(self, words: Mapping[MigrationState, tuple[str, ...]]) -> None:
-        self.words = words
-        self._states = {word.lower(): state for state, group in words.items() for word in group}
-
-    def state_of(self, word: str | None) -> MigrationState:
-        """Return the state of a word; ``unknown`` for an undocumented or missing word."""
-        return self._states.get((word or "").strip().lower(), MigrationState.UNKNOWN)
+        super().__init__(words, MigrationState.UNKNOWN)
 
     def targets(
         self, *, further: Iterable[str] = (), states: Iterable[MigrationState] = ()
@@ -217,6 +236,31 @@ def parse_timestamp(value: float | None, now: datetime) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+MAX_CACHED: Final = 4096
+"""Maximum entries of a cache of migrations; the oldest is evicted first."""
+
+
+def cache_put(memory: dict[_K, _V], key: _K, value: _V) -> None:
+    """Store a value in a bounded cache and evict the oldest entries."""
+    memory.pop(key, None)
+    memory[key] = value
+    while len(memory) > MAX_CACHED:
+        del memory[next(iter(memory))]
+
+
+def utc_time(text: str | None, zone: tzinfo = UTC) -> datetime | None:
+    """
+    Parse an ISO time as UTC time; None for anything else.
+
+    :param zone: time zone of a time without an offset.
+    """
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
 def _parse(body: bytes) -> Any:
     """Parse JSON; None for invalid JSON."""
     try:
@@ -243,6 +287,23 @@ def json_object(request: Request[Any], response: Response) -> dict[str, Any]:
     if 300 <= response.status < 400:
         text = "a redirect, which is never followed"
     raise api_error(error_by_status(response.status) or MigrationResponseError, request, response, text)
+
+
+def unread_verification(error: MigrationApiError, right: str) -> str:
+    """
+    Return the warning about a call for the result of a data check that failed.
+
+    It has no request id, so that the same problem is logged once.
+
+    :param right: the right that the call needs.
+    """
+    status = f"HTTP {error.http_status}" if error.http_status else None
+    came_back = ", ".join(filter(None, (status, error.code, error.reason))) or type(error).__name__
+    is_right_missing = isinstance(error, MigrationPermissionError)
+    remedy = f"Give the account {right}." if is_right_missing else "The next poll tries again."
+    return (
+        f"{error.action} cannot be read ({came_back}), so the result of the data check is not known. {remedy}"
+    )
 
 
 def require_id(argument: str, value: object) -> str:

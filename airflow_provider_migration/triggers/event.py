@@ -223,7 +223,7 @@ class MigrationEventTrigger(BaseEventTrigger):
                             shared = await stack.enter_async_context(
                                 shared_hook(self.hook, self.hook_arguments)
                             )
-                        poll.answer = await shared.poll(self.ids, self.max_lag)
+                        poll.answer = await shared.poll(self.ids, policy.poll_arguments)
                     if poll.verdict.outcome is Outcome.DONE and tracker.progress and not has_emitted:
                         self.log.info("%s", poll.verdict.reason)
                         yield TriggerEvent(tracker.progress.model_dump(mode="json"))

@@ -141,7 +141,7 @@ class MigrationTrigger(BaseTrigger):
                     if shared is None:
                         shared = await stack.enter_async_context(shared_hook(self.hook, self.hook_arguments))
                         self._allow(shared.read_timeout)
-                    poll.answer = await shared.poll(self.ids, tracker.policy.max_lag)
+                    poll.answer = await shared.poll(self.ids, tracker.policy.poll_arguments)
                 await self._publish(tracker, poll.verdict, poll.error)
                 if poll.verdict.ends:
                     return poll.verdict, poll.error

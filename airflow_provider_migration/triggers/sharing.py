@@ -48,11 +48,15 @@ class SharedHook:
         """Read timeout of the connection in seconds, once the connection is read."""
         return self.hook._settings.read_timeout
 
-    async def poll(self, ids: dict[str, Any], max_lag: float) -> MigrationProgress:
-        """Poll a migration, or share a poll of the same one that is in flight."""
+    async def poll(self, ids: dict[str, Any], arguments: dict[str, Any]) -> MigrationProgress:
+        """
+        Poll a migration, or share a poll of the same one that is in flight.
+
+        :param arguments: the other arguments of the hook's ``aget_progress``.
+        """
         return await self._polls.run(
-            _key(ids, max_lag),
-            lambda: self.hook.aget_progress(**ids, max_lag=max_lag),
+            _key(ids, arguments),
+            lambda: self.hook.aget_progress(**ids, **arguments),
             reuse_seconds=REUSE_SECONDS,
         )
 

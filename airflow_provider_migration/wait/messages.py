@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from airflow_provider_migration.progress import MigrationProgress, MigrationState
+from airflow_provider_migration.progress import (
+    MigrationProgress,
+    MigrationState,
+    TableVerification,
+    Verification,
+    VerificationState,
+    clean_text,
+)
+
+MAX_NAMES: Final = 1_000
+"""Maximum characters for the names of the tables that differ."""
 
 
-def describe(progress: MigrationProgress) -> str:
-    """Return a record in one line."""
+def describe(progress: MigrationProgress, *, with_verification: bool = False) -> str:
+    """
+    Return a record in one line.
+
+    :param with_verification: describe the data check too, even if there is nothing wrong with it.
+    """
     parts = [f"{progress.service} {progress.migration_id}: {progress.state}"]
     if progress.service_status and progress.service_status.lower() != progress.state.value:
         parts.append(f"({progress.service_status})")
@@ -20,6 +34,9 @@ def describe(progress: MigrationProgress) -> str:
     if progress.lag_seconds is not None:
         parts.append(f"lag {progress.lag_seconds:.0f} s")
     line = " ".join(parts)
+    check = progress.verification
+    if check and (with_verification or check.state in _MISMATCHES):
+        line += f"; {describe_verification(check)}"
     if progress.error:
         line += "".join(
             f"; {label}{text.rstrip('. ')}"
@@ -32,6 +49,37 @@ def describe(progress: MigrationProgress) -> str:
     return line
 
 
+_MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
+
+
+def describe_verification(check: Verification) -> str:
+    """Return the state of a data check in one clause, with the tables that differ."""
+    total = "" if check.tables_total is None else f" of {check.tables_total}"
+    if check.state is VerificationState.INCONSISTENT:
+        count = check.tables_different
+        where = f" in {count}{total} tables" if count else ""
+        return f"the data check found differences{where}{_names(check.worst)}"
+    if check.state is VerificationState.FAILED:
+        where = f" for {check.tables_failed}{total} tables" if check.tables_failed else ""
+        return f"the data check failed{where}{_names(check.worst)}"
+    if check.state is VerificationState.CONSISTENT:
+        return f"the data check found no differences in {check.tables_compared} tables"
+    percent = "" if check.percent is None else f" ({check.percent:g} %)"
+    return {
+        VerificationState.NOT_CONFIGURED: "no data check is configured",
+        VerificationState.PENDING: "the data check has not begun",
+        VerificationState.RUNNING: f"the data check is running{percent}",
+    }.get(check.state, "the result of the data check is not known")
+
+
+def _names(tables: tuple[TableVerification, ...]) -> str:
+    named = ", ".join(
+        f"{table.source}" + (f" ({table.rows_different} rows)" if table.rows_different else "")
+        for table in tables
+    )
+    return f": {clean_text(named, MAX_NAMES)}" if named else ""
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times in a row"
 
@@ -40,8 +88,14 @@ def _phase(name: str | None, percent: float | None) -> str:
     return f"{name}" if percent is None else f"{name} {percent:g} %"
 
 
-def log_state(progress: MigrationProgress) -> list[Any]:
-    """Return the state that a log line describes: the next line is due when this state changes."""
+def log_state(progress: MigrationProgress, *, with_verification: bool = False) -> list[Any]:
+    """
+    Return the state that a log line describes: the next line is due when this state changes.
+
+    :param with_verification: as in :func:`describe`.
+    """
+    check = progress.verification
+    is_described = check is not None and (with_verification or check.state in _MISMATCHES)
     return [
         progress.state,
         progress.service_status,
@@ -49,4 +103,5 @@ def log_state(progress: MigrationProgress) -> list[Any]:
         [(phase.name, phase.state, phase.service_status) for phase in progress.phases],
         progress.error and progress.error.model_dump(mode="json"),
         progress.objects and progress.objects.completed,
+        *([check.state, check.tables_different, check.tables_failed] if check and is_described else []),
     ]

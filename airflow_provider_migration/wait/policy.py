@@ -6,10 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
-from airflow_provider_migration.progress import BULK_PHASES, MILESTONES, MigrationProgress, MigrationState
+from airflow_provider_migration.progress import (
+    BULK_PHASES,
+    MILESTONES,
+    VERIFIED,
+    MigrationProgress,
+    MigrationState,
+)
 
 _AT_OR_PAST: Final[dict[MigrationState, tuple[MigrationState, ...]]] = {
     MigrationState.PENDING: (
@@ -51,6 +57,18 @@ class WaitPolicy:
     exponential_backoff: bool = False
     max_wait: float | None = None
     checkpoint_after: float | None = None
+    on_mismatch: str = "wait"
+
+    @property
+    def wants_verified(self) -> bool:
+        """True if one of the targets is ``verified``."""
+        return any(target.lower() == VERIFIED for target in self.targets)
+
+    @property
+    def poll_arguments(self) -> dict[str, Any]:
+        """The arguments of the hook's ``get_progress`` besides the migration's ids."""
+        wanted = {"verification": True} if self.wants_verified else {}
+        return {"max_lag": self.max_lag, **wanted}
 
     @property
     def wanted(self) -> str:
@@ -108,7 +126,8 @@ def chosen_targets(subject: str, given: object, possible: Collection[str]) -> tu
     impossible = [target for target in targets if target.lower() not in possible]
     if impossible or not targets:
         # The words that all services share come first, the milestones in their order.
-        known = [word for word in dict.fromkeys((*MILESTONES, *MigrationState)) if word in possible]
+        shared = dict.fromkeys((*MILESTONES, VERIFIED, *MigrationState))
+        known = [word for word in shared if word in possible]
         words = [*known, *sorted(set(possible).difference(known))]
         wrong = "is empty."
         if impossible:
@@ -124,6 +143,8 @@ def target_reached(progress: MigrationProgress, target: str) -> bool:
     word = target.lower()
     if word in MILESTONES:
         return progress.reached(word)
+    if word == VERIFIED:
+        return progress.is_verified
     if word in progress.statuses_reached:
         return True
     try:

@@ -27,6 +27,7 @@ from airflow_provider_migration.progress import (
     UNSEEN_FIELDS,
     MigrationProgress,
     MigrationState,
+    VerificationState,
     clean_text,
     shorten,
 )
@@ -66,6 +67,16 @@ _ENDED: Final = (
     MigrationState.CANCELLED,
 )
 
+
+_INTERRUPTED: Final = (MigrationState.PAUSED, MigrationState.FAILED)
+"""States that a person ends by starting the migration again."""
+
+_CHECK_IS_OLD: Final = (
+    "The data check was made before the migration stood still: restart the check, or wait until the service "
+    "has repeated it."
+)
+
+_CHECKING: Final = (VerificationState.PENDING, VerificationState.RUNNING)
 
 _BEHIND: Final = (
     "If the source is idle, its checkpoint may stand still: write a row to a migrated table. A migration "
@@ -131,6 +142,9 @@ class History:
     :ivar held_since: time at which the target was first held.
     :ivar is_applied: True if the last record that says until when the changes are applied has shown that
         everything written until ``checkpoint_after`` is: a job that has ended since says nothing.
+    :ivar old_check_at: time of the data check that was seen while the migration was paused or had failed;
+        the time of that record if the service does not tell. None again once a check is seen to run after
+        that.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
     """
@@ -150,6 +164,7 @@ class History:
     failed_since: float | None = None
     held_since: float | None = None
     is_applied: bool = False
+    old_check_at: float | None = None
     last_logged: str | None = None
     warned: tuple[str, ...] = ()
 
@@ -247,6 +262,8 @@ class WaitTracker:
         """
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
+        old_check_at = _old_check_at(progress, before.old_check_at)
+        progress = _without_old_check(progress, old_check_at)
         # An answer that says nothing does not undo what was shown; one that says otherwise does.
         was_shown = before.is_applied and progress.applied_until is None and is_copied(progress)
         is_shown = was_shown or is_applied(progress, self.policy.checkpoint_after)
@@ -254,16 +271,17 @@ class WaitTracker:
         has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
         seen = before.last_seen
         if has_changed or seen is None:
-            seen = _digest(_activity_fingerprint(progress))
+            seen = _digest(_activity_fingerprint(progress, self.policy))
         position, applied = before.position, _position(progress)
         if applied is not None and (position is None or abs(applied - position) > _POSITION_NOISE):
             position = applied
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
-        if progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress)):
+        is_ready = is_shown or self._is_to_come(progress)
+        if progress.state is MigrationState.CAUGHT_UP and is_ready and not self._awaits_check(progress):
             moved = True
         self.outbox.add(progress, has_changed=has_changed)
-        warnings_before = self.progress.warnings if self.progress else ()
+        notices_before = self._notices()
         self.progress = progress
         self.history = replace(
             before,
@@ -281,11 +299,12 @@ class WaitTracker:
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
             is_applied=is_shown and self.policy.checkpoint_after is not None,
+            old_check_at=old_check_at,
         )
         begins_or_ceases = held is (before.held_since is None)
-        warnings_have_changed = set(warnings_before) != set(progress.warnings)
+        notices_have_changed = set(notices_before) != set(self._notices())
         self.outbox.record_poll(
-            wait_has_changed=begins_or_ceases or warnings_have_changed or before.poll_errors > 0
+            wait_has_changed=begins_or_ceases or notices_have_changed or before.poll_errors > 0
         )
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
@@ -366,7 +385,7 @@ class WaitTracker:
             "errors_since": history.errors_since,
             "quota_exhausted_since": history.quota_since,
             "last_error": clean_text(error),
-            "warnings": list(self.progress.warnings[:MAX_WARNINGS]) if self.progress else [],
+            "warnings": self._notices()[:MAX_WARNINGS],
             "outcome": verdict.outcome.value if verdict.ends else None,
             "reason": clean_text(reason) if verdict.ends else None,
         }
@@ -428,7 +447,8 @@ class WaitTracker:
         if error is not None:
             state = [type(error).__name__, getattr(error, "code", None)]
         elif self.progress is not None:
-            state = [*log_state(self.progress), is_holding, *([is_behind] if is_behind else [])]
+            shown = log_state(self.progress, with_verification=self.policy.wants_verified)
+            state = [*shown, is_holding, *([is_behind] if is_behind else [])]
         else:
             return None
         logged = _digest(json.dumps(state))
@@ -439,17 +459,24 @@ class WaitTracker:
             return f"Poll {self.history.polls} failed: {error}"
         held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
         behind = f"{self._applied_so_far()}; wanted {self.policy.wanted}" if is_behind else ""
-        return describe(self.progress) + held + behind
+        return describe(self.progress, with_verification=self.policy.wants_verified) + held + behind
 
     def new_warnings(self) -> list[str]:
-        """Return the warnings of the last record that this wait has not logged yet."""
-        if self.progress is None or not self.progress.warnings:
-            return []
-        by_digest = {_digest(text)[:8]: text for text in self.progress.warnings if text}
+        """Return the warnings about the last record that this wait has not logged yet."""
+        by_digest = {_digest(text)[:8]: text for text in self._notices()}
         new = {digest: text for digest, text in by_digest.items() if digest not in self.history.warned}
         if new:
             self.history = replace(self.history, warned=(*self.history.warned, *new)[-_MAX_DIGESTS:])
         return list(new.values())
+
+    def _notices(self) -> list[str]:
+        """Return the warnings of the last record, and what the wait needs for a data check."""
+        if self.progress is None:
+            return []
+        is_in_sync = self.progress.state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        remedy = self.progress.verification_remedy
+        wanted = [remedy] if self.policy.wants_verified and is_in_sync else []
+        return [text for text in (*self.progress.warnings, *wanted) if text]
 
     def _history_after_gap(self, now: float) -> History:
         """Return the history; after a gap between two answers, all durations begin again."""
@@ -476,7 +503,9 @@ class WaitTracker:
         if history.failed_since is not None:
             graceful = now - history.failed_since < policy.failure_grace
             return WAIT if graceful else Verdict(Outcome.FAIL, self._message("The migration failed", now))
-        if state in _ENDED:
+        if (reason := self._mismatch(progress)) is not None:
+            return Verdict(Outcome.FAIL, self._message(reason, now))
+        if state in _ENDED and not self._may_still_be_verified(progress):
             return Verdict(Outcome.FAIL, self._message("The migration ended before reaching the target", now))
         if state is MigrationState.PAUSED and policy.on_paused != "wait":
             outcome = Outcome.SKIP if policy.on_paused == "skip" else Outcome.FAIL
@@ -489,18 +518,50 @@ class WaitTracker:
                 return Verdict(Outcome.FAIL, self._message(f"Nothing has moved for {still:.0f} s", now))
         return WAIT
 
+    def _mismatch(self, progress: MigrationProgress) -> str | None:
+        """Return why the data check ends the wait, or None."""
+        policy, check = self.policy, progress.verification
+        if not policy.wants_verified or check is None:
+            return None
+        if check.state is VerificationState.NOT_CONFIGURED:
+            # Another target may still be reached.
+            return "There is no data check to wait for" if len(policy.targets) == 1 else None
+        if policy.on_mismatch == "fail" and check.state is VerificationState.INCONSISTENT:
+            return "Source and destination differ"
+        if policy.on_mismatch == "fail" and check.state is VerificationState.FAILED:
+            return "The data check failed"
+        return None
+
+    def _may_still_be_verified(self, progress: MigrationProgress) -> bool:
+        """Tell whether a migration has succeeded, and the wait goes on for the result of its data check."""
+        has_succeeded = progress.state is MigrationState.SUCCEEDED and not progress.is_verified
+        is_shown = self.policy.checkpoint_after is None or self.history.is_applied
+        check = progress.verification
+        is_final = check is not None and check.state is VerificationState.NOT_CONFIGURED
+        return self.policy.wants_verified and has_succeeded and is_shown and not is_final
+
+    def _awaits_check(self, progress: MigrationProgress) -> bool:
+        """Tell whether the wait needs the result of a data check that is running."""
+        check = progress.verification
+        is_running = check is not None and check.state is VerificationState.RUNNING
+        return self.policy.wants_verified and is_running
+
     def _by_the_deadline(self, verdict: Verdict, now: float, detail: str = "") -> Verdict:
         if verdict.ends or now < self.policy.deadline:
             return verdict
         return Verdict(Outcome.TIMEOUT, f"{self._message('Timed out', now)}{self._hold_so_far()}{detail}")
 
     def _message(self, what: str, now: float) -> str:
-        last = describe(self.progress) + self._applied_so_far() if self.progress else "no answer yet"
+        last, remedy = "no answer yet", ""
+        if self.progress is not None:
+            wants_verified = self.policy.wants_verified
+            last = describe(self.progress, with_verification=wants_verified) + self._applied_so_far()
+            if self._is_behind(self.progress):
+                remedy = f" {_BEHIND}"
+            elif wants_verified and self.progress.verification_remedy:
+                remedy = f" {self.progress.verification_remedy}"
         waited = max(now - self.policy.started_at, 0)
-        is_behind = self.progress is not None and self._is_behind(self.progress)
-        return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s." + (
-            f" {_BEHIND}" if is_behind else ""
-        )
+        return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s.{remedy}"
 
     def _is_at_target(self, progress: MigrationProgress) -> bool:
         return any(target_reached(progress, target) for target in self.policy.targets)
@@ -576,8 +637,32 @@ def _comparable(progress: MigrationProgress) -> dict[str, Any]:
     return {**vars(progress), **unseen, "retrying": progress.retrying is None}
 
 
-def _activity_fingerprint(progress: MigrationProgress) -> str:
-    return progress.model_dump_json(include=_ACTIVITY_FIELDS)
+def _old_check_at(progress: MigrationProgress, before: float | None) -> float | None:
+    """Return the time of the last data check from before the migration stood still, if there is no newer."""
+    check = progress.verification
+    if check is None:
+        return before
+    if progress.state in _INTERRUPTED:
+        # Two times of the service, so that the difference of the clocks does not matter.
+        return (check.checked_at or progress.observed_at).timestamp()
+    return None if check.state in _CHECKING else before
+
+
+def _without_old_check(progress: MigrationProgress, old_check_at: float | None) -> MigrationProgress:
+    """Return a record whose data check counts as running if it was made before the migration stood still."""
+    check = progress.verification
+    if old_check_at is None or check is None or check.state is not VerificationState.CONSISTENT:
+        return progress
+    if check.checked_at is not None and check.checked_at.timestamp() > old_check_at:
+        return progress
+    check = check.model_copy(update={"state": VerificationState.RUNNING})
+    return progress.model_copy(update={"verification": check, "verification_remedy": _CHECK_IS_OLD})
+
+
+def _activity_fingerprint(progress: MigrationProgress, policy: WaitPolicy) -> str:
+    # A check that nobody waits for must not hide that the migration stands still.
+    also = {"verification"} if policy.wants_verified else set()
+    return progress.model_dump_json(include=_ACTIVITY_FIELDS | also)
 
 
 def _digest(text: str) -> str:

@@ -23,8 +23,8 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.sansio import Request
-from airflow_provider_migration.services.alibaba import MAX_CACHED, cache_put
 from airflow_provider_migration.services.dts import DtsApi, endpoint_of
+from airflow_provider_migration.services.wire import MAX_CACHED, cache_put
 from airflow_provider_migration.transport.limiter import RateLimiter
 from airflow_provider_migration.wait.policy import target_reached
 
