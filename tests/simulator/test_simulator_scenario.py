@@ -68,6 +68,24 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
             {"migrations": [{"service": "drs", "job_id": "j", "objects": 100_001}]},
             "migrations[0].objects: Input should be less than or equal to 100000",
         ),
+        *[
+            ({"migrations": [{**migration, "verification": verification}]}, f"migrations[0].{message}")
+            for migration, verification, message in [
+                ({"service": "dataworks", "migration_id": 1}, {}, "verification: unknown key"),
+                (DTS, {}, "verification.outcome: this key is missing"),
+                (DTS, {"outcome": "clean"}, "verification.outcome: Input should be 'pending', 'running'"),
+                (
+                    DTS,
+                    {"outcome": "failed", "table": 1},
+                    "verification.table: unknown key; allowed: different, outcome, tables",
+                ),
+                (DTS, {"outcome": "failed", "tables": 0}, "verification.tables: Input should be greater"),
+                (DTS, {"outcome": "failed", "tables": 10_001}, "verification.tables: Input should be less"),
+                (DTS, {"outcome": "different", "different": 13}, "verification: different must be at most"),
+                (DTS, {"outcome": "different", "different": 0}, "verification.different: Input should be"),
+                (DTS, {"outcome": "consistent", "different": 1}, "verification: different needs the outcome"),
+            ]
+        ],
         ({"faults": [{"kind": "drop", "service": "dms"}]}, f"allowed: {', '.join(NAMES)}, iam"),
         ({"faults": [{"kind": "fire"}]}, "faults[0].kind: Input should be 'throttle'"),
         (
