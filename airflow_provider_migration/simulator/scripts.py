@@ -205,7 +205,7 @@ def _check_run(begin: float, result: CheckCondition, since_copy: float) -> Check
     has_ended = since_copy >= end and result is not CheckCondition.RUNNING
     return CheckRun(
         condition=result if has_ended else CheckCondition.RUNNING,
-        done=min((since_copy - begin) / _CHECK_LENGTH, _CHECK_LIMITS.get(result, 1.0)),
+        done=min(round((since_copy - begin) / _CHECK_LENGTH, 6), _CHECK_LIMITS.get(result, 1.0)),
         begin=begin,
         end=end if has_ended else None,
         differs=result is CheckCondition.DIFFERENT,

@@ -57,6 +57,19 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def checked() -> Iterator[Simulator]:
+    ids = {"dts": ("migration_job_id", "dts1"), "oms": ("project_id", "np_1"), "drs": ("job_id", JOB)}
+    check = {"outcome": "different", "different": 1}
+    migrations = [
+        {"service": service, name: it, "verification": check} for service, (name, it) in ids.items()
+    ]
+    with Simulator({"migrations": migrations}, speed=0.001) as running:
+        for service, (_, it) in ids.items():
+            running.jump(service, it, 100)
+        yield running
+
+
 def alibaba_config(simulator: Simulator, **changes: Any) -> Any:
     host = simulator.url.removeprefix("http://")
     values = {"access_key_id": KEY, "access_key_secret": SECRET, "endpoint": host, "protocol": "HTTP"}
@@ -103,6 +116,25 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert job.migration_mode.data_synchronization is True
     assert job.precheck_status.detail[0].check_result == "Success"
     assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
+
+
+def test_dts_client_reads_a_data_check(checked: Simulator) -> None:
+    client = dts_client.Client(alibaba_config(checked))
+    job = client.describe_dts_jobs(dts_models.DescribeDtsJobsRequest(region="cn-hangzhou")).body.dts_job_list[
+        0
+    ]
+    request = dts_models.DescribeDataCheckTableDetailsRequest(
+        check_type=1, dts_job_id=job.dts_job_id, status="6", page_number=1, page_size=10, schema_name="shop"
+    )
+    body = client.describe_data_check_table_details(request).body
+    (table,) = body.table_details
+    assert (job.migration_mode.full_data_check, job.migration_mode.inc_data_check) == (True, False)
+    assert (job.full_data_check_status.status, job.full_data_check_status.percent) == ("Finished", "100")
+    assert job.full_data_check_status.progress == "120 rows/s (row: 12780/12780, table: 12/12)"
+    assert (body.success, body.total_count, body.finished_count) == (True, 12, 12780)
+    assert (body.diff_table_count, body.failed_table_count) == (1, 0)
+    assert (table.source_db_name, table.source_tb_name, table.status) == ("shop", "orders_0001", "0")
+    assert (table.total_count, table.finish_count, table.diff_count) == (1010, 1010, 3)
 
 
 @pytest.mark.parametrize(
