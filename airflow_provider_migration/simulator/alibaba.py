@@ -4,12 +4,13 @@ Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanB
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
 DTS actions DescribeMigrationJobStatus, DescribeDtsJobs and DescribeDataCheckTableDetails (2020-01-01), the
 DataWorks actions GetMigrationProcess, GetMigrationSummary and ListMigrations (2020-05-18), the OceanBasePro
-actions DescribeProjectProgress and DescribeProjectSteps (2019-09-01).
+actions DescribeProjectProgress, DescribeProjectSteps and ListProjectFullVerifyResult (2019-09-01).
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
@@ -18,7 +19,13 @@ from xml.sax.saxutils import escape
 from airflow_provider_migration.auth.alibaba import ALGORITHM, DATE_FORMAT, signature
 from airflow_provider_migration.simulator.checks import DATABASE, checked_tables
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
-from airflow_provider_migration.simulator.oms import oms_data, refusal_of_steps
+from airflow_provider_migration.simulator.oms import (
+    FULL_VERIFY,
+    oms_data,
+    oms_verify_result,
+    parse_verify_query,
+    refusal_of_steps,
+)
 from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -45,6 +52,7 @@ _REQUIRED = {
     "ListMigrations": ("dataworks", ("ProjectId", "MigrationType")),
     "DescribeProjectProgress": ("oms", ("Id",)),
     "DescribeProjectSteps": ("oms", ("Id",)),
+    FULL_VERIFY: ("oms", ("ProjectId",)),
 }
 _WRITES = {
     "ConfigureMigrationJob": "dts",
@@ -109,10 +117,11 @@ class Alibaba:
         by_version = _VERSIONS.get(call.headers.get("x-acs-version", ""), "alibaba")
         service = _REQUIRED[action][0] if action in _REQUIRED else _WRITES.get(action, by_version)
         parameters = _parameters(call)
+        names = ("ProjectId",) if action == FULL_VERIFY else _ID_PARAMETERS
         return Subject(
             service=service,
             action=action,
-            id=next((parameters[name] for name in _ID_PARAMETERS if parameters.get(name)), ""),
+            id=next((parameters[name] for name in names if parameters.get(name)), ""),
             writes=bool(action) and not action.startswith(_READ_PREFIXES),
         )
 
@@ -176,7 +185,7 @@ class Alibaba:
         if action == "DescribeDataCheckTableDetails":
             return self._dts_check(call, parameters)
         if service == "oms":
-            return self._oms(call, action, parameters["Id"])
+            return self._oms(action, parameters)
         for name in ("ProjectId", "MigrationId"):
             if name in required and not parameters[name].isdecimal():
                 self._refuse(call, 400, f"Invalid{name}", f"Specified parameter {name} is not valid.")
@@ -392,20 +401,28 @@ class Alibaba:
         }
         return Answer(200, content)
 
-    def _oms(self, call: Call, action: str, project_id: str) -> Answer:
+    def _oms(self, action: str, parameters: dict[str, str]) -> Answer:
+        project_id = parameters[_REQUIRED[action][1][0]]
         frame = self._playback.poll("oms", project_id)
         request_id = self._identifiers.uuid()
         refused = refusal_of_steps(frame, action) if frame else None
         if isinstance(refused, Answer):
             return refused
         failure = refused or (frame.error if frame else None)
+        refusal = {"Success": False, "RequestId": request_id}
         if frame is None or failure is not None:
             code = failure.code if failure else "GHANA-PROJECT000001"
             message = failure.message if failure else f"Project {project_id} does not exist."
-            content = {"Success": False, "Code": code, "Message": message, "RequestId": request_id}
-            return Answer((failure and failure.http_status) or 200, content)
-        data = _pascal(oms_data(frame, action))
-        return Answer(200, {"Success": True, "RequestId": request_id, "Cost": "13 ms", "Data": data})
+            status = (failure and failure.http_status) or 200
+            return Answer(status, {**refusal, "Code": code, "Message": message})
+        envelope = {"Success": True, "RequestId": request_id, "Cost": "13 ms"}
+        if action != FULL_VERIFY:
+            return Answer(200, {**envelope, "Data": _pascal(oms_data(frame, action))})
+        query = parse_verify_query(_verify_body(parameters))
+        if isinstance(query, str):
+            message = f"{query[0].upper()}{query[1:]} is invalid."
+            return Answer(200, {**refusal, "Code": "PARAM_ERROR", "Message": message})
+        return Answer(200, {**envelope, **_pascal(oms_verify_result(frame, query, hosted=True))})
 
     def _dataworks_list(self, call: Call, parameters: dict[str, str]) -> Answer:
         if parameters["MigrationType"] not in ("IMPORT", "EXPORT"):
@@ -468,6 +485,18 @@ def _parameters(call: Call) -> dict[str, str]:
         return call.parameters
     form = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True)
     return {**call.parameters, **dict(form)}
+
+
+def _verify_body(parameters: dict[str, str]) -> dict[str, Any]:
+    """Return the form of ListProjectFullVerifyResult as a console's JSON; invalid text stays as it is."""
+    body: dict[str, Any] = {"status": parameters.get("Status")}
+    for name in ("sourceSchemas", "destSchemas", "pageNumber", "pageSize"):
+        body[name] = parameters.get(name[0].upper() + name[1:])
+        try:
+            body[name] = json.loads(body[name] or "null")
+        except ValueError:
+            continue
+    return body
 
 
 def _task_id(instance_id: str) -> str:

@@ -209,6 +209,27 @@ def test_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> N
     assert steps.data[-1].step_info["CheckpointSampleTimestamp"] > 0
 
 
+def test_oceanbasepro_client_reads_a_data_check(checked: Simulator) -> None:
+    host = checked.url.removeprefix("http://")
+    config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
+    client = oms_client.Client(config)
+    step = client.describe_project_steps(oms_models.DescribeProjectStepsRequest(id="np_1")).body.data[-1]
+    request = oms_models.ListProjectFullVerifyResultRequest(
+        project_id="np_1", source_schemas=["shop"], status="FINISHED", page_number=1, page_size=10
+    )
+    body = client.list_project_full_verify_result(request).body
+    table = body.data.full_verify_table_statistics[0]
+    assert (step.name, step.status, step.progress) == ("FULL_VERIFIER", "RUNNING", 100)
+    assert (step.step_info["ProcessedRecords"], step.step_info["Capacity"]) == (12780, 12780)
+    assert step.start_time < step.finish_time
+    assert (body.success, body.page_number, body.page_size, body.total_count) == (True, 1, 10, 12)
+    assert body.data.different_number == 1
+    assert len(body.data.full_verify_table_statistics) == 10
+    assert (table.source_schema_name, table.source_table_name) == ("shop", "orders_0001")
+    assert (table.status, table.result_type, table.progress) == ("FINISHED", "INCONSISTENT", "100")
+    assert (table.source_only_count, table.mismatched_count, table.consistent_count) == (2, 1, 1007)
+
+
 @pytest.mark.parametrize("token", [None, "simulator-security-token"], ids=["AK/SK", "temporary"])
 def test_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: str | None) -> None:
     simulator.jump("drs", JOB, 25)

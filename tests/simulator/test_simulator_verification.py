@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -171,3 +172,156 @@ def test_dts_check_may_be_overridden_or_refused(play: Callable[..., Any]) -> Non
     (job,) = ask.alibaba("DescribeDtsJobs", {"Region": "cn-hangzhou"}).json["DtsJobList"]
     assert job["FullDataCheckStatus"]["Status"] == "Inconsistency"
     assert dts_tables(ask)["Code"] == "Forbidden.RAM"
+
+
+def oms_step(ask: Any) -> Any:
+    """Return the step of the check, the last one; None without it."""
+    last = ask.oms_action("DescribeProjectSteps", {"id": "np_1"}).json["data"][-1]
+    return last if last["name"] == "FULL_VERIFIER" else None
+
+
+def oms_result(ask: Any, **parameters: Any) -> Any:
+    """Return a console's answer about the tables."""
+    return ask.oms_action("ListProjectFullVerifyResult", {"projectId": "np_1", **parameters}).json
+
+
+def oms_state(ask: Any) -> str:
+    """Return the status of the step, and how many tables differ, are consistent, failed."""
+    step, result = oms_step(ask), oms_result(ask)
+    if step is None:
+        return f"- {result['data']['differentNumber']}"
+    assert (step["startTime"] is None) == (step["status"] == "INIT")
+    assert (step["finishTime"] is None) == ((step["status"], step["progress"]) != ("RUNNING", 100))
+    assert bool(step["extraInfo"]["errorMsg"]) == (step["status"] == "FAILED")
+    types = [row["resultType"] for row in result["data"]["fullVerifyTableStatistics"]]
+    counts = [types.count(word) for word in ("INCONSISTENT", "CONSISTENT", "RUNTIME_EXCEPTION")]
+    return " ".join(map(str, [step["status"], step["progress"], result["data"]["differentNumber"], *counts]))
+
+
+OMS_STATES = {
+    None: ["- None"] * 5,
+    "pending": ["INIT 0 None 0 0 0"] * 5,
+    "running": ["INIT 0 None 0 0 0", *["RUNNING 50 0 0 2 0"] * 4],
+    "consistent": ["INIT 0 None 0 0 0", "RUNNING 50 0 0 2 0", *["RUNNING 100 0 0 4 0"] * 3],
+    "different": ["INIT 0 None 0 0 0", "RUNNING 50 2 2 0 0", *["RUNNING 100 3 3 1 0"] * 3],
+    "failed": ["INIT 0 None 0 0 0", "RUNNING 50 0 0 2 0", *["FAILED 90 0 0 3 1"] * 3],
+    "repaired": [
+        "INIT 0 None 0 0 0",
+        *["RUNNING 50 2 2 0 0", "RUNNING 100 3 3 1 0"],
+        *["RUNNING 50 0 0 2 0", "RUNNING 100 0 0 4 0"],
+    ],
+    "restarted": ["INIT 0 None 0 0 0", *["RUNNING 50 0 0 2 0", "RUNNING 100 0 0 4 0"] * 2],
+}
+
+
+@pytest.mark.parametrize("outcome", EVERY_OUTCOME)
+def test_oms_check_outcomes(play: Callable[..., Any], outcome: str | None) -> None:
+    ask, seen = play(one("oms", outcome, project_id="np_1")), []
+    for second in MOMENTS:
+        ask.simulator.jump("oms", "np_1", second)
+        seen.append(oms_state(ask))
+        asked = {"ProjectId": "np_1"}
+        hosted = ask.alibaba("ListProjectFullVerifyResult", asked, version="2019-09-01", form=True).json
+        console = oms_result(ask)
+        assert hosted["Data"]["DifferentNumber"] == console["data"]["differentNumber"]
+        assert hosted["TotalCount"] == console["totalCount"]
+    assert seen == OMS_STATES[outcome]
+    assert ask.simulator.writes == 0
+    assert {record.id for record in ask.simulator.requests} == {"np_1"}
+
+
+@pytest.mark.parametrize(("incremental", "before"), [(True, "INCR_TRANSFER"), (False, "INDEX_TRANSFER")])
+def test_oms_check_is_the_last_step(play: Callable[..., Any], incremental: bool, before: str) -> None:
+    scenario = one("oms", "consistent", project_id="np_1")
+    scenario["migrations"][0]["incremental"] = incremental
+    steps = play(scenario).oms_action("DescribeProjectSteps", {"id": "np_1"}).json["data"]
+    assert [step["name"] for step in steps[-2:]] == [before, "FULL_VERIFIER"]
+    assert [step["order"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+def test_oms_check_times_are_utc(play: Callable[..., Any], clock: Any) -> None:
+    clock.now = 1_788_288_620.0  # 2026-09-01T18:50:20Z
+    ask, times = play(one("oms", "restarted", project_id="np_1")), []
+    for seconds in (0, 90, 110, 150, 200):
+        clock.now = 1_788_288_620.0 + seconds
+        times.append((oms_step(ask)["startTime"], oms_step(ask)["finishTime"]))
+    first, second = "2026-09-01T18:51:40", "2026-09-01T18:52:40"
+    assert times == [
+        (None, None),
+        *[(first, None), (first, "2026-09-01T18:52:00")],
+        *[(second, None), (second, "2026-09-01T18:53:00")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "listed"),
+    [
+        ({}, [1, 2, 3, 4]),
+        ({"pageSize": 3, "pageNumber": 2}, [4]),
+        ({"pageSize": 150, "sourceSchemas": ["shop", "other"], "destSchemas": None}, [1, 2, 3, 4]),
+        ({"destSchemas": ["other"]}, []),
+        ({"status": "RUNNING"}, []),
+        ({"status": ["FINISHED", "SUSPEND", "RUNNING"]}, [1, 2, 3, 4]),
+    ],
+)
+def test_oms_checked_tables_are_paged(
+    play: Callable[..., Any], parameters: dict[str, Any], listed: list[int]
+) -> None:
+    ask = play(one("oms", "different", project_id="np_1"))
+    ask.simulator.jump("oms", "np_1", 110)
+    answer = oms_result(ask, **parameters)
+    rows = answer["data"]["fullVerifyTableStatistics"]
+    assert [row["sourceTableName"] for row in rows] == [f"orders_000{number}" for number in listed]
+    assert answer["data"]["differentNumber"] == 3
+    assert [answer[name] for name in ("pageNumber", "pageSize", "totalCount")] == [
+        parameters.get("pageNumber", 1),
+        parameters.get("pageSize", 10),
+        4 if listed else 0,
+    ]
+
+
+def test_oms_progress_of_a_table_is_a_fraction_or_a_percentage(play: Callable[..., Any]) -> None:
+    ask = play(one("oms", "failed", project_id="np_1"))
+    ask.simulator.jump("oms", "np_1", 110)
+    row = oms_result(ask)["data"]["fullVerifyTableStatistics"][-1]
+    asked = {"ProjectId": "np_1", "SourceSchemas": '["shop"]', "PageNumber": "2", "PageSize": "3"}
+    answer = ask.alibaba("ListProjectFullVerifyResult", asked, version="2019-09-01", form=True).json
+    (hosted,) = answer["Data"]["FullVerifyTableStatistics"]
+    assert (row["status"], row["progress"], row["errorDetails"]) == ("ERROR", "0.6", [row["message"]])
+    assert (hosted["Status"], hosted["Progress"], hosted["ErrorDetails"][0]["Level"]) == (
+        "ERROR",
+        "60",
+        "ERROR",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("projectId", ""),
+        ("sourceSchemas", []),
+        ("destSchemas", "shop"),
+        ("status", "DONE"),
+        ("status", []),
+        ("pageNumber", 0),
+        ("pageNumber", True),
+        ("pageSize", 151),
+        ("pageSize", "ten"),
+    ],
+)
+def test_oms_check_refusals(play: Callable[..., Any], name: str, value: Any) -> None:
+    ask = play(one("oms", "different", project_id="np_1"))
+    answer = oms_result(ask, **{name: value})
+    assert (answer["success"], answer["code"], name in answer["message"]) == (False, "PARAM_ERROR", True)
+    hosted_name = name[0].upper() + name[1:]
+    asked = {"ProjectId": "np_1", hosted_name: value if isinstance(value, str) else json.dumps(value)}
+    hosted = ask.alibaba("ListProjectFullVerifyResult", asked, version="2019-09-01", form=True).json
+    expected = "MissingProjectId" if name == "projectId" else "PARAM_ERROR"
+    assert (hosted["Code"], hosted_name in hosted["Message"]) == (expected, True)
+
+
+def test_oms_check_of_an_unknown_project_is_refused(ask: Any) -> None:
+    assert oms_result(ask)["code"] == "GHANA-PROJECT000001"
+    asked = {"ProjectId": "np_1"}
+    hosted = ask.alibaba("ListProjectFullVerifyResult", asked, version="2019-09-01", form=True)
+    assert (hosted.status, hosted.json["Code"]) == (200, "GHANA-PROJECT000001")
