@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Method 'batch_list_job_status':DeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:Method '(batch_list_job_status|\w+_compare_\w+)':DeprecationWarning"),
     # The SDKs keep their sessions open until the process ends.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -260,6 +260,57 @@ def test_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> None:
     assert known.transfer_status == "INCRE_TRANSFER_STARTED"
     assert known.progress_map["data"].completed == "100%"
     assert unknown.error_code == "DRS.M05003"
+
+
+def test_drs_v3_client_reads_comparisons(checked: Simulator) -> None:
+    client = huawei_client(drs_v3.DrsClient, checked)
+    listed = client.list_data_level_table_compare_jobs(
+        drs_v3.ListDataLevelTableCompareJobsRequest(job_id=JOB, limit=1000, offset=0)
+    )
+    (comparison,) = listed.compare_jobs
+    ids = {"job_id": JOB, "compare_job_id": comparison.id, "limit": 1000, "offset": 0}
+    overview = client.list_data_compare_overview(drs_v3.ListDataCompareOverviewRequest(**ids))
+    detail = client.list_data_compare_detail(
+        drs_v3.ListDataCompareDetailRequest(**ids, status=0, type="compare", db_name="shop")
+    )
+    (database,), (table,) = overview.data_compare_overview_infos, detail.table_line_compare_result_infos
+    assert (listed.count, comparison.type, comparison.status) == (1, "lines", "SUCCESSFUL")
+    assert comparison.start_time < comparison.end_time
+    assert (database.source_db_name, database.status, database.compare_num) == ("shop", 0, 12)
+    assert (database.data_inconsistent_num, database.uncomparable_num) == (1, 0)
+    assert (table.source_table_name, table.status) == ("orders_0001", 0)
+    assert (table.source_row_num, table.target_row_num, table.difference_row_num) == (1010, 1008, 2)
+    for answer in (
+        client.list_content_compare_overview(drs_v3.ListContentCompareOverviewRequest(**ids)),
+        client.list_content_compare_detail(drs_v3.ListContentCompareDetailRequest(**ids, type="compare")),
+    ):
+        assert (answer.total_count, answer.content_compare_result_infos) == (0, [])
+
+
+def test_drs_v3_client_reads_the_comparison_of_objects(checked: Simulator, simulator: Simulator) -> None:
+    request = drs_v3.ListObejectLevelCompareOverviewRequest(job_id=JOB)
+    client = huawei_client(drs_v3.DrsClient, checked)
+    comparison = client.list_obeject_level_compare_overview(request)
+    assert (comparison.status, comparison.report_remain_seconds) == ("SUCCESSFUL", -1)
+    assert [(item.type, item.source_count, item.status) for item in comparison.compare_result] == [
+        ("DB", 1, 2),
+        ("TABLE", 12, 2),
+    ]
+    client = huawei_client(drs_v3.DrsClient, simulator)
+    comparison = client.list_obeject_level_compare_overview(request)
+    assert (comparison.compare_job_id, comparison.compare_result) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["create_object_level_compare_job", "delete_compare_job"])
+def test_drs_v3_client_cannot_change_comparisons(checked: Simulator, name: str) -> None:
+    client, before = huawei_client(drs_v3.DrsClient, checked), checked.writes
+    request = {
+        "create_object_level_compare_job": lambda: drs_v3.CreateObjectLevelCompareJobRequest(job_id=JOB),
+        "delete_compare_job": lambda: drs_v3.DeleteCompareJobRequest(job_id=JOB, compare_job_id="1"),
+    }[name]()
+    with pytest.raises(huawei_errors.ClientRequestException):
+        getattr(client, name)(request)
+    assert checked.writes == before + 1
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from airflow_provider_migration.simulator.scripts import SCRIPTS, CheckOutcome, at, check_runs, copied_at
+from tests.simulator.conftest import DRS_JOB, DRS_PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,3 +326,164 @@ def test_oms_check_of_an_unknown_project_is_refused(ask: Any) -> None:
     asked = {"ProjectId": "np_1"}
     hosted = ask.alibaba("ListProjectFullVerifyResult", asked, version="2019-09-01", form=True)
     assert (hosted.status, hosted.json["Code"]) == (200, "GHANA-PROJECT000001")
+
+
+def drs(ask: Any, path: str, *, method: str = "GET", job: str = DRS_JOB, **how: Any) -> Any:
+    """Return the reply to a call below a job."""
+    return ask.huawei(method, f"/v3/{DRS_PROJECT}/jobs/{job}/{path}", **how)
+
+
+def drs_state(ask: Any) -> str:
+    """Return the status of each comparison, and of the last one's database, tables and objects."""
+    reply = drs(ask, "table/compare")
+    jobs = reply.json["compare_jobs"]
+    objects = drs(ask, "object/compare").json
+    words = [job["status"] for job in jobs] or ["-"]
+    assert (reply.status, reply.json["count"]) == (200, len(jobs))
+    assert objects["status"] == (jobs[-1]["status"] if jobs else None)
+    assert len({job["id"] for job in jobs}) == len({job["start_time"] for job in jobs}) == len(jobs)
+    for job in jobs:
+        assert (job["end_time"] is None) == (job["status"] in ("WAITING_FOR_RUNNING", "RUNNING"))
+    if not jobs:
+        return " ".join(words)
+    (database,) = drs(ask, f"compare/{jobs[-1]['id']}/line-overview").json["data_compare_overview_infos"]
+    tables = drs(ask, f"compare/{jobs[-1]['id']}/line-detail").json["table_line_compare_result_infos"]
+    statuses = [table["status"] for table in tables]
+    assert [database[name] for name in ("compare_num", "data_inconsistent_num", "uncomparable_num")] == [
+        len(statuses),
+        statuses.count(0),
+        statuses.count(4),
+    ]
+    assert all((table["difference_row_num"] > 0) == (table["status"] == 0) for table in tables)
+    table = objects["compare_result"][1]
+    assert (table["type"], table["source_count"], table["target_count"]) == ("TABLE", 4, 4)
+    numbers = [database["status"], database["compare_end_num"], *statuses, table["status"]]
+    return " ".join(map(str, [*words, *numbers]))
+
+
+DRS_STATES = {
+    None: ["-"] * 5,
+    "pending": ["-", *["WAITING_FOR_RUNNING 6 0 6 6 6 6 3"] * 4],
+    "running": ["-", *["RUNNING 5 2 2 2 6 6 3"] * 4],
+    "consistent": ["-", "RUNNING 5 2 2 2 6 6 3", *["SUCCESSFUL 2 4 2 2 2 2 2"] * 3],
+    "different": ["-", "RUNNING 5 2 0 0 6 6 3", *["SUCCESSFUL 0 4 0 0 0 2 2"] * 3],
+    "failed": ["-", "RUNNING 5 2 2 2 6 6 3", *["FAILED 4 3 2 2 2 4 3"] * 3],
+    "repaired": [
+        *["-", "RUNNING 5 2 0 0 6 6 3", "SUCCESSFUL 0 4 0 0 0 2 2"],
+        *["SUCCESSFUL RUNNING 5 2 2 2 6 6 3", "SUCCESSFUL SUCCESSFUL 2 4 2 2 2 2 2"],
+    ],
+    "restarted": [
+        *["-", "RUNNING 5 2 2 2 6 6 3", "SUCCESSFUL 2 4 2 2 2 2 2"],
+        *["SUCCESSFUL RUNNING 5 2 2 2 6 6 3", "SUCCESSFUL SUCCESSFUL 2 4 2 2 2 2 2"],
+    ],
+}
+
+
+@pytest.mark.parametrize("outcome", EVERY_OUTCOME)
+def test_drs_check_outcomes(play: Callable[..., Any], outcome: str | None) -> None:
+    ask, seen = play(one("drs", outcome, job_id=DRS_JOB)), []
+    for second in MOMENTS:
+        ask.simulator.jump("drs", DRS_JOB, second)
+        seen.append(drs_state(ask))
+    assert seen == DRS_STATES[outcome]
+    assert ask.simulator.writes == 0
+    assert {record.id for record in ask.simulator.requests} == {DRS_JOB}
+
+
+def test_drs_earlier_comparison_keeps_its_result(play: Callable[..., Any], clock: Any) -> None:
+    clock.now = 1_788_288_620.0  # 2026-09-01T18:50:20Z
+    ask = play(one("drs", "repaired", job_id=DRS_JOB))
+    ask.drs_jobs()
+    clock.now += 200
+    first, second = drs(ask, "table/compare").json["compare_jobs"]
+    assert (first["start_time"], first["end_time"]) == ("2026-09-01T18:51:40Z", "2026-09-01T18:52:00Z")
+    assert (second["start_time"], second["end_time"]) == ("2026-09-01T18:52:40Z", "2026-09-01T18:53:00Z")
+    for job, status in ((first, 0), (second, 2)):
+        (row,) = drs(ask, f"compare/{job['id']}/line-overview").json["data_compare_overview_infos"]
+        assert row["status"] == status
+    assert drs(ask, "table/compare?limit=1&offset=1").json == {"count": 2, "compare_jobs": [second]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "path", "listed"),
+    [
+        ("different", "line-detail?limit=2&offset=3", ["orders_0004"]),
+        ("different", "line-detail?status=2", ["orders_0004"]),
+        ("different", "line-detail?query_tb_name=0002", ["orders_0002"]),
+        ("different", "line-detail?db_name=shop&target_db_name=other", []),
+        ("failed", "line-detail?type=unCompare", ["orders_0004"]),
+        ("failed", "line-detail?offset=2&type=compare", ["orders_0003"]),
+        ("different", "line-overview?status=0", ["shop"]),
+        ("different", "line-overview?status=2", []),
+        ("different", "content-overview", []),
+        ("different", "content-detail?type=compare", []),
+    ],
+)
+def test_drs_comparison_is_filtered(
+    play: Callable[..., Any], outcome: str, path: str, listed: list[str]
+) -> None:
+    ask = play(one("drs", outcome, job_id=DRS_JOB))
+    ask.simulator.jump("drs", DRS_JOB, 110)
+    (job,) = drs(ask, "table/compare").json["compare_jobs"]
+    reply = drs(ask, f"compare/{job['id']}/{path}")
+    (rows,) = [value for name, value in reply.json.items() if name != "total_count"]
+    assert reply.status == 200
+    assert [row.get("source_table_name", row.get("source_db_name")) for row in rows] == listed
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("table/compare?limit=0", "limit"),
+        ("table/compare?limit=1001", "limit"),
+        ("table/compare?offset=-1", "offset"),
+        ("compare/nobody/line-overview", "compare_job_id"),
+        ("compare/nobody/line-detail", "compare_job_id"),
+        ("compare/nobody/content-overview", "compare_job_id"),
+        ("compare/nobody/content-detail", "compare_job_id"),
+        ("compare/{}/line-overview?status=1", "status"),
+        ("compare/{}/line-detail?status=equal", "status"),
+        ("compare/{}/line-detail?type=all", "type"),
+        ("compare/{}/content-detail?type=all", "type"),
+        ("compare/{}/content-detail?limit=1001", "limit"),
+    ],
+)
+def test_drs_comparison_refusals(play: Callable[..., Any], path: str, what: str) -> None:
+    ask = play(one("drs", "different", job_id=DRS_JOB))
+    ask.simulator.jump("drs", DRS_JOB, 110)
+    compare = drs(ask, "table/compare").json["compare_jobs"][0]["id"]
+    reply = drs(ask, path.format(compare))
+    assert (reply.status, reply.json) == (
+        400,
+        {"error_code": "DRS.M00202", "error_msg": f"The value of {what} is invalid."},
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["table/compare", "object/compare", "compare/1/line-overview", "compare/1/content-detail"]
+)
+def test_drs_comparison_of_an_unknown_job_is_refused(play: Callable[..., Any], path: str) -> None:
+    error = {"code": "DRS.M00302", "message": "no right", "http_status": 403}
+    scenario = one("drs", None, job_id=DRS_JOB)
+    scenario["migrations"][0]["steps"] = [{"at": 0, "error": error}]
+    ask = play(scenario)
+    assert drs(ask, path, job="nobody").json["error_code"] == "DRS.M05003"
+    assert drs(ask, path, headers={"x-language": "fr-fr"}).json["error_code"] == "DRS.M00202"
+    reply = drs(ask, path)
+    assert (reply.status, reply.json["error_code"]) == (403, "DRS.M00302")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "table/compare"),
+        ("POST", "table/compare/1"),
+        ("POST", "object/compare"),
+        ("DELETE", "compare/1"),
+        ("POST", "compare/result/file"),
+    ],
+)
+def test_drs_comparison_is_not_written(play: Callable[..., Any], method: str, path: str) -> None:
+    ask = play(one("drs", "different", job_id=DRS_JOB))
+    assert drs(ask, path, method=method, body={}).status == 404
+    assert ask.simulator.writes == 1
