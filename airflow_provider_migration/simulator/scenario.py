@@ -289,7 +289,7 @@ class Scenario(_Strict):
         seed: 7
         migrations:
           - {service: dts, migration_job_id: dts0001, script: pause, duration: 60}
-          - {service: drs, job_id: job-1, objects: 5000, incremental: false}
+          - {service: drs, job_id: job-1, objects: 5000, verification: {outcome: different, tables: 20}}
           - service: oms
             project_id: p_0001
             steps:
