@@ -2,23 +2,31 @@
 Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanBasePro behind it.
 
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
-DTS actions DescribeMigrationJobStatus and DescribeDtsJobs (2020-01-01), the DataWorks actions
-GetMigrationProcess, GetMigrationSummary and ListMigrations (2020-05-18), the OceanBasePro actions
-DescribeProjectProgress and DescribeProjectSteps (2019-09-01).
+DTS actions DescribeMigrationJobStatus, DescribeDtsJobs and DescribeDataCheckTableDetails (2020-01-01), the
+DataWorks actions GetMigrationProcess, GetMigrationSummary and ListMigrations (2020-05-18), the OceanBasePro
+actions DescribeProjectProgress, DescribeProjectSteps and ListProjectFullVerifyResult (2019-09-01).
 """
 
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from airflow_provider_migration.auth.alibaba import ALGORITHM, DATE_FORMAT, signature
+from airflow_provider_migration.simulator.checks import DATABASE, checked_tables
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
-from airflow_provider_migration.simulator.oms import oms_data, refusal_of_steps
-from airflow_provider_migration.simulator.scripts import Condition, Moment
+from airflow_provider_migration.simulator.oms import (
+    FULL_VERIFY,
+    oms_data,
+    oms_verify_result,
+    parse_verify_query,
+    refusal_of_steps,
+)
+from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
     Call,
@@ -38,11 +46,13 @@ _VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks", "2019-09-01": "oms"
 _REQUIRED = {
     "DescribeMigrationJobStatus": ("dts", ("MigrationJobId",)),
     "DescribeDtsJobs": ("dts", ("Region",)),
+    "DescribeDataCheckTableDetails": ("dts", ("CheckType", "DtsJobId")),
     "GetMigrationProcess": ("dataworks", ("ProjectId", "MigrationId")),
     "GetMigrationSummary": ("dataworks", ("ProjectId", "MigrationId")),
     "ListMigrations": ("dataworks", ("ProjectId", "MigrationType")),
     "DescribeProjectProgress": ("oms", ("Id",)),
     "DescribeProjectSteps": ("oms", ("Id",)),
+    FULL_VERIFY: ("oms", ("ProjectId",)),
 }
 _WRITES = {
     "ConfigureMigrationJob": "dts",
@@ -107,10 +117,11 @@ class Alibaba:
         by_version = _VERSIONS.get(call.headers.get("x-acs-version", ""), "alibaba")
         service = _REQUIRED[action][0] if action in _REQUIRED else _WRITES.get(action, by_version)
         parameters = _parameters(call)
+        names = ("ProjectId",) if action == FULL_VERIFY else _ID_PARAMETERS
         return Subject(
             service=service,
             action=action,
-            id=next((parameters[name] for name in _ID_PARAMETERS if parameters.get(name)), ""),
+            id=next((parameters[name] for name in names if parameters.get(name)), ""),
             writes=bool(action) and not action.startswith(_READ_PREFIXES),
         )
 
@@ -171,8 +182,10 @@ class Alibaba:
             return self._dts(call, parameters["MigrationJobId"])
         if action == "DescribeDtsJobs":
             return self._dts_list(call, parameters)
+        if action == "DescribeDataCheckTableDetails":
+            return self._dts_check(call, parameters)
         if service == "oms":
-            return self._oms(call, action, parameters["Id"])
+            return self._oms(action, parameters)
         for name in ("ProjectId", "MigrationId"):
             if name in required and not parameters[name].isdecimal():
                 self._refuse(call, 400, f"Invalid{name}", f"Specified parameter {name} is not valid.")
@@ -295,6 +308,8 @@ class Alibaba:
         self._fail(call, frame)
         job = frame.steps_over(dts_job(frame), numbers_as_text=True)
         told = {name: value for name, value in job.items() if name not in _ONLY_LISTED}
+        if isinstance(mode := told.get("MigrationMode"), dict):
+            told["MigrationMode"] = {name: value for name, value in mode.items() if name not in _CHECK_FLAGS}
         return Answer(200, {"RequestId": self._identifiers.uuid(), **told})
 
     def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
@@ -335,20 +350,79 @@ class Alibaba:
         }
         return Answer(200, answer)
 
-    def _oms(self, call: Call, action: str, project_id: str) -> Answer:
+    def _dts_check(self, call: Call, parameters: dict[str, str]) -> Answer:
+        """Answer the tables of a data check; invalid parameters are refused with HTTP 200."""
+        if parameters["CheckType"] not in ("1", "2"):
+            return self._dts_check_refusal("CheckType")
+        if (status := parameters.get("Status", "-1")) not in ("-1", "6"):
+            return self._dts_check_refusal("Status")
+        numbers = {}
+        for name, default in (("PageNumber", "1"), ("PageSize", "10")):
+            text = parameters.get(name, default)
+            if not text.isdecimal() or not 1 <= int(text) < 2**31:
+                return self._dts_check_refusal(name)
+            numbers[name] = int(text)
+        ids = [item.id for item in self._playback.of("dts") if _task_id(item.id) == parameters["DtsJobId"]]
+        frame = self._playback.poll("dts", ids[0]) if ids else None
+        if frame is None:
+            return self._dts_check_refusal("DtsJobId")
+        self._fail(call, frame)
+        # Only full data is checked: an incremental check has no tables.
+        tables = dts_checked_tables(frame) if parameters["CheckType"] == "1" else []
+        asked = {"SourceDbName": parameters.get("SchemaName"), "SourceTbName": parameters.get("TableName")}
+        shown = [
+            table
+            for table in tables
+            if all(not text or table[name] == text for name, text in asked.items())
+            and (status == "-1" or table["DiffCount"])
+        ]
+        begin = (numbers["PageNumber"] - 1) * numbers["PageSize"]
+        content = {
+            "RequestId": self._identifiers.uuid(),
+            "HttpStatusCode": 200,
+            "Success": True,
+            "PageNumber": numbers["PageNumber"],
+            "TotalCount": len(tables),
+            "FinishedCount": sum(table["FinishCount"] for table in tables),
+            "DiffTableCount": sum(table["DiffCount"] > 0 for table in tables),
+            "FailedTableCount": sum("ErrorCode" in table for table in tables),
+            "TableDetails": shown[begin : begin + numbers["PageSize"]],
+        }
+        return Answer(200, content)
+
+    def _dts_check_refusal(self, name: str) -> Answer:
+        content = {
+            "RequestId": self._identifiers.uuid(),
+            "HttpStatusCode": 200,
+            "Success": False,
+            "ErrCode": "InternalError",
+            "ErrMessage": "The Value of Input Parameter %s is not valid.",
+            "DynamicMessage": name,
+        }
+        return Answer(200, content)
+
+    def _oms(self, action: str, parameters: dict[str, str]) -> Answer:
+        project_id = parameters[_REQUIRED[action][1][0]]
         frame = self._playback.poll("oms", project_id)
         request_id = self._identifiers.uuid()
         refused = refusal_of_steps(frame, action) if frame else None
         if isinstance(refused, Answer):
             return refused
         failure = refused or (frame.error if frame else None)
+        refusal = {"Success": False, "RequestId": request_id}
         if frame is None or failure is not None:
             code = failure.code if failure else "GHANA-PROJECT000001"
             message = failure.message if failure else f"Project {project_id} does not exist."
-            content = {"Success": False, "Code": code, "Message": message, "RequestId": request_id}
-            return Answer((failure and failure.http_status) or 200, content)
-        data = _pascal(oms_data(frame, action))
-        return Answer(200, {"Success": True, "RequestId": request_id, "Cost": "13 ms", "Data": data})
+            status = (failure and failure.http_status) or 200
+            return Answer(status, {**refusal, "Code": code, "Message": message})
+        envelope = {"Success": True, "RequestId": request_id, "Cost": "13 ms"}
+        if action != FULL_VERIFY:
+            return Answer(200, {**envelope, "Data": _pascal(oms_data(frame, action))})
+        query = parse_verify_query(_verify_body(parameters))
+        if isinstance(query, str):
+            message = f"{query[0].upper()}{query[1:]} is invalid."
+            return Answer(200, {**refusal, "Code": "PARAM_ERROR", "Message": message})
+        return Answer(200, {**envelope, **_pascal(oms_verify_result(frame, query, hosted=True))})
 
     def _dataworks_list(self, call: Call, parameters: dict[str, str]) -> Answer:
         if parameters["MigrationType"] not in ("IMPORT", "EXPORT"):
@@ -413,12 +487,24 @@ def _parameters(call: Call) -> dict[str, str]:
     return {**call.parameters, **dict(form)}
 
 
+def _verify_body(parameters: dict[str, str]) -> dict[str, Any]:
+    """Return the form of ListProjectFullVerifyResult as a console's JSON; invalid text stays as it is."""
+    body: dict[str, Any] = {"status": parameters.get("Status")}
+    for name in ("sourceSchemas", "destSchemas", "pageNumber", "pageSize"):
+        body[name] = parameters.get(name[0].upper() + name[1:])
+        try:
+            body[name] = json.loads(body[name] or "null")
+        except ValueError:
+            continue
+    return body
+
+
 def _task_id(instance_id: str) -> str:
     return instance_id.removeprefix("dts")
 
 
 def dts_job(frame: Frame) -> dict[str, Any]:
-    """Return a job's response to DescribeMigrationJobStatus; phases that have not started are absent."""
+    """Return a job with the fields of both calls; phases that have not started are absent."""
     moment, migration = frame.moment, frame.migration
     endpoint = {"UserName": "dtstest", "InstanceType": "RDS", "EngineName": "MySQL"}
     incremental = migration.has_incremental
@@ -434,6 +520,8 @@ def dts_job(frame: Frame) -> dict[str, Any]:
             "structureInitialization": True,
             "dataInitialization": True,
             "dataSynchronization": incremental,
+            **dict.fromkeys(_CHECK_FLAGS, False),
+            "FullDataCheck": frame.verification is not None,
         },
         "SourceEndpoint": {**endpoint, "InstanceId": "rm-bp1source"},
         "DestinationEndpoint": {**endpoint, "InstanceId": "rm-bp1destination"},
@@ -472,7 +560,74 @@ def dts_job(frame: Frame) -> dict[str, Any]:
             "Checkpoint": str(int(frame.now - moment.lag)),
             "Delay": str(int(moment.lag)),
         }
+    if frame.verification is not None:
+        job["FullDataCheckStatus"] = _dts_check_status(frame)
     return job
+
+
+def _dts_check_status(frame: Frame) -> dict[str, str]:
+    run, tables = _latest_check(frame), dts_checked_tables(frame)
+    rows = [sum(table[name] for table in tables) for name in ("FinishCount", "TotalCount")]
+    done = sum(table["Status"] == "0" for table in tables)
+    speed = _CHECKED_ROWS_A_SECOND if rows[0] else 0
+    status = {
+        "Status": _CHECK_STATUS[run.condition],
+        "Percent": str(int(run.done * 100)),
+        "Progress": f"{speed} rows/s (row: {rows[0]}/{rows[1]}, table: {done}/{len(tables)})",
+    }
+    if run.condition is CheckCondition.FAILED:
+        status["ErrorMessage"] = "The full data check failed: the source database rejected a query."
+    return status
+
+
+def dts_checked_tables(frame: Frame) -> list[dict[str, Any]]:
+    """Return the TableDetails of the full data check; none if the job has no check."""
+    if frame.verification is None:
+        return []
+    run = _latest_check(frame)
+    began = datetime.fromtimestamp(frame.time_of(run.begin), _CHINA_TIME).strftime("%Y-%m-%d %H:%M:%S")
+    rows = []
+    for table in checked_tables(frame.verification, run):
+        row: dict[str, Any] = {
+            "Id": _FIRST_CHECK_ID * max(len(frame.check_runs), 1) + table.number,
+            **dict.fromkeys(("SourceDbName", "TargetDbName"), DATABASE),
+            **dict.fromkeys(("SourceTbName", "TargetTbName"), table.name),
+            "TotalCount": table.rows,
+            "FinishCount": table.checked,
+            "DiffCount": table.missing + table.changed,
+            "Status": _CHECKED_TABLE_STATUS[table.condition],
+        }
+        if table.condition is not CheckCondition.WAITING:
+            row["BootTime"] = began
+        if table.condition is CheckCondition.FAILED:
+            row["ErrorCode"] = 4
+        rows.append(row)
+    return rows
+
+
+def _latest_check(frame: Frame) -> CheckRun:
+    return frame.check_runs[-1] if frame.check_runs else CheckRun(CheckCondition.WAITING)
+
+
+_CHINA_TIME = timezone(timedelta(hours=8))
+_FIRST_CHECK_ID = 1_674_012_419_740_000
+_CHECKED_ROWS_A_SECOND = 120
+
+_CHECK_STATUS = {
+    CheckCondition.WAITING: "NotStarted",
+    CheckCondition.RUNNING: "Checking",
+    CheckCondition.CONSISTENT: "Finished",
+    # Inconsistency is documented only for the job of the reverse direction.
+    CheckCondition.DIFFERENT: "Finished",
+    CheckCondition.FAILED: "Failed",
+}
+_CHECKED_TABLE_STATUS = {
+    CheckCondition.WAITING: "2",
+    CheckCondition.RUNNING: "3",
+    CheckCondition.CONSISTENT: "0",
+    CheckCondition.DIFFERENT: "0",
+    CheckCondition.FAILED: "5",
+}
 
 
 def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
@@ -503,8 +658,10 @@ def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-_ONLY_LISTED = ("Performance", "RetryState", "ErrorDetails")
-"""Sections of DescribeDtsJobs that DescribeMigrationJobStatus does not have."""
+_CHECK_FLAGS = ("FullDataCheck", "IncDataCheck", "StructureDataCheck")
+
+_ONLY_LISTED = ("Performance", "RetryState", "ErrorDetails", *(f"{name}Status" for name in _CHECK_FLAGS))
+"""Sections of DescribeDtsJobs that DescribeMigrationJobStatus does not have; nor has it ``_CHECK_FLAGS``."""
 
 _PHASE_SECTIONS = ("StructureInitializationStatus", "DataInitializationStatus")
 

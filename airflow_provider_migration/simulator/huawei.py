@@ -3,7 +3,9 @@ Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM, and DRS.
 
 Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM calls
 POST /v3/auth/tokens, POST /v3.0/OS-CREDENTIAL/securitytokens, GET /v3/auth/domains and /v3/projects, the DRS
-calls GET /v5/…/progress-data/{type} and POST /v3/…/jobs/batch-progress.
+calls GET /v5/…/progress-data/{type}, POST /v3/…/jobs/batch-progress, and below GET /v3/…/jobs/{job} the
+comparisons: table/compare, compare/{id}/line-overview, line-detail, content-overview and content-detail, and
+object/compare.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
 from airflow_provider_migration.auth.huawei import ALGORITHM, DATE_FORMAT, signature
+from airflow_provider_migration.simulator.checks import DATABASE, CheckedTable, checked_tables
 from airflow_provider_migration.simulator.identity import (
     ACCESS_KEY,
     AGENCY,
@@ -31,7 +35,7 @@ from airflow_provider_migration.simulator.identity import (
     USER,
 )
 from airflow_provider_migration.simulator.scenario import ApiError
-from airflow_provider_migration.simulator.scripts import Condition, Moment
+from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
     Call,
@@ -65,6 +69,10 @@ OBJECT_TYPES = (
 """The object types of progress-data; ``table_indexs`` is the vendor's spelling."""
 _FEW_OBJECTS = {"event": 1, "procedure": 2, "view": 3, "function": 2, "database": 4, "trigger": 1}
 _MAX_LIMIT, _DEFAULT_LIMIT = 1000, 10
+_DEFAULT_COMPARE_LIMIT = 1000
+
+_JOB_PATH = "/v3/(?P<project>[^/]+)/jobs/(?P<job>[^/]+)"
+_COMPARE_PATH = f"{_JOB_PATH}/compare/(?P<compare>[^/]+)"
 
 _ROUTES = {
     "KeystoneCreateUserTokenByPassword": ("POST", re.compile(r"/v3/auth/tokens")),
@@ -77,7 +85,14 @@ _ROUTES = {
     ),
     "BatchListProgresses": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-progress")),
     "BatchListJobStatus": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-status")),
+    "ListDataLevelTableCompareJobs": ("GET", re.compile(f"{_JOB_PATH}/table/compare")),
+    "ListDataCompareOverview": ("GET", re.compile(f"{_COMPARE_PATH}/line-overview")),
+    "ListDataCompareDetail": ("GET", re.compile(f"{_COMPARE_PATH}/line-detail")),
+    "ListContentCompareOverview": ("GET", re.compile(f"{_COMPARE_PATH}/content-overview")),
+    "ListContentCompareDetail": ("GET", re.compile(f"{_COMPARE_PATH}/content-detail")),
+    "ListObejectLevelCompareOverview": ("GET", re.compile(f"{_JOB_PATH}/object/compare")),
 }
+"""The calls, by the names of Huawei Cloud's SDK, with its spelling."""
 
 _IAM_ACTIONS = (
     "KeystoneCreateUserTokenByPassword",
@@ -172,6 +187,17 @@ class Huawei:
                 return self._batch_progress(call, groups["project"])
             case "BatchListJobStatus":
                 return self._ok(200, self._job_status(call, groups["project"]))
+            case "ListDataLevelTableCompareJobs":
+                return self._ok(200, self._comparisons(call, **groups))
+            case "ListDataCompareOverview":
+                return self._ok(200, self._line_overview(call, **groups))
+            case "ListDataCompareDetail":
+                return self._ok(200, self._line_detail(call, **groups))
+            case "ListContentCompareOverview" | "ListContentCompareDetail":
+                return self._ok(200, self._content_compare(call, **groups))
+            case "ListObejectLevelCompareOverview":
+                frame = self._compared(call, groups["project"], groups["job"])
+                return self._ok(200, drs_object_comparison(frame))
         content = {"error_msg": "The API does not exist or has not been published in the environment."}
         return Answer(
             404, content | {"error_code": "APIGW.0101", "request_id": self._identifiers.hexadecimal()}
@@ -369,6 +395,78 @@ class Huawei:
             "flow_compare_data": list(rows[offset : offset + limit]),
         }
         return self._ok(200, content)
+
+    def _compared(self, call: Call, project: str, job: str) -> Frame:
+        """Return a job whose comparisons are asked for, or refuse the call."""
+        self._check_language(call)
+        frame = self._poll(project, job)
+        if frame is None:
+            self._refuse(call, 400, "DRS.M05003")
+        if (error := frame.error) is not None:
+            refuse(self._api_error(error))
+        return frame
+
+    def _comparisons(self, call: Call, *, project: str, job: str) -> dict[str, Any]:
+        frame = self._compared(call, project, job)
+        runs = list(enumerate(frame.check_runs, 1))
+        comparisons = [drs_comparison(frame, run, number) for number, run in runs]
+        return {"count": len(comparisons), "compare_jobs": self._page(call, comparisons)}
+
+    def _comparison(
+        self, call: Call, project: str, job: str, compare: str
+    ) -> tuple[CheckRun, list[CheckedTable]]:
+        """Return a comparison by its id, with its tables."""
+        frame = self._compared(call, project, job)
+        runs = {_comparison_id(frame, "lines", number): run for number, run in enumerate(frame.check_runs, 1)}
+        if frame.verification is None or compare not in runs:
+            self._refuse(call, 400, "DRS.M00202", "compare_job_id")
+        return runs[compare], checked_tables(frame.verification, runs[compare])
+
+    def _line_overview(self, call: Call, *, project: str, job: str, compare: str) -> dict[str, Any]:
+        run, tables = self._comparison(call, project, job, compare)
+        row = drs_compared_database(run, tables)
+        rows = [row] if self._status_filter(call) in (None, row["status"]) else []
+        return {"total_count": len(rows), "data_compare_overview_infos": self._page(call, rows)}
+
+    def _line_detail(self, call: Call, *, project: str, job: str, compare: str) -> dict[str, Any]:
+        tables = self._comparison(call, project, job, compare)[1]
+        status, kind = self._status_filter(call), self._compare_type(call)
+        names = {call.parameters.get(name, DATABASE) for name in ("db_name", "target_db_name")}
+        name = call.parameters.get("query_tb_name", "")
+        rows = [
+            drs_compared_table(table)
+            for table in tables
+            if names == {DATABASE}
+            and name in table.name
+            and status in (None, _COMPARED_STATUS[table.condition])
+            and kind in (None, "unCompare" if table.condition is CheckCondition.FAILED else "compare")
+        ]
+        return {"total_count": len(rows), "table_line_compare_result_infos": self._page(call, rows)}
+
+    def _content_compare(self, call: Call, *, project: str, job: str, compare: str) -> dict[str, Any]:
+        """Answer with no values: each comparison here is one of rows."""
+        self._comparison(call, project, job, compare)
+        self._compare_type(call)
+        return {"total_count": 0, "content_compare_result_infos": self._page(call, [])}
+
+    def _status_filter(self, call: Call) -> int | None:
+        if "status" not in call.parameters:
+            return None
+        status = self._integer(call, "status", 0, 0, 27)
+        if status in (1, 24, 25, 26):
+            self._refuse(call, 400, "DRS.M00202", "status")
+        return status
+
+    def _compare_type(self, call: Call) -> str | None:
+        kind = call.parameters.get("type")
+        if kind not in (None, "compare", "unCompare"):
+            self._refuse(call, 400, "DRS.M00202", "type")
+        return kind
+
+    def _page(self, call: Call, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        limit = self._integer(call, "limit", _DEFAULT_COMPARE_LIMIT, 1, _MAX_LIMIT)
+        offset = self._integer(call, "offset", 0, 0, 2**31 - 1)
+        return rows[offset : offset + limit]
 
     def _api_error(self, error: ApiError) -> Answer:
         """Return a scripted error; errors of the gateway have their own body."""
@@ -584,3 +682,100 @@ class ObjectRows:
             "dst_tb": table,
             "progress": int(progress * self._ceiling),
         }
+
+
+def drs_comparison(frame: Frame, run: CheckRun, number: int) -> dict[str, Any]:
+    """Return a row comparison of table/compare, which DRS itself runs at the end of the full phase."""
+    return {
+        "id": _comparison_id(frame, "lines", number),
+        "type": "lines",
+        "options": {"comparePolicy": "normal"},
+        "start_time": _utc(frame.time_of(run.begin)),
+        "end_time": None if run.end is None else _utc(frame.time_of(run.end)),
+        "status": _COMPARISON_STATUS[run.condition],
+        "export_status": "INIT",
+        "report_remain_seconds": -1,
+    }
+
+
+def drs_compared_database(run: CheckRun, tables: list[CheckedTable]) -> dict[str, Any]:
+    """Return the database of a row comparison; its numbers count tables."""
+    conditions = [table.condition for table in tables]
+    compared = (CheckCondition.CONSISTENT, CheckCondition.DIFFERENT)
+    return {
+        "source_db_name": DATABASE,
+        "target_db_name": DATABASE,
+        "status": _COMPARED_STATUS[run.condition],
+        "compare_num": len(tables),
+        "compare_end_num": sum(condition in compared for condition in conditions),
+        "data_inconsistent_num": conditions.count(CheckCondition.DIFFERENT),
+        "uncomparable_num": conditions.count(CheckCondition.FAILED),
+    }
+
+
+def drs_compared_table(table: CheckedTable) -> dict[str, Any]:
+    """Return a table of a row comparison; the rows are counted once it is compared."""
+    is_compared = table.condition in (CheckCondition.CONSISTENT, CheckCondition.DIFFERENT)
+    rows = table.rows if is_compared else 0
+    return {
+        "source_table_name": table.name,
+        "target_table_name": table.name,
+        "source_row_num": rows,
+        "target_row_num": rows - table.missing,
+        "difference_row_num": table.missing,
+        "status": _COMPARED_STATUS[table.condition],
+    }
+
+
+def drs_object_comparison(frame: Frame) -> dict[str, Any]:
+    """Return the latest comparison of objects, which are the same on both sides; null before the first."""
+    comparison: dict[str, Any] = {
+        **dict.fromkeys(("create_time", "start_time", "status", "export_status")),
+        "report_remain_seconds": -1,
+        **dict.fromkeys(("compare_job_id", "error_msg")),
+        "compare_result": [],
+    }
+    if frame.verification is None or not frame.check_runs:
+        return comparison
+    run = frame.check_runs[-1]
+    begin = _utc(frame.time_of(run.begin))
+    comparison |= {
+        "create_time": begin,
+        "start_time": None if run.condition is CheckCondition.WAITING else begin,
+        "status": _COMPARISON_STATUS[run.condition],
+        "export_status": "INIT",
+        "compare_job_id": _comparison_id(frame, "objects", len(frame.check_runs)),
+    }
+    if run.condition is CheckCondition.FAILED:
+        comparison["error_msg"] = "The source database rejected a query."
+    is_compared = run.condition in (CheckCondition.CONSISTENT, CheckCondition.DIFFERENT)
+    comparison["compare_result"] = [
+        {"type": kind, "source_count": count, "target_count": count, "status": 2 if is_compared else 3}
+        for kind, count in (("DB", 1), ("TABLE", frame.verification.tables))
+    ]
+    return comparison
+
+
+def _comparison_id(frame: Frame, kind: str, number: int) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{frame.migration.id}/{kind}/{number}"))
+
+
+def _utc(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_COMPARISON_STATUS = {
+    CheckCondition.WAITING: "WAITING_FOR_RUNNING",
+    CheckCondition.RUNNING: "RUNNING",
+    CheckCondition.CONSISTENT: "SUCCESSFUL",
+    CheckCondition.DIFFERENT: "SUCCESSFUL",
+    CheckCondition.FAILED: "FAILED",
+}
+_COMPARED_STATUS = {
+    CheckCondition.WAITING: 6,
+    CheckCondition.RUNNING: 5,
+    CheckCondition.CONSISTENT: 2,
+    CheckCondition.DIFFERENT: 0,
+    CheckCondition.FAILED: 4,
+}
+"""Statuses of compared databases and tables; those of compared objects are others."""

@@ -1,6 +1,6 @@
 """
 OceanBase Migration Service: HTTP Basic, and the progress of a migration project, by the "omsp v2" API and by
-the actions DescribeProjectProgress and DescribeProjectSteps of ``/api/v2``.
+the actions DescribeProjectProgress, DescribeProjectSteps and ListProjectFullVerifyResult of ``/api/v2``.
 
 Business errors come with HTTP 200 and ``success: false``; a wrong password is refused by the web server in
 front, with a page instead of JSON.
@@ -11,10 +11,14 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_migration.simulator.checks import DATABASE, CheckedTable, checked_tables
 from airflow_provider_migration.simulator.identity import PASSWORD, USER
-from airflow_provider_migration.simulator.scripts import Condition, Moment
+from airflow_provider_migration.simulator.scripts import CheckCondition, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
     Call,
@@ -30,7 +34,10 @@ if TYPE_CHECKING:
     from airflow_provider_migration.simulator.scenario import ApiError
 
 _PROGRESS = re.compile(r"/api/omsp/v2/migrations/(?P<id>[^/]+)/progress")
-_ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps")
+FULL_VERIFY = "ListProjectFullVerifyResult"
+"""The action that lists the tables of the full data check."""
+
+_ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps", FULL_VERIFY)
 _EMPTY_ENVELOPE: dict[str, Any] = dict.fromkeys(
     ("errorDetail", "code", "message", "advice", "requestId", "pageNumber", "pageSize", "totalCount")
 )
@@ -49,7 +56,7 @@ class Oms:
             return Subject("oms", "GetMigrationProgress", found["id"], call.method not in ("GET", "HEAD"))
         action = call.parameters.get("Action", "") if call.path == "/api/v2" else ""
         writes = not action.startswith(("Describe", "List")) and call.method not in ("GET", "HEAD")
-        return Subject("oms", action or call.path, _id(call) or "", writes)
+        return Subject("oms", action or call.path, _id(call, _id_name(action)) or "", writes)
 
     def admit(self, call: Call) -> None:
         """Check user and password."""
@@ -59,7 +66,7 @@ class Oms:
             refuse(Answer(401, html_page(401, "Authorization Required"), challenge))
 
     def answer(self, call: Call) -> Answer:
-        """Answer the progress or the steps of a project."""
+        """Answer the progress, the steps or the full data check of a project."""
         found = _PROGRESS.fullmatch(call.path)
         action = self.subject(call).action
         if found is None and call.path != "/api/v2":
@@ -69,9 +76,9 @@ class Oms:
             return Answer(405, html_page(405, "Not Allowed"), {"allow": method})
         if found is None and action not in _ACTIONS:
             return self._failure("PARAM_ERROR", f"Action {action} is not supported.")
-        project = found["id"] if found else _id(call)
+        project = found["id"] if found else _id(call, _id_name(action))
         if not project:
-            return self._failure("PARAM_ERROR", "id must not be empty.")
+            return self._failure("PARAM_ERROR", f"{_id_name(action)} must not be empty.")
         # The older call only knows the older ids.
         known = not found or not project.startswith("np_")
         frame = self._playback.poll("oms", project) if known else None
@@ -86,8 +93,13 @@ class Oms:
             return refused
         if (error := refused or frame.error) is not None:
             return self._failure(error.code, error.message, error.http_status or 200)
-        data = oms_data(frame, action)
-        return Answer(200, {"success": True, **_EMPTY_ENVELOPE, "cost": "13 ms", "data": data})
+        envelope = {"success": True, **_EMPTY_ENVELOPE, "cost": "13 ms"}
+        if action != FULL_VERIFY:
+            return Answer(200, {**envelope, "data": oms_data(frame, action)})
+        query = parse_verify_query(json.loads(call.body))
+        if isinstance(query, str):
+            return self._failure("PARAM_ERROR", f"{query} is invalid.")
+        return Answer(200, {**envelope, **oms_verify_result(frame, query, hosted=False)})
 
     def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
         """Answer with a page of the web server in front, and ``Retry-After`` in seconds as the hint."""
@@ -114,13 +126,17 @@ class Oms:
         return Answer(status, content)
 
 
-def _id(call: Call) -> str | None:
+def _id_name(action: str) -> str:
+    return "projectId" if action == FULL_VERIFY else "id"
+
+
+def _id(call: Call, name: str) -> str | None:
     """Return the project that the body of an action names."""
     try:
         body = json.loads(call.body)
     except ValueError:
         return None
-    project = body.get("id") if isinstance(body, dict) else None
+    project = body.get(name) if isinstance(body, dict) else None
     return project if isinstance(project, str) else None
 
 
@@ -217,7 +233,148 @@ def oms_steps(frame: Frame) -> list[dict[str, Any]]:
                 "checkpointSampleTimestamp": sampled_at,
             }
         steps.append(step)
+    if frame.verification is not None:
+        steps.append(_full_verifier(frame, len(steps) + 1))
     return steps
+
+
+def _full_verifier(frame: Frame, order: int) -> dict[str, Any]:
+    """Return the step of the full data check; an ended one stays RUNNING until a person goes on."""
+    step: dict[str, Any] = {
+        "order": order,
+        "name": "FULL_VERIFIER",
+        "status": "INIT",
+        "progress": 0,
+        "startTime": None,
+        "finishTime": None,
+        "extraInfo": {"errorDetails": [], "errorCode": None, "errorMsg": None, "failedTime": None},
+        "stepInfo": {"processedRecords": None, "capacity": None},
+    }
+    run = frame.check_runs[-1] if frame.check_runs else None
+    if frame.verification is None or run is None or run.condition is CheckCondition.WAITING:
+        return step
+    tables = checked_tables(frame.verification, run)
+    step |= {
+        "status": "RUNNING",
+        "progress": int(run.done * 100),
+        "startTime": _utc(frame.time_of(run.begin)),
+        "stepInfo": {
+            "processedRecords": sum(table.checked for table in tables),
+            "capacity": sum(table.rows for table in tables),
+        },
+    }
+    if run.condition is CheckCondition.FAILED and run.end is not None:
+        step["status"] = "FAILED"
+        step["extraInfo"] |= {
+            "errorCode": "CM-RESOAT000003",
+            "errorMsg": f"FULL_VERIFIER failed: {_CHECK_FAILURE}",
+            "failedTime": _utc(frame.time_of(run.end)),
+        }
+    elif run.end is not None:
+        step["finishTime"] = _utc(frame.time_of(run.end))
+    return step
+
+
+def _utc(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@dataclass(frozen=True)
+class VerifyQuery:
+    """A valid query of ListProjectFullVerifyResult; None for a filter that is absent."""
+
+    schemas: tuple[list[str] | None, list[str] | None]
+    statuses: list[str] | None
+    page: int
+    size: int
+
+
+_VERIFY_STATUSES = ("RUNNING", "ERROR", "FINISHED", "SUSPEND")
+_MAX_VERIFY_PAGE = 150
+
+
+def parse_verify_query(body: Mapping[str, Any]) -> VerifyQuery | str:
+    """Parse the body of ListProjectFullVerifyResult, or return the name of an invalid parameter."""
+    for name in ("sourceSchemas", "destSchemas"):
+        if body.get(name) is not None and not _is_list_of_texts(body[name]):
+            return name
+    statuses = body.get("status")
+    # The documentation has a text, OceanBase's own client sends a list.
+    statuses = [statuses] if isinstance(statuses, str) else statuses
+    if statuses is not None and not (_is_list_of_texts(statuses) and set(statuses) <= {*_VERIFY_STATUSES}):
+        return "status"
+    numbers = []
+    for name, default, most in (("pageNumber", 1, 2**31 - 1), ("pageSize", 10, _MAX_VERIFY_PAGE)):
+        number = default if body.get(name) is None else body[name]
+        if type(number) is not int or not 1 <= number <= most:
+            return name
+        numbers.append(number)
+    return VerifyQuery((body.get("sourceSchemas"), body.get("destSchemas")), statuses, *numbers)
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value)
+
+
+def oms_verify_result(frame: Frame, query: VerifyQuery, *, hosted: bool) -> dict[str, Any]:
+    """Return the page and the ``data`` of ListProjectFullVerifyResult; no count before the check begins."""
+    run = frame.check_runs[-1] if frame.check_runs else None
+    tables: list[CheckedTable] = []
+    if frame.verification is not None and run is not None and run.condition is not CheckCondition.WAITING:
+        tables = checked_tables(frame.verification, run)
+    rows = [
+        row
+        for row in (_verified_table(table, hosted=hosted) for table in tables)
+        if (query.statuses is None or row["status"] in query.statuses)
+        and all(schemas is None or DATABASE in schemas for schemas in query.schemas)
+    ]
+    begin = (query.page - 1) * query.size
+    different = sum(table.condition is CheckCondition.DIFFERENT for table in tables)
+    return {
+        "pageNumber": query.page,
+        "pageSize": query.size,
+        "totalCount": len(rows),
+        "data": {
+            "differentNumber": different if tables else None,
+            "fullVerifyTableStatistics": rows[begin : begin + query.size],
+        },
+    }
+
+
+def _verified_table(table: CheckedTable, *, hosted: bool) -> dict[str, Any]:
+    status, result, description, message = _VERIFY_WORDS[table.condition]
+    details: list[Any] | None = None
+    if table.condition is CheckCondition.FAILED:
+        detail = {"code": "CM-RESOAT000003", "level": "ERROR", "message": _CHECK_FAILURE}
+        details = [{**detail, "reason": "", "proposal": ""} if hosted else _CHECK_FAILURE]
+    return {
+        "sourceTableName": table.name,
+        "sourceSchemaName": DATABASE,
+        "destSchemaName": DATABASE,
+        "sourceOnlyCount": table.missing,
+        "destOnlyCount": 0,
+        "mismatchedCount": table.changed,
+        "consistentCount": table.checked - table.missing - table.changed,
+        # A console has a fraction here, Alibaba Cloud a percentage.
+        "progress": str(int(table.done * 100)) if hosted else str(round(table.done, 2)),
+        "message": message,
+        "status": status,
+        "resultType": result,
+        "resultDesc": description,
+        "errorDetails": details,
+    }
+
+
+_CHECK_FAILURE = "the source database rejected a query."
+
+_VERIFY_WORDS = {
+    CheckCondition.WAITING: ("RUNNING", "RUNNING", "校验中", None),
+    CheckCondition.RUNNING: ("RUNNING", "RUNNING", "校验中", None),
+    CheckCondition.CONSISTENT: ("FINISHED", "CONSISTENT", "一致", "Consistent"),
+    CheckCondition.DIFFERENT: ("FINISHED", "INCONSISTENT", "不一致", "Inconsistent"),
+    CheckCondition.FAILED: ("ERROR", "RUNTIME_EXCEPTION", "运行异常", _CHECK_FAILURE),
+}
+"""The status, resultType, resultDesc and message of a table."""
 
 
 def _share(fraction: float | None, begin: float, end: float) -> float | None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from airflow_provider_migration.simulator.scenario import ApiError, Migration, Scenario
-from airflow_provider_migration.simulator.scripts import Moment, at
+from airflow_provider_migration.simulator.scenario import ApiError, Migration, Scenario, Verification
+from airflow_provider_migration.simulator.scripts import CheckRun, Moment, at, check_runs, copied_at
 
 _RELATIVE_TIME = re.compile(r"now(?:([+-])(\d+))?")
 
@@ -15,20 +15,39 @@ _RELATIVE_TIME = re.compile(r"now(?:([+-])(\d+))?")
 class Frame:
     """The current response of one migration."""
 
-    def __init__(self, migration: Migration, *, began: float, now: float, seconds: float) -> None:
+    def __init__(
+        self, migration: Migration, *, began: float, now: float, seconds: float, speed: float
+    ) -> None:
         self.migration = migration
         self.began = began
         self.now = now
+        self._speed = speed
         self._steps = [step for step in migration.steps if step.at <= seconds]
         # Explicit steps without a script replace everything in the response of a migration that has not
         # started.
         script_time = 0.0 if migration.steps and migration.script is None else seconds
+        script = migration.script or "success"
         self.moment: Moment = at(
-            migration.script or "success",
+            script,
             script_time,
             duration=migration.duration,
             incremental=migration.has_incremental,
         )
+        self._copied_at = copied_at(script, incremental=migration.has_incremental)
+        # Rounded, so that a jump to the end of a run is not a rounding error short of it.
+        since_copy = round(script_time / migration.duration - self._copied_at, 6)
+        self.check_runs: tuple[CheckRun, ...] = (
+            check_runs(self.verification.outcome, since_copy) if self.verification else ()
+        )
+
+    @property
+    def verification(self) -> Verification | None:
+        """The data check of the migration; None if it has none."""
+        return getattr(self.migration, "verification", None)
+
+    def time_of(self, since_copy: float) -> float:
+        """Return the epoch seconds of a begin or an end of a run of the data check."""
+        return self.began + (self._copied_at + since_copy) * self.migration.duration / self._speed
 
     @property
     def error(self) -> ApiError | None:
@@ -101,7 +120,8 @@ class Playback:
             return None
         now = self.clock()
         began = self._began.setdefault(key, now)
-        return Frame(migration, began=began, now=now, seconds=max((now - began) * self._speed, 0.0))
+        seconds = max((now - began) * self._speed, 0.0)
+        return Frame(migration, began=began, now=now, seconds=seconds, speed=self._speed)
 
     def jump(self, service: str, migration_id: str, seconds: float) -> None:
         """

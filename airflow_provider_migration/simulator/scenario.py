@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from airflow_provider_migration.simulator.identity import HUAWEI_PROJECT
-from airflow_provider_migration.simulator.scripts import SCRIPTS
+from airflow_provider_migration.simulator.scripts import SCRIPTS, CheckOutcome
 
 
 class ScenarioError(ValueError):
@@ -69,6 +69,31 @@ class Step(BaseModel):
     def fields(self) -> dict[str, Any]:
         """The service's own fields."""
         return dict(self.__pydantic_extra__ or {})
+
+
+class Verification(_Strict):
+    """
+    The service's own data check, which begins when the full copy is done.
+
+    :param outcome: ``pending`` never begins, ``running`` stays at 50 %; ``consistent``, ``different`` and
+        ``failed`` (the check itself) are its results; ``repaired`` finds differences, and none in a second
+        run; ``restarted`` finds none in either run.
+    :param tables: number of checked tables.
+    :param different: number of tables with differences, the first ones; default: all.
+    """
+
+    outcome: CheckOutcome
+    tables: int = Field(12, ge=1, le=10_000)
+    different: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _differences_can_be_played(self) -> Verification:
+        if self.different is not None:
+            if self.outcome not in ("different", "repaired"):
+                raise ValueError("different needs the outcome different or repaired")
+            if self.different > self.tables:
+                raise ValueError(f"different must be at most tables, {self.tables}")
+        return self
 
 
 class _Migration(_Strict, ABC):
@@ -140,7 +165,13 @@ class DataWorksMigration(_Migration):
         return {"summary": dict, "process": list}
 
 
-class DtsMigration(_Migration):
+class _VerifiedMigration(_Migration, ABC):
+    """A migration of a service with its own data check; without ``verification`` none is configured."""
+
+    verification: Verification | None = None
+
+
+class DtsMigration(_VerifiedMigration):
     """A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it."""
 
     service: Literal["dts"]
@@ -154,7 +185,7 @@ class DtsMigration(_Migration):
         return self.migration_job_id
 
 
-class OmsMigration(_Migration):
+class OmsMigration(_VerifiedMigration):
     """
     A migration project of OMS.
 
@@ -176,7 +207,7 @@ class OmsMigration(_Migration):
         return self.project_id
 
 
-class DrsMigration(_Migration):
+class DrsMigration(_VerifiedMigration):
     """A job of DRS; ``objects`` is the number of its tables, up to 100,000."""
 
     service: Literal["drs"]
@@ -258,7 +289,7 @@ class Scenario(_Strict):
         seed: 7
         migrations:
           - {service: dts, migration_job_id: dts0001, script: pause, duration: 60}
-          - {service: drs, job_id: job-1, objects: 5000, incremental: false}
+          - {service: drs, job_id: job-1, objects: 5000, verification: {outcome: different, tables: 20}}
           - service: oms
             project_id: p_0001
             steps:
@@ -336,6 +367,7 @@ _MODELS: dict[str | int, type[BaseModel]] = {
     "faults": Fault,
     "error": ApiError,
     "steps_error": ApiError,
+    "verification": Verification,
 }
 
 

@@ -2,7 +2,7 @@
 Ready-made scripts, and the position of a migration in its script over time.
 
 A script runs through the phases that all four services share. Each service's own module translates a
-:class:`Moment` into its own words.
+:class:`Moment` into its own words, and likewise a :class:`CheckRun` of the service's own data check.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Condition(Enum):
@@ -116,7 +116,7 @@ def at(script: str, seconds: float, *, duration: float, incremental: bool) -> Mo
             time -= halt.end - halt.begin
     if time < _PRECHECK_BEGIN:
         return Moment(Condition.WAITING)
-    full_end = _INCREMENTAL_BEGIN if incremental else 1.0
+    full_end = _full_end(incremental)
     if time >= full_end and not incremental:
         condition, since = Condition.DONE, time - full_end
         if script == "partial_success":
@@ -131,6 +131,89 @@ def at(script: str, seconds: float, *, duration: float, incremental: bool) -> Mo
         caught_up=lag is not None and time >= 1 and lag <= 5,
         since=since,
     )
+
+
+def copied_at(script: str, *, incremental: bool) -> float:
+    """Return when the full copy is done, as a fraction of the duration; infinite if it is never done."""
+    halt = _HALTS.get(script)
+    return _full_end(incremental) + (halt.end - halt.begin if halt else 0.0)
+
+
+class CheckCondition(Enum):
+    """Condition of a data check, or of one of its tables."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    CONSISTENT = "consistent"
+    DIFFERENT = "different"
+    FAILED = "failed"
+
+
+CheckOutcome = Literal["pending", "running", "consistent", "different", "failed", "repaired", "restarted"]
+"""Outcomes of a data check, as in a scenario."""
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """
+    One run of a data check.
+
+    :param done: fraction done from 0 to 1; a failed run stays below 1.
+    :param begin: as a fraction of the script's duration after the full copy. Also ``end``, None before it.
+    :param differs: true if the run finds differences, from its first tables on.
+    """
+
+    condition: CheckCondition
+    done: float = 0.0
+    begin: float = 0.0
+    end: float | None = None
+    differs: bool = False
+
+
+_CHECK_LENGTH, _RECHECK_BEGIN = 0.2, 0.6
+
+_CHECKS: dict[CheckOutcome, tuple[tuple[float, CheckCondition], ...]] = {
+    "pending": ((0.0, CheckCondition.WAITING),),
+    "running": ((0.0, CheckCondition.RUNNING),),
+    "consistent": ((0.0, CheckCondition.CONSISTENT),),
+    "different": ((0.0, CheckCondition.DIFFERENT),),
+    "failed": ((0.0, CheckCondition.FAILED),),
+    "repaired": ((0.0, CheckCondition.DIFFERENT), (_RECHECK_BEGIN, CheckCondition.CONSISTENT)),
+    "restarted": ((0.0, CheckCondition.CONSISTENT), (_RECHECK_BEGIN, CheckCondition.CONSISTENT)),
+}
+"""Runs of each outcome: the begin, as a fraction of the duration after the full copy, and the result."""
+
+_CHECK_LIMITS = {CheckCondition.RUNNING: 0.5, CheckCondition.FAILED: 0.9}
+"""Fractions at which a run that never ends, or that fails, comes to a halt."""
+
+
+def check_runs(outcome: CheckOutcome, since_copy: float) -> tuple[CheckRun, ...]:
+    """
+    Return the runs of a data check so far, the newest last; none before the full copy is done.
+
+    :param since_copy: time since the full copy was done, as a fraction of the script's duration.
+    """
+    return tuple(
+        _check_run(begin, result, since_copy) for begin, result in _CHECKS[outcome] if since_copy >= begin
+    )
+
+
+def _check_run(begin: float, result: CheckCondition, since_copy: float) -> CheckRun:
+    if result is CheckCondition.WAITING:
+        return CheckRun(result, begin=begin)
+    end = begin + _CHECK_LENGTH
+    has_ended = since_copy >= end and result is not CheckCondition.RUNNING
+    return CheckRun(
+        condition=result if has_ended else CheckCondition.RUNNING,
+        done=min(round((since_copy - begin) / _CHECK_LENGTH, 6), _CHECK_LIMITS.get(result, 1.0)),
+        begin=begin,
+        end=end if has_ended else None,
+        differs=result is CheckCondition.DIFFERENT,
+    )
+
+
+def _full_end(incremental: bool) -> float:
+    return _INCREMENTAL_BEGIN if incremental else 1.0
 
 
 def _fraction(time: float, begin: float, end: float) -> float | None:

@@ -63,7 +63,7 @@ def test_clock_skew_is_reported_once(
     with Simulator(skewed(offset, lag)) as simulator:
         monkeypatch.setenv("AIRFLOW_CONN_OMS_DEFAULT", json.dumps(simulator.connections()["oms_default"]))
         sensor = OmsProjectSensor(task_id="wait", project_id="p_demo0001", max_lag=60)
-        context = {"ti": Mock()}
+        context: Any = {"ti": Mock()}
         verdicts = [bool(sensor.poke(context)) for _ in range(3)]
     assert verdicts == [lag <= 60] * 3
     log = capsys.readouterr().out

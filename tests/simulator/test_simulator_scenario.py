@@ -68,6 +68,26 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
             {"migrations": [{"service": "drs", "job_id": "j", "objects": 100_001}]},
             "migrations[0].objects: Input should be less than or equal to 100000",
         ),
+        (
+            {"migrations": [{"service": "dataworks", "migration_id": 1, "verification": None}]},
+            "migrations[0].verification: unknown key",
+        ),
+        *[
+            ({"migrations": [{**DTS, "verification": verification}]}, f"migrations[0].verification{message}")
+            for verification, message in [
+                ({}, ".outcome: this key is missing"),
+                ({"outcome": "clean"}, ".outcome: Input should be 'pending', 'running'"),
+                (
+                    {"outcome": "failed", "table": 1},
+                    ".table: unknown key; allowed: different, outcome, tables",
+                ),
+                ({"outcome": "failed", "tables": 0}, ".tables: Input should be greater"),
+                ({"outcome": "failed", "tables": 10_001}, ".tables: Input should be less"),
+                ({"outcome": "different", "different": 13}, ": different must be at most tables, 12"),
+                ({"outcome": "different", "different": 0}, ".different: Input should be greater"),
+                ({"outcome": "consistent", "different": 1}, ": different needs the outcome different or"),
+            ]
+        ],
         ({"faults": [{"kind": "drop", "service": "dms"}]}, f"allowed: {', '.join(NAMES)}, iam"),
         ({"faults": [{"kind": "fire"}]}, "faults[0].kind: Input should be 'throttle'"),
         (

@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Method 'batch_list_job_status':DeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:Method '(batch_list_job_status|\w+_compare_\w+)':DeprecationWarning"),
     # The SDKs keep their sessions open until the process ends.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -54,6 +54,19 @@ def simulator() -> Iterator[Simulator]:
         ]
     }
     with Simulator(scenario, speed=0.001) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def checked() -> Iterator[Simulator]:
+    ids = {"dts": ("migration_job_id", "dts1"), "oms": ("project_id", "np_1"), "drs": ("job_id", JOB)}
+    check = {"outcome": "different", "different": 1}
+    migrations = [
+        {"service": service, name: it, "verification": check} for service, (name, it) in ids.items()
+    ]
+    with Simulator({"migrations": migrations}, speed=0.001) as running:
+        for service, (_, it) in ids.items():
+            running.jump(service, it, 100)
         yield running
 
 
@@ -103,6 +116,25 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert job.migration_mode.data_synchronization is True
     assert job.precheck_status.detail[0].check_result == "Success"
     assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
+
+
+def test_dts_client_reads_a_data_check(checked: Simulator) -> None:
+    client = dts_client.Client(alibaba_config(checked))
+    job = client.describe_dts_jobs(dts_models.DescribeDtsJobsRequest(region="cn-hangzhou")).body.dts_job_list[
+        0
+    ]
+    request = dts_models.DescribeDataCheckTableDetailsRequest(
+        check_type=1, dts_job_id=job.dts_job_id, status="6", page_number=1, page_size=10, schema_name="shop"
+    )
+    body = client.describe_data_check_table_details(request).body
+    (table,) = body.table_details
+    assert (job.migration_mode.full_data_check, job.migration_mode.inc_data_check) == (True, False)
+    assert (job.full_data_check_status.status, job.full_data_check_status.percent) == ("Finished", "100")
+    assert job.full_data_check_status.progress == "120 rows/s (row: 12780/12780, table: 12/12)"
+    assert (body.success, body.total_count, body.finished_count) == (True, 12, 12780)
+    assert (body.diff_table_count, body.failed_table_count) == (1, 0)
+    assert (table.source_db_name, table.source_tb_name, table.status) == ("shop", "orders_0001", "0")
+    assert (table.total_count, table.finish_count, table.diff_count) == (1010, 1010, 3)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +209,27 @@ def test_oceanbasepro_client_reads_progress_and_steps(simulator: Simulator) -> N
     assert steps.data[-1].step_info["CheckpointSampleTimestamp"] > 0
 
 
+def test_oceanbasepro_client_reads_a_data_check(checked: Simulator) -> None:
+    host = checked.url.removeprefix("http://")
+    config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
+    client = oms_client.Client(config)
+    step = client.describe_project_steps(oms_models.DescribeProjectStepsRequest(id="np_1")).body.data[-1]
+    request = oms_models.ListProjectFullVerifyResultRequest(
+        project_id="np_1", source_schemas=["shop"], status="FINISHED", page_number=1, page_size=10
+    )
+    body = client.list_project_full_verify_result(request).body
+    table = body.data.full_verify_table_statistics[0]
+    assert (step.name, step.status, step.progress) == ("FULL_VERIFIER", "RUNNING", 100)
+    assert (step.step_info["ProcessedRecords"], step.step_info["Capacity"]) == (12780, 12780)
+    assert step.start_time < step.finish_time
+    assert (body.success, body.page_number, body.page_size, body.total_count) == (True, 1, 10, 12)
+    assert body.data.different_number == 1
+    assert len(body.data.full_verify_table_statistics) == 10
+    assert (table.source_schema_name, table.source_table_name) == ("shop", "orders_0001")
+    assert (table.status, table.result_type, table.progress) == ("FINISHED", "INCONSISTENT", "100")
+    assert (table.source_only_count, table.mismatched_count, table.consistent_count) == (2, 1, 1007)
+
+
 @pytest.mark.parametrize("token", [None, "simulator-security-token"], ids=["AK/SK", "temporary"])
 def test_drs_v5_client_reads_pages_of_objects(simulator: Simulator, token: str | None) -> None:
     simulator.jump("drs", JOB, 25)
@@ -207,6 +260,57 @@ def test_drs_v3_client_reads_the_status_of_jobs(simulator: Simulator) -> None:
     assert known.transfer_status == "INCRE_TRANSFER_STARTED"
     assert known.progress_map["data"].completed == "100%"
     assert unknown.error_code == "DRS.M05003"
+
+
+def test_drs_v3_client_reads_comparisons(checked: Simulator) -> None:
+    client = huawei_client(drs_v3.DrsClient, checked)
+    listed = client.list_data_level_table_compare_jobs(
+        drs_v3.ListDataLevelTableCompareJobsRequest(job_id=JOB, limit=1000, offset=0)
+    )
+    (comparison,) = listed.compare_jobs
+    ids = {"job_id": JOB, "compare_job_id": comparison.id, "limit": 1000, "offset": 0}
+    overview = client.list_data_compare_overview(drs_v3.ListDataCompareOverviewRequest(**ids))
+    detail = client.list_data_compare_detail(
+        drs_v3.ListDataCompareDetailRequest(**ids, status=0, type="compare", db_name="shop")
+    )
+    (database,), (table,) = overview.data_compare_overview_infos, detail.table_line_compare_result_infos
+    assert (listed.count, comparison.type, comparison.status) == (1, "lines", "SUCCESSFUL")
+    assert comparison.start_time < comparison.end_time
+    assert (database.source_db_name, database.status, database.compare_num) == ("shop", 0, 12)
+    assert (database.data_inconsistent_num, database.uncomparable_num) == (1, 0)
+    assert (table.source_table_name, table.status) == ("orders_0001", 0)
+    assert (table.source_row_num, table.target_row_num, table.difference_row_num) == (1010, 1008, 2)
+    for answer in (
+        client.list_content_compare_overview(drs_v3.ListContentCompareOverviewRequest(**ids)),
+        client.list_content_compare_detail(drs_v3.ListContentCompareDetailRequest(**ids, type="compare")),
+    ):
+        assert (answer.total_count, answer.content_compare_result_infos) == (0, [])
+
+
+def test_drs_v3_client_reads_the_comparison_of_objects(checked: Simulator, simulator: Simulator) -> None:
+    request = drs_v3.ListObejectLevelCompareOverviewRequest(job_id=JOB)
+    client = huawei_client(drs_v3.DrsClient, checked)
+    comparison = client.list_obeject_level_compare_overview(request)
+    assert (comparison.status, comparison.report_remain_seconds) == ("SUCCESSFUL", -1)
+    assert [(item.type, item.source_count, item.status) for item in comparison.compare_result] == [
+        ("DB", 1, 2),
+        ("TABLE", 12, 2),
+    ]
+    client = huawei_client(drs_v3.DrsClient, simulator)
+    comparison = client.list_obeject_level_compare_overview(request)
+    assert (comparison.compare_job_id, comparison.compare_result) == (None, [])
+
+
+@pytest.mark.parametrize("name", ["create_object_level_compare_job", "delete_compare_job"])
+def test_drs_v3_client_cannot_change_comparisons(checked: Simulator, name: str) -> None:
+    client, before = huawei_client(drs_v3.DrsClient, checked), checked.writes
+    request = {
+        "create_object_level_compare_job": lambda: drs_v3.CreateObjectLevelCompareJobRequest(job_id=JOB),
+        "delete_compare_job": lambda: drs_v3.DeleteCompareJobRequest(job_id=JOB, compare_job_id="1"),
+    }[name]()
+    with pytest.raises(huawei_errors.ClientRequestException):
+        getattr(client, name)(request)
+    assert checked.writes == before + 1
 
 
 @pytest.fixture(scope="module")
