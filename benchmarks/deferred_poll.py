@@ -95,7 +95,7 @@ def _triggers(count: int, hook_arguments: dict[str, Any]) -> list[migration.Migr
 async def _poll(shared: SharedHook, trigger: migration.MigrationTrigger) -> None:
     """Poll once, as :meth:`MigrationTrigger.run` does."""
     with poll_once(trigger.tracker, HOOK, trigger.ids, trigger.log.log) as poll:
-        poll.answer = await shared.poll(trigger.ids, trigger.tracker.policy.max_lag)
+        poll.answer = await shared.poll(trigger.ids, trigger.tracker.policy.poll_arguments)
     await trigger._publish(trigger.tracker, poll.verdict, poll.error)
 
 

@@ -810,17 +810,17 @@ DIFFERENT = {"tables_total": 40, "tables_different": 12, "worst": TABLES}
     [
         (
             checked("inconsistent", **DIFFERENT, verification_remedy="Repair them."),
-            "Source and destination differ: dts dts1: caught_up 100 %; the data check found differences in 12 "
-            "of 40 tables: shop.t12 (12 rows), shop.t11 (11 rows), ",
+            "Source and destination differ: dts dts1: caught_up 100 %; the data check found differences in "
+            "12 of 40 tables: shop.t12 (12 rows), shop.t11 (11 rows), ",
         ),
         (
             checked("failed", tables_total=40, tables_failed=2),
-            "The data check failed: dts dts1: caught_up 100 %; the data check failed for 2 of 40 tables; wanted",
+            "The data check failed: dts dts1: caught_up 100 %; the data check failed for 2 of 40 tables; ",
         ),
         (
             checked("not_configured", verification_remedy="Switch it on."),
-            "There is no data check to wait for: dts dts1: caught_up 100 %; no data check is configured; wanted "
-            "verified; waited 10 s. Switch it on.",
+            "There is no data check to wait for: dts dts1: caught_up 100 %; no data check is configured; "
+            "wanted verified; waited 10 s. Switch it on.",
         ),
     ],
 )

@@ -21,6 +21,7 @@ class Frame:
         self.migration = migration
         self.began = began
         self.now = now
+        self._seconds = seconds
         self._speed = speed
         self._steps = [step for step in migration.steps if step.at <= seconds]
         # Explicit steps without a script replace everything in the response of a migration that has not
@@ -46,8 +47,13 @@ class Frame:
         return getattr(self.migration, "verification", None)
 
     def time_of(self, since_copy: float) -> float:
-        """Return the epoch seconds of a begin or an end of a run of the data check."""
-        return self.began + (self._copied_at + since_copy) * self.migration.duration / self._speed
+        """
+        Return the epoch seconds of a begin or an end of a run of the data check.
+
+        A slow script is dated as if it ran in real time, so that one that stands still has plausible times.
+        """
+        seconds = (self._copied_at + since_copy) * self.migration.duration
+        return self.now - (self._seconds - seconds) / max(self._speed, 1.0)
 
     @property
     def error(self) -> ApiError | None:

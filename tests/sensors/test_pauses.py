@@ -115,7 +115,7 @@ async def wait_on_triggerer(clock: list[float]) -> Waits:
             with poll_once(
                 trigger.tracker, trigger.hook, trigger.ids, trigger.log.log, monotonic=lambda: clock[0]
             ) as poll:
-                poll.answer = await shared.poll(trigger.ids, policy.max_lag)
+                poll.answer = await shared.poll(trigger.ids, policy.poll_arguments)
             outcome = poll.verdict.outcome
             waits.append(trigger.tracker.wait_to_json(poll.verdict, poll.error))
             pause = trigger._pause(trigger.tracker, INTERVAL / 2, clock[0])

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import (
     MigrationFailedError,
     MigrationPermissionError,
     MigrationResponseError,
 )
-from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.sensors.base import MigrationSensor
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.sensors.oms import OmsProjectSensor
 from airflow_provider_migration.simulator import Simulator
-from airflow_provider_migration.triggers import migration
-from airflow_provider_migration.triggers.migration import MigrationTrigger
-
-Outcome = Callable[..., Any]
+from tests.sensors.conftest import TwoPolls
 
 DONE = {"Status": "Finished", "Percent": "100"}
 COPYING = {"Status": "Migrating", "Percent": "40"}
@@ -156,75 +148,20 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture(params=["poke", "reschedule", "deferrable"])
-def outcome(
-    request: pytest.FixtureRequest,
-    simulator: Simulator,
-    context: Any,
-    next_poll: Callable[[Any], Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Outcome:
-    """
-    Watch the migration of a case, which runs at the first poll and has changed at the second.
-
-    Return the state of the final record, or None where the wait goes on.
-    """
-
-    async def at_once(seconds: float) -> None:
-        return None
-
-    for conn_id, connection in simulator.connections().items():
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-    monkeypatch.setattr(migration.XCom, "set", lambda **arguments: None)
-    monkeypatch.setattr(MigrationTrigger, "_pause", lambda *arguments: 0.01)
-    monkeypatch.setattr(MigrationHook, "clock", Clock(sleep=lambda seconds: None, async_sleep=at_once))
+@pytest.fixture
+def outcome(simulator: Simulator, two_polls: TwoPolls) -> Callable[[int], Any]:
+    """Watch the migration of a case, which runs at the first poll and has changed at the second."""
 
     def watch(number: int) -> Any:
         service, _, wanted, _ = CASES[number]
-        ids = ids_of(number)
-
-        def put(seconds: float) -> None:
-            simulator.jump(service, next(reversed(ids.values())), seconds)
-
-        def task(**more: Any) -> MigrationSensor:
-            arguments = {"max_poll_errors": 0, "poke_interval": 60, **wanted, **ids, **more}
-            return SERVICES[service][0](task_id="wait", **arguments)
-
-        put(0)
-        if request.param != "deferrable":
-            first = task(mode=request.param)
-            assert first.poke(context) is False
-            put(10)
-            # A task that pokes goes on, one that is rescheduled begins again.
-            is_new = request.param == "reschedule"
-            result = (task(mode=request.param) if is_new else first).poke(next_poll(context))
-            return result.xcom_value["state"] if result else None
-        waiting = task(deferrable=True)
-        with pytest.raises(TaskDeferred) as deferred:
-            waiting.execute(context)
-        trigger = deferred.value.trigger
-        assert isinstance(trigger, MigrationTrigger)
-        put(10)
-        event = asyncio.run(first_event(trigger))
-        return waiting.execute_complete(context, event.payload)["state"] if event else None
+        arguments = {"max_poll_errors": 0, **wanted}
+        return two_polls(simulator, service, SERVICES[service][0], ids_of(number), arguments, (0, 10))
 
     return watch
 
 
-async def first_event(trigger: MigrationTrigger) -> Any:
-    """Return the first event, or None where none has come after two polls."""
-    before = trigger.tracker.history.polls
-    event = asyncio.ensure_future(anext(trigger.run()))  # type: ignore[arg-type] # an async generator
-    while not event.done() and trigger.tracker.history.polls < before + 2:
-        await asyncio.sleep(0.01)
-    if not event.done():
-        event.cancel()
-        return None
-    return event.result()
-
-
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: f"{CASES[number][0]}-{number}")
-def test_verdict_is_the_same_in_every_mode(outcome: Outcome, number: int) -> None:
+def test_verdict_is_the_same_in_every_mode(outcome: Callable[[int], Any], number: int) -> None:
     expected = CASES[number][3]
     if isinstance(expected, tuple):
         with pytest.raises(expected[0], match=expected[1]):

@@ -533,7 +533,7 @@ async def test_poll_gets_its_limits(
 ) -> None:
     seen = []
 
-    async def poll(shared: Any, ids: Any, max_lag: float) -> MigrationProgress:
+    async def poll(shared: Any, ids: Any, arguments: Any) -> MigrationProgress:
         seen.append(call_limits.get())
         return LAST_STATE.model_copy(update={"state": MigrationState.CAUGHT_UP})
 
@@ -566,7 +566,7 @@ async def test_warnings_are_logged_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async def poll(shared: Any, ids: Any, max_lag: float) -> MigrationProgress:
+    async def poll(shared: Any, ids: Any, arguments: Any) -> MigrationProgress:
         return LAST_STATE.model_copy(update={"warnings": ("the list of objects was refused",)})
 
     monkeypatch.setattr(SharedHook, "poll", poll)

@@ -98,29 +98,31 @@ def test_slots_rarely_coincide(interval: float) -> None:
 
 
 async def test_same_poll_is_shared(shared: SharedHook, simulator: Simulator) -> None:
-    answers = await asyncio.gather(*(shared.poll({"migration_job_id": "one"}, 60) for _ in range(20)))
+    answers = await asyncio.gather(
+        *(shared.poll({"migration_job_id": "one"}, {"max_lag": 60}) for _ in range(20))
+    )
     assert len({answer.request_id for answer in answers}) == 1
     assert len(simulator.requests) == 1
 
 
 async def test_different_poll_is_not_shared(shared: SharedHook, simulator: Simulator) -> None:
     await asyncio.gather(
-        shared.poll({"migration_job_id": "one"}, 60),
-        shared.poll({"migration_job_id": "two"}, 60),
-        shared.poll({"migration_job_id": "one"}, 5),
+        shared.poll({"migration_job_id": "one"}, {"max_lag": 60}),
+        shared.poll({"migration_job_id": "two"}, {"max_lag": 60}),
+        shared.poll({"migration_job_id": "one"}, {"max_lag": 5}),
     )
     assert sorted(request.id or "" for request in simulator.requests) == ["one", "one", "two"]
 
 
 async def test_later_poll_is_not_shared(shared: SharedHook, simulator: Simulator) -> None:
-    await shared.poll({"migration_job_id": "one"}, 60)
+    await shared.poll({"migration_job_id": "one"}, {"max_lag": 60})
     await asyncio.sleep(2 * sharing.REUSE_SECONDS)
-    await shared.poll({"migration_job_id": "one"}, 60)
+    await shared.poll({"migration_job_id": "one"}, {"max_lag": 60})
     assert len(simulator.requests) == 2
 
 
 async def test_shared_poll_shares_its_error(shared: SharedHook, simulator: Simulator) -> None:
-    polls = [shared.poll({"migration_job_id": "none"}, 60) for _ in range(3)]
+    polls = [shared.poll({"migration_job_id": "none"}, {"max_lag": 60}) for _ in range(3)]
     errors = await asyncio.gather(*polls, return_exceptions=True)
     assert {type(error) for error in errors} == {MigrationNotFoundError}
     # DTS is asked with both of its calls, with the second for either kind of id.
@@ -129,7 +131,9 @@ async def test_shared_poll_shares_its_error(shared: SharedHook, simulator: Simul
 
 
 async def test_shared_poll_survives_a_cancelled_waiter(shared: SharedHook, simulator: Simulator) -> None:
-    first, second = (asyncio.create_task(shared.poll({"migration_job_id": "one"}, 60)) for _ in range(2))
+    first, second = (
+        asyncio.create_task(shared.poll({"migration_job_id": "one"}, {"max_lag": 60})) for _ in range(2)
+    )
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).migration_id == "one"
@@ -150,7 +154,7 @@ async def test_shared_hook_looks_its_connection_up_once(
 
     async def watch(job: str) -> None:
         async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared, shared.hook.keep_session():
-            await shared.poll({"migration_job_id": job}, 60)
+            await shared.poll({"migration_job_id": job}, {"max_lag": 60})
 
     await asyncio.gather(*(watch(job) for job in ("one", "two") * 20))
     assert looked_up == ["dts_default"]
@@ -161,7 +165,7 @@ async def test_drs_jobs_are_batched_and_a_bad_one_fails_alone(
 ) -> None:
     async with shared_hook(DRS_HOOK, {"drs_conn_id": "drs_default"}) as shared, shared.hook.keep_session():
         polls = [
-            shared.poll({"job_id": job, "object_types": [], "job_status": True}, 60)
+            shared.poll({"job_id": job, "object_types": [], "job_status": True}, {"max_lag": 60})
             for job in [*(f"job-{number}" for number in range(40)), "job-of-nobody"]
         ]
         *good, bad = await asyncio.gather(*polls, return_exceptions=True)
@@ -181,7 +185,7 @@ async def test_shared_hook_is_closed_with_its_last_user(simulator: Simulator) ->
     ):
         assert one is same
         assert one is not other
-        forgotten = asyncio.create_task(one.poll({"migration_job_id": "one"}, 60))
+        forgotten = asyncio.create_task(one.poll({"migration_job_id": "one"}, {"max_lag": 60}))
         await asyncio.sleep(0)
         forgotten.cancel()
     await asyncio.sleep(0.1)
@@ -213,7 +217,7 @@ async def test_shared_hook_survives_a_cancelled_creator(simulator: Simulator) ->
 def test_shared_hook_belongs_to_one_event_loop(simulator: Simulator) -> None:
     async def poll() -> SharedHook:
         async with shared_hook(HOOK, {"dts_conn_id": "dts_default"}) as shared:
-            await shared.poll({"migration_job_id": "one"}, 60)
+            await shared.poll({"migration_job_id": "one"}, {"max_lag": 60})
             return shared
 
     assert asyncio.run(poll()) is not asyncio.run(poll())
