@@ -397,9 +397,18 @@ BUILT_IN: dict[str, Any] = {
     "seed": 0,
     "migrations": [
         {"service": "dataworks", "project_id": 123456, "migration_id": 1234, "name": "workspace_import"},
-        {"service": "dts", "migration_job_id": "dtsdemo0001", "name": "MySQL migration"},
+        {
+            "service": "dts",
+            "migration_job_id": "dtsdemo0001",
+            "name": "MySQL migration",
+            "verification": {"outcome": "consistent"},
+        },
         {"service": "oms", "project_id": "p_demo0001"},
-        {"service": "drs", "job_id": "163b98e8-6088-46c3-8b86-c18fea6jb502"},
+        {
+            "service": "drs",
+            "job_id": "163b98e8-6088-46c3-8b86-c18fea6jb502",
+            "verification": {"outcome": "consistent"},
+        },
     ],
 }
 """The default scenario: each migration succeeds in 30 to 40 seconds."""

@@ -19,9 +19,10 @@ from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
-from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.progress import MigrationProgress, TableVerification, VerificationState
 from airflow_provider_migration.sansio import Request
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.services.dts import _CHECK_REMEDIES
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.wait.policy import WaitPolicy
 from airflow_provider_migration.wait.tracker import WaitTracker
@@ -179,11 +180,37 @@ def of_the_verdict() -> list[str]:
     return [
         verdict(record("failed", "MigrationFailed", error={"message": "disk full", "remedy": "make room"})),
         verdict(record("cancelled", "Finished")),
+        *of_the_data_check(),
         verdict(record("paused", "Suspending"), on_paused="fail"),
         verdict(record("unknown", "Rebalancing"), on_unknown="fail"),
         verdict(running, at=4000, stall_timeout=3600),
         verdict(running, at=20_000),
         lost_polls(running),
+    ]
+
+
+def of_the_data_check() -> list[str]:
+    """Wait for data that is not compared, differs, or cannot be compared."""
+    checks: dict[str, dict[str, Any]] = {
+        "not_configured": {},
+        "inconsistent": {
+            "tables_different": 1,
+            "worst": [TableVerification(source="shop.orders", rows_different=3)],
+        },
+        "failed": {"tables_failed": 2},
+    }
+    return [
+        verdict(
+            record(
+                "caught_up",
+                "Migrating",
+                verification={"state": state, "tables_total": 40, **counts},
+                verification_remedy=_CHECK_REMEDIES[VerificationState(state)],
+            ),
+            targets=("verified",),
+            on_mismatch="fail",
+        )
+        for state, counts in checks.items()
     ]
 
 
@@ -196,7 +223,9 @@ def record(state: str, word: str, **fields: Any) -> MigrationProgress:
 
 def watch(**policy: Any) -> WaitTracker:
     """Begin to watch at second 0."""
-    return WaitTracker(WaitPolicy(targets=("caught_up",), started_at=0, deadline=10_000, **policy))
+    return WaitTracker(
+        WaitPolicy(**{"targets": ("caught_up",), "started_at": 0, "deadline": 10_000, **policy})
+    )
 
 
 def verdict(progress: MigrationProgress, *, at: float = 100, **policy: Any) -> str:
