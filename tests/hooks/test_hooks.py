@@ -151,7 +151,7 @@ def test_dts_calls_return_the_same_record(script: str, connect: Connect) -> None
     scenario = {"migrations": [{"service": "dts", "migration_job_id": "dts1", "script": script}]}
     clock = [1_800_000_000.0]
 
-    only_listed: Any = {"throughput": True, "retrying": True, "error": {"help_url"}}
+    only_listed: Any = {"throughput": True, "retrying": True, "verification": True, "error": {"help_url"}}
 
     def tell(hook: DtsHook) -> dict[str, Any]:
         of_the_answer: Any = {"request_id": True, "observed_at": True}
