@@ -94,3 +94,13 @@ def reads_links_from_database(xcom: type) -> bool:
     :param xcom: Airflow's ``XCom``, or the user's backend.
     """
     return hasattr(xcom, "_set_xcom_in_db")
+
+
+def approval_operator() -> type[Any] | None:
+    """Return Airflow's operator that asks a person to approve, or None. Until 3.1."""
+    with suppress(Exception):  # the module itself refuses an older Airflow
+        from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+        operator: type[Any] = ApprovalOperator
+        return operator
+    return None

@@ -121,6 +121,8 @@ class MigrationSensor(BaseSensorOperator):
     """The hook's class, as ``module:Class``."""
     conn_argument: ClassVar[str]
     """The name of the hook's and the sensor's argument with the connection id."""
+    has_increment: ClassVar[bool] = True
+    """False for a service whose migrations have no incremental phase."""
     id_arguments: ClassVar[tuple[str, ...]]
     """The names of the arguments that identify the migration; the hook's ``get_progress`` takes them too."""
 

@@ -34,6 +34,7 @@ class DataWorksMigrationSensor(MigrationSensor):
     )
     hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
     conn_argument = "dataworks_conn_id"
+    has_increment = False
     id_arguments: ClassVar[tuple[str, ...]] = ("project_id", "migration_id")
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -102,7 +103,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         (dags / f"{example}.py").write_text(text)
     scenario = {
         "migrations": [
-            {"service": "dts", "migration_job_id": job, "duration": 100} for job in (WATCHED, CUT_OVER)
+            {
+                "service": "dts",
+                "migration_job_id": job,
+                "duration": 100,
+                "verification": {"outcome": "consistent"},
+            }
+            for job in (WATCHED, CUT_OVER)
         ]
     }
     with StatsdServer() as statsd, Simulator(scenario, speed=1e-9) as simulator:
@@ -182,12 +189,16 @@ def cut_over(scene: Scene) -> Scene:
     run = scene.api.post(f"/dags/{ASK}/dagRuns", {"logical_date": None, "conf": {"dts_job": CUT_OVER}})[
         "dag_run_id"
     ]
-    wait_for(lambda: scene.states(run)["wait_until_caught_up"] == "deferred")
-    assert scene.states(run)["approve"] is None
+    wait_for(lambda: scene.states(run)["cut_over.caught_up"] == "deferred")
+    assert scene.states(run)["cut_over.approve"] is None
     scene.simulator.jump("dts", CUT_OVER, FAR)
-    wait_for(lambda: scene.states(run)["approve"] in ("awaiting_input", "deferred"))
-    answer = f"/dags/{ASK}/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
-    assert "the lag was last 0.0 s" in scene.api.get(answer)["body"]
+    wait_for(lambda: scene.states(run)["cut_over.approve"] in ("awaiting_input", "deferred"))
+    answer = f"/dags/{ASK}/dagRuns/{run}/taskInstances/cut_over.approve/-1/hitlDetails"
+    question = scene.api.get(answer)
+    assert question["subject"] == f"Cut over dts {CUT_OVER}?"
+    body = question["body"].replace("\\", "")
+    assert re.search(r"- lag: 0 s, as of 20.* UTC, \d+ s ago", body)
+    assert "- the data check found no differences in 12 tables, as of 20" in body
     time.sleep(15)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
     scene.api.patch(answer, {"chosen_options": ["Approve"], "params_input": {}})
     wait_for(lambda: scene.runs(ASK)[0]["state"] in ("success", "failed"))
@@ -207,7 +218,7 @@ def test_cut_over_example_runs(cut_over: Scene) -> None:
 @asks_a_person
 def test_lineage_names_source_and_destination(cut_over: Scene) -> None:
     lines = map(json.loads, cut_over.lineage.read_text().splitlines())
-    task = f"{ASK}.wait_until_caught_up"
+    task = f"{ASK}.cut_over.caught_up"
     (end,) = [line for line in lines if line["job"]["name"] == task and line["eventType"] == "COMPLETE"]
     sides = [[(side["namespace"], side["name"]) for side in end[key]] for key in ("inputs", "outputs")]
     assert sides == [

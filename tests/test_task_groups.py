@@ -1,0 +1,266 @@
+"""Task groups: their tasks, the question, the approval and the evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset
+
+from airflow_provider_migration.compat import approval_operator
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.progress import MigrationProgress, Verification
+from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
+from airflow_provider_migration.sensors.drs import DrsProgressSensor
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.sensors.oms import OmsProjectSensor
+from airflow_provider_migration.task_groups import CutOverTaskGroup, check_approval, question_of
+
+NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
+ASKED = ["question", "approve"] if approval_operator() else []
+
+
+def dag_of(sensor: Any = DtsMigrationJobSensor, **arguments: Any) -> Any:
+    """Make a DAG of one cut-over."""
+    arguments = arguments or {"migration_job_id": "dts1"}
+    with DAG("d", start_date=NOW, schedule=None) as dag:
+        CutOverTaskGroup(sensor, **arguments)
+    return dag
+
+
+def record(at: datetime = NOW, **fields: Any) -> dict[str, Any]:
+    """Make the record of a gate, as XCom has it."""
+    progress = MigrationProgress(
+        **{
+            "service": "dts",
+            "migration_id": "dts1",
+            "state": "caught_up",
+            "service_status": "Migrating",
+            "lag_seconds": 0.4,
+            "observed_at": at,
+            "request_id": "r-1",
+            **fields,
+        }
+    )
+    return progress.model_dump(mode="json")
+
+
+def approval(at: datetime | str | None = None, *chosen: str) -> dict[str, Any]:
+    """Make the answer of a person, by default of just now."""
+    return {
+        "chosen_options": list(chosen or ("Approve",)),
+        "params_input": {},
+        "responded_at": datetime.now(UTC) if at is None else at,
+        "responded_by_user": {"id": "7", "name": "ann"},
+    }
+
+
+def run(dag: Any, task_id: str, **xcoms: Any) -> Any:
+    """Run a task of the group with what the tasks before it have left."""
+    left = {f"cut_over.{name}": value for name, value in xcoms.items()}
+    ti = SimpleNamespace(dag_id="d", run_id="r", xcom_pull=lambda task_ids: left.get(task_ids))
+    events: dict[Any, Any] = {}
+    for asset in dag.get_task(task_id).outlets:
+        events[asset] = SimpleNamespace(extra={})
+    return dag.get_task(task_id).execute({"ti": ti, "outlet_events": events}), events
+
+
+# --- the tasks --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_tasks_follow_each_other(verify: bool) -> None:
+    dag = dag_of(migration_job_id="dts1", verify=verify)
+    gates = ["caught_up", *(["verified"] if verify else [])]
+    names = [f"cut_over.{name}" for name in (*gates, *ASKED, "note_time", "applied", "evidence")]
+    assert [task.task_id for task in dag.tasks] == names
+    upstream = [next(iter(task.upstream_task_ids), None) for task in dag.tasks]
+    assert upstream == [None, *names[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "ids"),
+    [
+        (DtsMigrationJobSensor, {"migration_job_id": "dts1"}),
+        (OmsProjectSensor, {"project_id": "np_1"}),
+        (DrsProgressSensor, {"job_id": "j"}),
+    ],
+)
+def test_sensors_get_the_arguments(sensor: Any, ids: dict[str, str]) -> None:
+    dag = dag_of(sensor, **ids, max_lag=3, hold_for=90, poke_interval=15, deferrable=True, on_mismatch="fail")
+    sensors = [dag.get_task(f"cut_over.{name}") for name in ("caught_up", "verified", "applied")]
+    for task in sensors:
+        assert (task.max_lag, task.poke_interval, task.deferrable, task.on_mismatch) == (3, 15, True, "fail")
+        assert {name: getattr(task, name) for name in ids} == ids
+    assert [task.target_status for task in sensors] == ["caught_up", "verified", "caught_up"]
+    assert [task.hold_for for task in sensors] == [90, 0, 60]
+    assert sensors[-1].timeout == 3600
+    assert sensors[-1].checkpoint_after.operator.task_id == "cut_over.note_time"
+
+
+@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+def test_rejection_skips_everything_downstream() -> None:
+    approve = dag_of(migration_job_id="dts1", approval_timeout=timedelta(hours=2)).get_task(
+        "cut_over.approve"
+    )
+    assert approve.ignore_downstream_trigger_rules is True
+    assert approve.response_timeout == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "arguments", "problem"),
+    [
+        (DataWorksMigrationSensor, {"project_id": 1, "migration_id": 1}, "They need no cut-over"),
+        (None, {"approval_valid_for": 0}, "approval_valid_for must be a number of seconds"),
+        (None, {"approval_valid_for": None}, "approval_valid_for must be a number of seconds"),
+        (None, {"approval_timeout": -1}, "approval_timeout must be a number of seconds"),
+        (None, {"final_timeout": 7200}, r"final_timeout must be at most approval_valid_for \(3600 s\)"),
+        (None, {"target_status": "paused"}, "target_status is set by the group"),
+        (None, {"checkpoint_after": NOW}, "checkpoint_after is set by the group"),
+        (None, {"task_id": "x"}, "task_id is set by the group"),
+        (None, {"hold_for": -1}, "hold_for must be a number of seconds"),
+    ],
+)
+def test_wrong_argument_is_refused(sensor: Any, arguments: dict[str, Any], problem: str) -> None:
+    if sensor is None:
+        sensor, arguments = DtsMigrationJobSensor, {"migration_job_id": "dts1", **arguments}
+    with pytest.raises(MigrationConfigurationError, match=problem):
+        dag_of(sensor, **arguments)
+
+
+# --- the question -----------------------------------------------------------------------------------------
+
+CLEAN = Verification.ended(
+    tables_total=40,
+    tables_compared=40,
+    tables_different=0,
+    tables_failed=0,
+    checked_at=NOW - timedelta(hours=3),
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "lines"),
+    [
+        ({}, ["lag: 0.4 s, as of 2026-09-01 12:00:00 UTC, 7 s ago", "data check: none was asked for"]),
+        ({"lag_seconds": None}, ["lag: not known, as of"]),
+        (
+            {"checkpoint": NOW - timedelta(seconds=5)},
+            ["changes applied up to: as of 2026-09-01 11:59:55 UTC, 12 s"],
+        ),
+        ({"remaining_seconds": 90.4}, ["time left: 90 s, as of 2026-09-01 12:00:00 UTC, 7 s ago"]),
+        (
+            {"verification": CLEAN},
+            ["found no differences in 40 tables, as of 2026-09-01 09:00:00 UTC, 10807 s ago"],
+        ),
+        (
+            {"verification": CLEAN.model_copy(update={"checked_at": None})},
+            ["found no differences in 40 tables, at an unknown time"],
+        ),
+    ],
+)
+def test_question_has_each_figure_with_its_age(fields: dict[str, Any], lines: list[str]) -> None:
+    text = question_of(record(**fields), NOW.timestamp() + 7, 3600).replace("\\", "")
+    for line in (*lines, "state: caught_up (Migrating), as of 2026-09-01 12:00:00 UTC, 7 s ago"):
+        assert line in text
+    assert "The approval counts for 1:00:00" in text
+
+
+def test_question_shows_a_name_as_text() -> None:
+    text = question_of(record(name="a](http://x) <b> `c` | **d**"), NOW.timestamp(), 60)
+    assert r"a\]\(http://x\) \<b\> \`c\` \| \*\*d\*\*" in text
+
+
+@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+def test_question_is_about_the_last_gate() -> None:
+    asked, _ = run(dag_of(), "cut_over.question", verified=record(verification=CLEAN))
+    assert asked["subject"] == "Cut over dts dts1?"
+    assert "no differences in 40 tables" in asked["body"]
+    with pytest.raises(AirflowFailException, match=r"'cut_over\.verified' has left no record"):
+        run(dag_of(), "cut_over.question")
+
+
+# --- the approval -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (approval(NOW), None),
+        (approval(NOW - timedelta(seconds=3600)), None),
+        (approval((NOW - timedelta(seconds=60)).isoformat()), None),
+        (approval(NOW + timedelta(seconds=60)), None),  # the clock of the API server is ahead
+        (approval(NOW - timedelta(seconds=3601)), r"is 3601 s old and counts for 3600 s"),
+        (approval(NOW, "Reject"), "There is no approval"),
+        (approval(NOW, "Approve", "Reject"), "There is no approval"),
+        ({**approval(NOW), "responded_at": None}, "has no time"),
+        ({}, "There is no approval"),
+        (None, "There is no approval"),
+        ("Approve", "There is no approval"),
+    ],
+)
+def test_approval_counts_for_a_while(given: Any, problem: str | None) -> None:
+    if problem is None:
+        assert check_approval(given, NOW, 3600)["by"] == {"id": "7", "name": "ann"}
+        return
+    with pytest.raises(AirflowFailException, match=problem):
+        check_approval(given, NOW, 3600)
+
+
+@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+def test_time_is_noted_with_an_approval_only() -> None:
+    moment, _ = run(dag_of(), "cut_over.note_time", approve=approval())
+    assert abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1)
+    with pytest.raises(AirflowFailException, match="There is no approval"):
+        run(dag_of(), "cut_over.note_time")
+
+
+# --- the evidence -----------------------------------------------------------------------------------------
+
+GATES = {
+    "caught_up": record(request_id="r-1"),
+    "verified": record(request_id="r-2", verification=CLEAN),
+    "applied": record(request_id="r-3", lag_seconds=0),
+    "note_time": NOW.isoformat(),
+}
+
+
+def test_evidence_names_everything(tmp_path: Path) -> None:
+    asset = Asset("s3://bucket/cut-over")
+    path = f"file://{tmp_path}/deep/evidence.json"
+    dag = dag_of(migration_job_id="dts1", evidence_path=path, outlets=[asset])
+    found, events = run(dag, "cut_over.evidence", **GATES, approve=approval())
+    assert found["gates"] == {name: GATES[name] for name in ("caught_up", "verified", "applied")}
+    assert found["request_ids"] == {"caught_up": "r-1", "verified": "r-2", "applied": "r-3"}
+    assert found["writes_stopped_at"] == NOW.isoformat()
+    assert (found["approval"]["by"]["name"] == "ann") if ASKED else (found["approval"] is None)
+    content = (tmp_path / "deep" / "evidence.json").read_bytes()
+    assert json.loads(content) == found
+    extra = events[asset].extra
+    assert extra["evidence_sha256"] == hashlib.sha256(content).hexdigest()
+    assert (extra["evidence_path"], extra["lag_seconds"]) == (path, 0)
+
+
+@pytest.mark.parametrize("missing", ["caught_up", "verified", "applied"])
+def test_evidence_needs_a_record_of_each_gate(missing: str) -> None:
+    left = {**GATES, "approve": approval(), missing: None}
+    with pytest.raises(AirflowFailException, match=rf"'cut_over\.{missing}' has left no record"):
+        run(dag_of(), "cut_over.evidence", **left)
+
+
+@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+@pytest.mark.parametrize("given", [None, approval(None, "Reject"), approval(NOW - timedelta(days=90))])
+def test_evidence_needs_an_approval_that_counts(given: Any) -> None:
+    with pytest.raises(AirflowFailException, match="pproval"):
+        run(dag_of(), "cut_over.evidence", **GATES, approve=given)
+
+
+def test_evidence_path_that_no_storage_has_is_refused() -> None:
+    dag = dag_of(migration_job_id="dts1", evidence_path="nowhere://x/y.json")
+    with pytest.raises(AirflowFailException, match=r"'nowhere://x/y\.json' is not a path of a storage"):
+        run(dag, "cut_over.evidence", **GATES, approve=approval())
