@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_migration.progress import MAX_SECONDS, MigrationState
+from airflow_provider_migration.progress import MAX_SECONDS, MigrationProgress, MigrationState
 from airflow_provider_migration.wait.estimate import seconds_left
 from airflow_provider_migration.wait.outbox import Point, XComOutbox
+from airflow_provider_migration.wait.policy import WaitPolicy
+from airflow_provider_migration.wait.tracker import WaitTracker, _comparable
 
 NOW = 1_800_000_000
 
@@ -205,3 +207,114 @@ def test_estimate_is_never_negative_nor_too_long(points: list[Any], is_sorted: b
         points = sorted((point for point in points if isinstance(point, tuple)), key=lambda point: point[0])
     seconds = seconds_left(points, now)
     assert seconds is None or 0 <= seconds <= MAX_SECONDS
+
+
+# --- in the record --------------------------------------------------------------------------------------
+
+
+def record(second: float, percent: float | None, state: str = "running", **fields: Any) -> MigrationProgress:
+    return MigrationProgress(
+        **{
+            "service": "dts",
+            "migration_id": "dts1",
+            "state": state,
+            "percent": percent,
+            "observed_at": datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=second),
+            **fields,
+        }
+    )
+
+
+def watch(**policy: Any) -> WaitTracker:
+    return WaitTracker(
+        WaitPolicy(**{"targets": ("caught_up",), "started_at": NOW, "deadline": NOW + 1e6, **policy})
+    )
+
+
+def figure(tracker: WaitTracker, seen: MigrationProgress) -> tuple[float | None, str | None]:
+    """Let a tracker observe a record, and return the time left and its source."""
+    tracker.observe(seen, seen.observed_at.timestamp())
+    assert tracker.progress is not None
+    return tracker.progress.remaining_seconds, tracker.progress.remaining_source
+
+
+RISES = [record(i * 60, 10 + i) for i in range(11)]
+NONE = (None, None)
+
+
+def test_estimate_is_in_the_record() -> None:
+    tracker = watch()
+    assert [figure(tracker, seen) for seen in RISES[:5]] == [NONE] * 3 + [
+        (5220, "estimate"),
+        (5160, "estimate"),
+    ]
+    assert tracker.progress is not None
+    assert (
+        tracker.progress.model_copy(update=dict.fromkeys(("remaining_seconds", "remaining_source")))
+        == RISES[4]
+    )
+    assert RISES[4].remaining_seconds is None  # tasks that share a poll share the record
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (record(660, 21), (4740, "estimate")),
+        (record(660, 21, remaining_seconds=7, remaining_source="service"), (7, "service")),
+        (record(660, 21, remaining_seconds=0, remaining_source="service"), (0, "service")),
+        (record(660, 21, lag_seconds=5), (4740, "estimate")),
+        (record(660, None), NONE),
+        (record(660, None, lag_seconds=5), NONE),
+        (record(660, 100), NONE),
+        (record(660, 0), NONE),
+        (record(660, 21, "paused"), NONE),
+        (record(660, 21, "unknown"), NONE),
+        (record(660, 21, "failed"), NONE),
+        (record(660, 21, "caught_up"), NONE),
+        (record(6000, 20), NONE),  # it stands still
+    ],
+)
+def test_estimate_gives_way_to_the_service_and_to_the_state(last: MigrationProgress, expected: Any) -> None:
+    tracker = watch()
+    for seen in RISES:
+        figure(tracker, seen)
+    assert figure(tracker, last) == expected
+
+
+def test_estimate_is_no_change_and_no_movement() -> None:
+    tracker = watch(stall_timeout=10_000)
+    for seen in RISES:
+        figure(tracker, seen)
+    changes, moved_at = tracker.outbox.changes, tracker.history.moved_at
+    figures = [figure(tracker, record(600 + second, 20))[0] for second in (30, 60, 200, 290, 310, 400)]
+    assert figures == [4770, 4740, 4740, 4740, None, None]
+    assert (tracker.outbox.changes, tracker.history.moved_at) == (changes, moved_at) == (11, NOW + 600)
+
+
+def test_comparable_leaves_the_estimate_out() -> None:
+    tracker = watch()
+    for seen in RISES:
+        figure(tracker, seen)
+        assert tracker.progress is not None
+        assert _comparable(tracker.progress) == _comparable(seen)
+
+
+def test_estimate_is_the_same_after_a_restart() -> None:
+    kept, restored = watch(), watch()
+    for i in range(200):
+        seen = record(i * 60, 10 + i // 3 * 0.7)
+        restored = WaitTracker.from_json(json.loads(json.dumps(restored.to_json())))
+        assert figure(restored, seen) == figure(kept, seen)
+        assert restored.outbox.changes == kept.outbox.changes
+    assert kept.progress is not None
+    assert kept.progress.remaining_seconds
+
+
+def test_estimated_record_shares_its_set_of_fields() -> None:
+    """One set per record is half of a record's memory."""
+    tracker = watch()
+    for seen in RISES:
+        figure(tracker, seen)
+    assert tracker.progress is not None
+    assert tracker.progress.remaining_source == "estimate"
+    assert tracker.progress.model_fields_set is RISES[0].model_fields_set
