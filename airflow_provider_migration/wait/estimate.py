@@ -27,11 +27,11 @@ RECENT_SHARE: Final = 5
 RECENT_RISES: Final = 8
 """… or of the last eight rises, whichever is longer: fewer make a pace that jitters with each poll."""
 
-CHANGE: Final = 1.25
-"""Ratio of two paces from which the pace counts as changed."""
-
 OUTLIER: Final = 5.0
 """Multiple of the usual from which a step counts as a jump, a pause or a stall."""
+
+SAME: Final = 1.25
+"""Maximum ratio of two paces that count as the same."""
 
 MIN_JUMP: Final = 5.0
 """Minimum percentage points of a jump: smaller ones belong to the pace of a copy of a few large tables."""
@@ -56,14 +56,13 @@ def seconds_left(
     Estimate the seconds until percent is 100, or return None without a reliable pace.
 
     Only times at which percent has risen count, so neither rounding nor polls between two rises matter. The
-    pace is that of the last fifth of the copy so far, at least of eight rises; if the later half of these
-    rises has another pace, only that half counts, and so on. A step that takes much longer than the usual one
-    at another pace (a pause, a gap between polls) is left out. A jump of percent begins a new copy, as its
-    fall does.
+    pace is that of the last fifth of the copy so far, at least of eight rises. A step that takes much longer
+    than the usual one, at another pace (a pause, a stall, a gap between polls), is left out. A jump of
+    percent begins a new copy, as its fall does.
 
     Accuracy, after a third of a copy of one pace or two: within 15 % of the time left at the present pace, if
-    that pace has lasted for a quarter of the copy so far, and for ten rises. In addition the resolution
-    counts: one interval between polls, and one step of percent.
+    that pace has lasted for a quarter of the copy so far, and for ten rises that the history holds. In
+    addition the resolution counts: one interval between polls, and one step of percent.
 
     None:
 
@@ -88,8 +87,9 @@ def seconds_left(
     still = max(now - rises[-1][0], 0)
     if still > OUTLIER * usual:
         return None
+    pace = sum([percent for _, percent in steps]) / sum([seconds for seconds, _ in steps])
     # Percent has not reached its next step yet.
-    left = (100 - rises[-1][1]) / _recent_pace(steps) - min(still, usual)
+    left = (100 - rises[-1][1]) / pace - min(still, usual)
     return _rounded(max(left, 0)) if left <= MAX_SECONDS else None
 
 
@@ -137,24 +137,9 @@ def _steps(rises: list[_Rise]) -> list[_Step]:
     return [
         (seconds, percent)
         for seconds, percent in steps
-        if seconds <= longest or pace / CHANGE < percent / seconds < pace * CHANGE
+        # The older points of the history are far apart.
+        if seconds <= longest or pace / SAME < percent / seconds < pace * SAME
     ]
-
-
-def _recent_pace(steps: list[_Step]) -> float:
-    """Return percent a second: of all steps, or of the later ones if these differ."""
-    pace = _pace(steps)
-    while (count := len(steps) // 2) >= MIN_RISES:
-        steps = steps[-count:]
-        later = _pace(steps)
-        # One poll more or less is no change of the pace.
-        if max(pace, later) > (CHANGE + 1 / count) * min(pace, later):
-            pace = later
-    return pace
-
-
-def _pace(steps: list[_Step]) -> float:
-    return sum([percent for _, percent in steps]) / sum([seconds for seconds, _ in steps])
 
 
 def _rounded(seconds: float) -> float:
