@@ -106,6 +106,14 @@ def test_estimate_of_a_slow_copy_polled_often_is_known() -> None:
             break
 
 
+def test_estimate_counts_older_points_that_are_far_apart() -> None:
+    """Without them a few rises among the latest polls would make the pace, in steps of a poll."""
+    for now, true, _, points in copy(3688 * 60, 60, 1, 1, 1):
+        if now >= 195_690:
+            assert error_of(seconds_left(points, NOW + now), true, 0) < 0.05
+            break
+
+
 # --- what is no pace ------------------------------------------------------------------------------------
 
 PAUSED = [*line(10), *[(NOW + 540 + i * 60, 19.0, None) for i in range(1, 60)]]
