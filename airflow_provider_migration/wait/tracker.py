@@ -294,7 +294,7 @@ class WaitTracker:
 
     def _with_time_left(self, progress: MigrationProgress) -> MigrationProgress:
         """Estimate the time left from the history, unless the service gives it."""
-        if progress.remaining_seconds is not None or progress.percent is None:
+        if progress.remaining_seconds is not None or progress.percent in (None, 0, 100):
             return progress
         left = seconds_left(self.outbox.points, progress.observed_at.timestamp(), progress.state)
         if left is None:
