@@ -355,7 +355,7 @@ class MigrationProgress(_Record):
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
     :ivar remaining_seconds: time left of the bulk work at ``observed_at``, or None. DRS gives one during the
-        full copy. Else a sensor or watcher estimates it from the history, see below; a hook does not.
+        full copy. Otherwise a sensor or watcher estimates it from the history; a hook does not.
     :ivar remaining_source: ``service``, ``estimate``, or None without a time left.
     :ivar retrying: the service's own retries, or None while it makes none. Only in ``DescribeDtsJobs``.
     :ivar observed_at: UTC time of the response.
