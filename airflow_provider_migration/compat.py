@@ -7,6 +7,7 @@ Airflow it runs on; ``docs/compatibility.md`` says what each one lacks.
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,21 @@ def statistics() -> type[Stats]:
     from airflow.providers.common.compat.sdk import Stats
 
     return Stats
+
+
+def statistics_are_off(stats: Any) -> bool:
+    """
+    Tell whether statistics go nowhere, which costs less than to send them; False if that is not known.
+
+    :param stats: from :func:`statistics`.
+    """
+    # Until 3.3 each method belongs to the client; since then a function of the module looks the client up.
+    client = getattr(stats.gauge, "__self__", None)
+    if client is None:
+        look_up = getattr(sys.modules[stats.__module__], "_get_backend", None)
+        client = look_up() if look_up is not None else None
+    # In 2.11 to 3.2 the methods of this client belong to its class.
+    return "NoStatsLogger" in (type(client).__name__, getattr(client, "__name__", None))
 
 
 def task_state_store(context: Context) -> Any:

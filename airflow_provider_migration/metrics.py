@@ -9,9 +9,9 @@ from functools import cache
 from pkgutil import resolve_name
 from typing import Any, Final
 
-from airflow_provider_migration.compat import statistics
+from airflow_provider_migration.compat import statistics, statistics_are_off
 from airflow_provider_migration.exceptions import MigrationError
-from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.progress import MigrationProgress, MigrationState
 
 MAX_TAG_CHARACTERS: Final = 128
 """Maximum length of a tag's value; Datadog truncates a tag, name included, at 200 characters."""
@@ -26,7 +26,7 @@ _class_at = cache(resolve_name)
 
 def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | MigrationError) -> None:
     """
-    Count a poll, and report the migration's percent and lag as gauges.
+    Count a poll, and report the migration's state and figures as gauges.
 
     The metrics and their tags are described in ``docs/metrics.md``.
 
@@ -34,16 +34,30 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
     :param ids: the migration, as arguments of the hook's ``get_progress``.
     :param answer: the result of the poll.
     """
+    if statistics_are_off(_stats):
+        return
     kind = _class_at(hook)
     tags = {"service": kind.service, "migration": tag_value(ids.get(kind.migration_argument))}
     _stats.incr("migration.polls", tags=tags)
     if isinstance(answer, MigrationError):
         _stats.incr("migration.poll_errors", tags=tags)
         return
-    if answer.percent is not None:
-        _stats.gauge("migration.percent", answer.percent, tags=tags)
-    if answer.lag_seconds is not None:
-        _stats.gauge("migration.lag_seconds", answer.lag_seconds, tags=tags)
+    for name, value in _figures(answer):
+        if value is not None:
+            _stats.gauge(f"migration.{name}", value, tags=tags)
+    # The other states need a 0: a gauge keeps its last value.
+    for state in MigrationState:
+        _stats.gauge("migration.state", int(state is answer.state), tags={**tags, "state": state.value})
+
+
+def _figures(record: MigrationProgress) -> tuple[tuple[str, float | None], ...]:
+    verification = record.verification
+    return (
+        ("percent", record.percent),
+        ("lag_seconds", record.lag_seconds),
+        ("remaining_seconds", record.remaining_seconds),
+        ("verification_different", None if verification is None else verification.tables_different),
+    )
 
 
 def tag_value(value: object) -> str:

@@ -23,7 +23,8 @@ class Poll:
     """
     One poll.
 
-    :ivar answer: the record, to be set within the block of :func:`poll_once`; the error of a failed poll.
+    :ivar answer: the record, to be set within the block of :func:`poll_once` and after it the tracker's; the
+        error of a failed poll.
     :ivar verdict: the verdict, known after the block.
     """
 
@@ -71,6 +72,7 @@ def poll_once(
         poll.verdict = tracker.fail_poll(poll.answer, time.time())
     else:
         poll.verdict = tracker.observe(poll.answer, time.time(), is_confirmed=is_confirmed)
+        poll.answer = tracker.progress or poll.answer  # with the estimate
     report_poll(hook, ids, poll.answer)
     if line := tracker.log_line(poll.error):
         log(logging.WARNING if poll.error else logging.INFO, "%s", line)

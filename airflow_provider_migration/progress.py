@@ -438,8 +438,9 @@ class MigrationProgress(_Record):
         that waits for ``verified``.
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
-    :ivar remaining_seconds: time left of the bulk work, or None. Only DRS gives one, during the full copy.
-    :ivar remaining_source: ``service`` where the service gives the time left, else None.
+    :ivar remaining_seconds: time left of the bulk work at ``observed_at``, or None. DRS gives one during the
+        full copy. Otherwise a sensor or watcher estimates it from the history; a hook does not.
+    :ivar remaining_source: ``service``, ``estimate``, or None without a time left.
     :ivar retrying: the service's own retries, or None while it makes none. Only in ``DescribeDtsJobs``.
     :ivar observed_at: UTC time of the response.
     :ivar request_id: the service's request id.

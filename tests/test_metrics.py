@@ -17,9 +17,16 @@ from airflow.providers.common.compat.sdk import Stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_migration.compat import statistics, statistics_are_off
 from airflow_provider_migration.exceptions import MigrationError, MigrationServiceError
 from airflow_provider_migration.metrics import report_poll, tag_value
-from airflow_provider_migration.progress import MigrationProgress, MigrationState
+from airflow_provider_migration.polling import poll_once
+from airflow_provider_migration.progress import (
+    MigrationProgress,
+    MigrationState,
+    Verification,
+    VerificationState,
+)
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from airflow_provider_migration.wait.policy import WaitPolicy
@@ -44,11 +51,13 @@ Told = Callable[[int], list[str]]
 
 def record(**fields: Any) -> MigrationProgress:
     return MigrationProgress(
-        service="dts",
-        migration_id="dts1",
-        state=MigrationState.RUNNING,
-        observed_at=datetime.now(UTC),
-        **fields,
+        **{
+            "service": "dts",
+            "migration_id": "dts1",
+            "state": MigrationState.RUNNING,
+            "observed_at": datetime.now(UTC),
+            **fields,
+        }
     )
 
 
@@ -79,29 +88,80 @@ def told(statsd: StatsdServer) -> Told:
     return wait
 
 
+COMPARED = Verification(state=VerificationState.INCONSISTENT, tables_different=3)
+IDENTICAL = Verification(state=VerificationState.CONSISTENT, tables_different=0)
+UNCOUNTED = Verification(state=VerificationState.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("answer", "lines"),
     [
-        (
-            record(percent=68, lag_seconds=4.5),
-            {"polls,{tags}:1|c", "percent,{tags}:68.0|g", "lag_seconds,{tags}:4.5|g"},
-        ),
-        (
-            record(percent=0, lag_seconds=0),
-            {"polls,{tags}:1|c", "percent,{tags}:0.0|g", "lag_seconds,{tags}:0.0|g"},
-        ),
-        (record(percent=68), {"polls,{tags}:1|c", "percent,{tags}:68.0|g"}),
-        (record(), {"polls,{tags}:1|c"}),
-        (MigrationServiceError("out of reach"), {"polls,{tags}:1|c", "poll_errors,{tags}:1|c"}),
+        (record(percent=68, lag_seconds=4.5), {"polls:1|c", "percent:68.0|g", "lag_seconds:4.5|g"}),
+        (record(percent=0, lag_seconds=0), {"polls:1|c", "percent:0.0|g", "lag_seconds:0.0|g"}),
+        (record(percent=68), {"polls:1|c", "percent:68.0|g"}),
+        (record(remaining_seconds=300), {"polls:1|c", "remaining_seconds:300.0|g"}),
+        (record(remaining_seconds=0), {"polls:1|c", "remaining_seconds:0.0|g"}),
+        (record(verification=COMPARED), {"polls:1|c", "verification_different:3|g"}),
+        (record(verification=IDENTICAL), {"polls:1|c", "verification_different:0|g"}),
+        (record(verification=UNCOUNTED), {"polls:1|c"}),
+        (record(), {"polls:1|c"}),
+        (MigrationServiceError("out of reach"), {"polls:1|c", "poll_errors:1|c"}),
     ],
-    ids=["all", "zero is a figure", "no lag", "nothing known", "failed"],
+    ids=[
+        "all",
+        "zero is a figure",
+        "no lag",
+        "time left",
+        "no time left",
+        "differences",
+        "no difference",
+        "not counted",
+        "nothing known",
+        "failed",
+    ],
 )
 def test_poll_is_counted_with_its_figures(
     told: Told, answer: MigrationProgress | MigrationError, lines: set[str]
 ) -> None:
     report_poll(HOOK, IDS, answer)
-    expected = {f"airflow.migration.{line}".format(tags="service=dts,migration=dts1") for line in lines}
-    assert set(told(len(lines))) == expected
+    states = len(MigrationState) if isinstance(answer, MigrationProgress) else 0
+    sent = [line for line in told(len(lines) + states) if ".state," not in line]
+    expected = {line.replace(":", ",service=dts,migration=dts1:") for line in lines}
+    assert set(sent) == {f"airflow.migration.{line}" for line in expected}
+
+
+@pytest.mark.parametrize("state", MigrationState)
+def test_state_has_a_gauge_for_each_state(told: Told, state: MigrationState) -> None:
+    """A state that is no longer the present one becomes 0, so a failed migration does not look in sync."""
+    report_poll(HOOK, IDS, record(state=state))
+    sent = [line for line in told(1 + len(MigrationState)) if ".state," in line]
+    tags = "service=dts,migration=dts1"
+    assert sorted(sent) == sorted(
+        f"airflow.migration.state,{tags},state={other}:{int(other is state)}|g" for other in MigrationState
+    )
+
+
+def test_failed_poll_leaves_the_state_alone(told: Told) -> None:
+    report_poll(HOOK, IDS, record())
+    report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
+    lines = told(3 + len(MigrationState))
+    assert len([line for line in lines if ".state," in line]) == len(MigrationState)
+
+
+def test_estimate_is_sent(told: Told) -> None:
+    """The poll is reported after the tracker has decided."""
+    now = time.time()
+    tracker = WaitTracker(WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60))
+    for minute in range(5):
+        seen = record(percent=10 + minute, observed_at=datetime.fromtimestamp(1e9 + 60 * minute, UTC))
+        with poll_once(tracker, HOOK, IDS, lambda *_: None) as poll:
+            poll.answer = seen
+        assert poll.answer is tracker.progress
+    sent = [line for line in told(57) if ".remaining_seconds," in line]
+    assert sorted(sent) == [
+        f"airflow.migration.remaining_seconds,service=dts,migration=dts1:{seconds}.0|g"
+        for seconds in (5160, 5220)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +196,10 @@ def test_tags_of_two_ids_differ(texts: list[str]) -> None:
 
 
 def test_metrics_page_names_every_metric(told: Told) -> None:
-    report_poll(HOOK, IDS, record(percent=68, lag_seconds=4.5))
+    report_poll(HOOK, IDS, record(percent=68, lag_seconds=4.5, remaining_seconds=60, verification=COMPARED))
     report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
-    sent = {line.partition(",")[0].removeprefix("airflow.migration.") for line in told(5)}
+    lines = told(7 + len(MigrationState))
+    sent = {line.partition(",")[0].removeprefix("airflow.migration.") for line in lines}
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"airflow_migration_([a-z_]+)", page)) == sent
     assert set(re.findall(r"^\| `migration\.([a-z_]+)` \|", page, re.MULTILINE)) == sent
@@ -188,11 +249,42 @@ async def test_missing_connection_is_a_poll_error(told: Told, monkeypatch: pytes
     ]
 
 
+class _Client:
+    def gauge(self) -> None: ...
+
+
+class NoStatsLogger:
+    @classmethod
+    def gauge(cls) -> None: ...
+
+
+class _Unknown:
+    @staticmethod
+    def gauge() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("stats", "are_off"),
+    [(_Client(), False), (NoStatsLogger(), True), (NoStatsLogger, True), (_Unknown, False)],
+)
+def test_statistics_are_off_only_if_that_is_known(stats: Any, are_off: bool) -> None:
+    """As Airflow 2.11 to 3.2 have them, and as a later one may."""
+    assert statistics_are_off(stats) is are_off
+
+
+def test_statistics_that_are_on_are_not_off(statsd: StatsdServer) -> None:
+    assert statistics_are_off(statistics()) is False
+
+
 def test_disabled_statistics_cost_nothing() -> None:
     program = (
         "import sys, psutil\n"
         "from airflow_provider_migration.exceptions import MigrationServiceError\n"
         "from airflow_provider_migration.metrics import report_poll\n"
+        f"report_poll({HOOK!r}, {IDS!r}, MigrationServiceError('out of reach'))\n"
+        "from airflow_provider_migration import metrics\n"
+        "assert metrics.statistics_are_off(metrics._stats)\n"
+        "metrics._class_at = None  # nothing more is done\n"
         f"report_poll({HOOK!r}, {IDS!r}, MigrationServiceError('out of reach'))\n"
         "print('statsd' in sys.modules, len(psutil.Process().net_connections()))"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -182,6 +183,16 @@ def test_history_is_bounded_and_keeps_both_ends(polls: int) -> None:
     assert (times[0], times[-1]) == (0, (polls - 1) * 60)
     recent = times[-MAX_POINTS // 2 :]
     assert recent == [(polls - len(recent) + poll) * 60 for poll in range(len(recent))]
+
+
+@pytest.mark.parametrize("polls", [61, 100, 1000, 3000])
+def test_history_keeps_older_points_evenly_spaced(polls: int) -> None:
+    box = XComOutbox()
+    for poll in range(polls):
+        box.add(record(poll), has_changed=False)
+    older = [at for at, _, _ in box.points[: MAX_POINTS // 2]]
+    gaps = [later - at for at, later in pairwise(older)]
+    assert max(gaps) <= 3 * polls / len(gaps)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans())))

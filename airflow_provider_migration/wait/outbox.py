@@ -21,6 +21,9 @@ log: Final = logging.getLogger(__name__)
 MAX_POINTS: Final = 60
 """Maximum number of points in the history, which take less than 2 KB."""
 
+_OLDER: Final = MAX_POINTS // 2 + 2
+"""Number of points that decide which one is dropped; the latest are kept."""
+
 Point = tuple[float, float | None, float | None]
 """Epoch seconds, percent, lag in seconds."""
 
@@ -30,7 +33,7 @@ class XComOutbox:
     """
     The XCom entries of one wait, and the state of their writes.
 
-    :ivar points: the history of percent and lag, oldest first; older points are thinned out.
+    :ivar points: the history of percent and lag, oldest first; older points are thinned out evenly.
     :ivar records: number of records.
     :ivar changes: number of changes of the record.
     :ivar written: for each key, the counters at its last write: of records and their changes, for the wait
@@ -81,8 +84,12 @@ class XComOutbox:
             return
         self.points.append((round(progress.observed_at.timestamp()), percent, lag and round(lag, 1)))
         if len(self.points) > MAX_POINTS:
-            half = MAX_POINTS // 2
-            self.points[:half] = self.points[:half:2]
+            # Leave the older half evenly spaced: the time left is estimated from it.
+            gaps = [
+                later[0] - earlier[0]
+                for earlier, later in zip(self.points, self.points[2:_OLDER], strict=False)
+            ]
+            del self.points[gaps.index(min(gaps)) + 1]
 
     def record_poll(self, *, wait_has_changed: bool) -> None:
         """Count a poll, failed or not."""
@@ -176,5 +183,5 @@ def points_of(value: Any) -> list[Point]:
     """Read points from JSON; return an empty list if they cannot be read."""
     try:
         return [(float(at), percent, lag) for at, percent, lag in value]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []

@@ -31,6 +31,7 @@ from airflow_provider_migration.progress import (
     clean_text,
     shorten,
 )
+from airflow_provider_migration.wait.estimate import seconds_left
 from airflow_provider_migration.wait.messages import _times, describe, log_state
 from airflow_provider_migration.wait.outbox import XComOutbox
 from airflow_provider_migration.wait.policy import WaitPolicy, is_applied, is_copied, target_reached, utc_text
@@ -281,6 +282,7 @@ class WaitTracker:
         if progress.state is MigrationState.CAUGHT_UP and is_ready and not self._awaits_check(progress):
             moved = True
         self.outbox.add(progress, has_changed=has_changed)
+        progress = self._with_time_left(progress)
         notices_before = self._notices()
         self.progress = progress
         self.history = replace(
@@ -308,6 +310,18 @@ class WaitTracker:
         )
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
+
+    def _with_time_left(self, progress: MigrationProgress) -> MigrationProgress:
+        """Estimate the time left from the history, unless the service gives it."""
+        if progress.remaining_seconds is not None or progress.percent in (None, 0, 100):
+            return progress
+        left = seconds_left(self.outbox.points, progress.observed_at.timestamp(), progress.state)
+        if left is None:
+            return progress
+        estimated = progress.model_copy(update={"remaining_seconds": left, "remaining_source": "estimate"})
+        # A copy has a set of given fields of its own: share that of the class again, to save memory.
+        estimated.model_post_init(None)
+        return estimated
 
     def fail_poll(self, error: MigrationError, now: float) -> Verdict:
         """

@@ -20,7 +20,6 @@ from tests.ui.test_pages import (
     TASKS,
     ago,
     instance,
-    line,
     names,
     open_list,
     open_tab,
@@ -251,7 +250,6 @@ def test_estimate_in_the_past_says_nothing(evaluate: Callable[..., Any]) -> None
     points = [[i * 60, 100.0, 600 - 60 * i] for i in range(10)]
     behind = {"state": "running", "percent": 100, "lag_seconds": 60}
     assert evaluate("estimate.js", "estimate", behind, points, 5000)["kind"] == "unclear"
-    assert evaluate("estimate.js", "estimate", RUNNING, line(11, 40, 1), 600)["kind"] == "bulk"
 
 
 @pytest.mark.parametrize("odd", [1e18, -1e18, 4e9, -5, 0, math.inf, math.nan, "soon", None, []])

@@ -1,4 +1,4 @@
-// Estimate of the remaining time from the latest observations.
+// The remaining time: of the copy from the record, of catching up from the latest observations of the lag.
 //
 // A point is [epoch seconds, percent or null, lag in seconds or null], the oldest first.
 
@@ -13,7 +13,6 @@ const PATIENCE = 5; // multiple of the usual time between changes before it coun
 const SHORTEST = 30; // minimum seconds before it counts as stalled
 const USUAL = 60; // default seconds between two polls
 const STEADY = 0.02; // seconds of lag a second; less is noise
-const FLAT = 1e-9; // percent a second; less is rounding
 const FARTHEST = 30 * 86_400; // seconds; longer estimates are not shown
 
 /** Parse points from XCom; skip invalid ones. */
@@ -32,14 +31,16 @@ export function merge(points, more) {
 }
 
 /**
- * Estimate the rest of a migration from its record and earlier points.
+ * Tell the rest of a migration from its record and earlier points.
+ *
+ * Until the existing data is copied, that is the record's figure: the service's own, or the sensor's estimate.
  *
  * A record is written when it has changed: if it is older than several times `interval`, the seconds between two
  * polls, the migration is stalled.
  *
  * Returns `{ kind, seconds }`: `bulk` or `sync` with the seconds left until the existing data is copied, or until
  * the destination has caught up; `still` (nothing moves) with the seconds since when; `behind` (the lag grows);
- * `steady` (it stays); `unclear` (not enough observations yet); `none` (there is nothing to expect).
+ * `steady` (it stays); `unclear` (no figure yet); `none` (there is nothing to expect). `bulk` also has the `source`.
  */
 export function estimate(record, points, now, interval = USUAL) {
   if (record.state !== "running") return { kind: "none" };
@@ -51,31 +52,22 @@ export function estimate(record, points, now, interval = USUAL) {
 }
 
 function ofPoints(record, points, now) {
-  const told = ofService(record, now);
-  if (told.kind !== "unclear") return told;
+  const told = ofRecord(record, now);
+  if (told.source === "service") return told;
   if (Number.isFinite(record.lag_seconds)) return ofLag(recent(points, LAG), now);
-  if (Number.isFinite(record.percent) && record.percent < 100) return ofPercent(recent(points, PERCENT), now);
-  return { kind: "unclear" };
+  const hasBegun = record.percent > 0 && record.percent < 100;
+  // The record of a copy that stalls is not written again, so its figure goes on.
+  const still = hasBegun ? stillSince(recent(points, PERCENT), now) : null;
+  return still === null ? told : { kind: "still", seconds: still };
 }
 
-/** The service's own figure, less the time since. */
-function ofService(record, now) {
+/** The record's figure, less the time since. */
+function ofRecord(record, now) {
   const observedAt = time(record.observed_at);
-  if (record.remaining_source !== "service" || !Number.isFinite(record.remaining_seconds) || observedAt === null) return { kind: "unclear" };
-  return left("bulk", record.remaining_seconds - (now - observedAt / 1000));
-}
-
-function ofPercent(observed, now) {
-  const [at, percent] = observed.at(-1) ?? [];
-  // At 0 it may still be in the precheck, which the percentage excludes.
-  if (observed.length < FEWEST || percent === 0) return { kind: "unclear" };
-  const still = stillSince(observed, now);
-  if (still !== null) return { kind: "still", seconds: still };
-  // A slower phase shows in the later half first.
-  const paces = [slope(observed), slope(observed.slice(-Math.max(observed.length / 2, FEWEST)))];
-  // A half without a change has no pace; a falling half means that the other is not reliable.
-  const pace = Math.min(...paces.filter((pace) => Math.abs(pace) > FLAT));
-  return left("bulk", pace > 0 && Number.isFinite(pace) ? (100 - percent) / pace - (now - at) : NaN);
+  const source = record.remaining_source;
+  if (!["service", "estimate"].includes(source) || !Number.isFinite(record.remaining_seconds) || observedAt === null) return { kind: "unclear" };
+  const answer = left("bulk", record.remaining_seconds - (now - observedAt / 1000));
+  return answer.kind === "bulk" ? { ...answer, source } : answer;
 }
 
 /** Clamp an estimate; one that is long past or too far away is unclear. */
@@ -105,8 +97,9 @@ function recent(points, column) {
   return known.slice(start);
 }
 
-/** Seconds since the last change, or null if that is not longer than usual. */
+/** Seconds since the last change, or null if that is not longer than usual, or not known. */
 function stillSince(observed, now) {
+  if (observed.length < FEWEST) return null;
   const changes = observed.flatMap(([at, value], i) => (i > 0 && value !== observed[i - 1][1] ? [at] : []));
   const begin = observed[0][0];
   const changedAt = changes.at(-1) ?? begin;

@@ -395,10 +395,10 @@ function showTimes() {
 function expectation(present) {
   // With exponential backoff even an old record may be from the last poll.
   const interval = wait?.value.exponential_backoff === true ? Infinity : (format.number(wait?.value.poke_interval) ?? undefined);
-  const { kind, seconds } = estimate(entry.value, points, present, interval);
+  const { kind, seconds, source } = estimate(entry.value, points, present, interval);
   const isCopied = format.percentage(entry.value.percent) === 100;
   return {
-    bulk: () => `${format.roughly(seconds)} left`,
+    bulk: () => `${format.roughly(seconds)} left (${source === "service" ? "the service's figure" : "estimate"})`,
     sync: () => `caught up in ${format.roughly(seconds)}`,
     behind: () => "falling behind: the lag grows",
     steady: () => "the lag stays as it is",
