@@ -453,6 +453,8 @@ class MigrationProgress(_Record):
         phase only. Not in XCom.
     :ivar verification_remedy: what to do about a verification that is not ``consistent``, or None. Not in
         XCom.
+    :ivar is_rechecking: True if the service says that its data check runs right now, False if it says that it
+        does not; None where a newer check shows by its time only. Not in XCom.
     :ivar warnings: warnings for the user: an unreadable detail and its remedy, a clock that differs. Logged
         once per wait; held by XCom ``migration_wait``, not by the record.
     """
@@ -480,6 +482,7 @@ class MigrationProgress(_Record):
     statuses_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     applied_until: datetime | None = Field(default=None, exclude=True, repr=False)
     verification_remedy: Text = Field(default=None, exclude=True, repr=False)
+    is_rechecking: bool | None = Field(default=None, exclude=True, repr=False)
     warnings: tuple[Text, ...] = Field(default=(), exclude=True, repr=False)
 
     @field_validator("percent")
@@ -567,6 +570,7 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "statuses_reached": False,
     "applied_until": False,
     "verification_remedy": False,
+    "is_rechecking": False,
     "warnings": False,
 }
 """Fields whose change counts as activity for ``stall_timeout``."""

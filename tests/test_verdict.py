@@ -749,7 +749,14 @@ def test_verified_holds_like_any_target() -> None:
     assert seen == ["wait", "wait", "wait", "wait", "done"]
 
 
-@pytest.mark.parametrize("interruption", ["paused", "failed"])
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        {"state": "paused"},
+        {"state": "failed"},
+        {"state": "running", "phases": (Phase(name="full", state=MigrationState.RUNNING),)},
+    ],
+)
 @pytest.mark.parametrize(
     ("after", "outcome"),
     [
@@ -757,15 +764,20 @@ def test_verified_holds_like_any_target() -> None:
         ([("consistent", None)], "wait"),
         ([("consistent", -60)], "wait"),
         ([("consistent", 60)], "done"),
-        ([("running", None), ("consistent", None)], "done"),
-        ([("pending", None), ("consistent", 0)], "done"),
+        ([("consistent", 60), ("consistent", 60)], "done"),
+        # A comparison of another kind, and an answer that tells no comparison, renew nothing.
+        ([("running", None), ("consistent", 0)], "wait"),
+        ([("pending", None), ("consistent", None)], "wait"),
         ([("unknown", None), ("consistent", 0)], "wait"),
+        ([("running", None), ("consistent", 60)], "done"),
     ],
 )
-def test_check_from_before_a_stop_does_not_count(interruption: str, after: Any, outcome: str) -> None:
-    """The service repeats the check of a migration that is started again, or has yet to."""
+def test_check_from_before_a_stop_does_not_count(interruption: Any, after: Any, outcome: str) -> None:
+    """Of a migration that stood still, or copied again, since the service has compared."""
     waiting = watch("verified", failure_grace=100)
-    decide(waiting, checked("consistent", interruption, checked_at=NOW), 0)
+    old = {"checked_at": NOW - timedelta(seconds=30)}
+    state, phases = interruption["state"], interruption.get("phases", ())
+    decide(waiting, checked("consistent", state, **old).model_copy(update={"phases": phases}), 0)
     waiting = WaitTracker.from_json(json.loads(json.dumps(waiting.to_json())))
     for check, at in after:
         time = None if at is None else NOW + timedelta(seconds=at)
@@ -778,10 +790,37 @@ def test_check_from_before_a_stop_does_not_count(interruption: str, after: Any, 
 
 
 @pytest.mark.parametrize(
+    ("seen", "outcome"),
+    [
+        ([(True, "running"), (False, "consistent")], "done"),
+        ([(True, "pending"), (False, "consistent")], "done"),
+        ([(False, "running"), (False, "consistent")], "wait"),
+        ([(False, "consistent")], "wait"),
+    ],
+)
+def test_check_that_the_service_repeats_counts_again(seen: Any, outcome: str) -> None:
+    """DTS says that its check runs, but the time of a table has no zone."""
+    waiting = watch("verified")
+    decide(waiting, checked("consistent", "paused").model_copy(update={"is_rechecking": True}), 0)
+    for is_rechecking, check in seen:
+        verdict = decide(waiting, checked(check).model_copy(update={"is_rechecking": is_rechecking}), 20)
+    assert verdict.outcome == outcome
+
+
+def test_old_check_is_no_stall() -> None:
+    """A person has to start it again."""
+    waiting = watch("verified", stall_timeout=100, poke_interval=60)
+    decide(waiting, checked("consistent", "paused"), 0)
+    polls = [(at * 60, checked("consistent", percent=100)) for at in range(1, 5)]
+    assert outcomes(waiting, *polls) == ["wait"] * 4
+
+
+@pytest.mark.parametrize(
     ("check", "percents", "outcome"),
     [
         ("running", (10, 10, 10), "fail"),
         ("running", (10, 20, 30), "wait"),
+        ("running", (None, None, None), "wait"),  # DRS does not tell how far it is
         ("pending", (None, None, None), "wait"),  # a person may still start it
         ("inconsistent", (100, 100, 100), "wait"),  # or repair the tables
     ],
@@ -790,6 +829,13 @@ def test_check_that_stands_still_is_a_stall(check: str, percents: Any, outcome: 
     waiting = watch("verified", stall_timeout=100, poke_interval=60)
     polls = [(at * 60, checked(check, percent=percent)) for at, percent in enumerate(percents)]
     assert outcomes(waiting, *polls)[-1] == outcome
+
+
+def test_check_that_nobody_waits_for_is_no_change() -> None:
+    waiting = watch("caught_up", hold_for=900)
+    for percent in (10, 20, 30):
+        decide(waiting, checked("running", percent=percent), percent)
+    assert waiting.outbox.changes == 1
 
 
 def test_check_that_nobody_waits_for_hides_no_stall() -> None:

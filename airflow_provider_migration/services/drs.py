@@ -242,11 +242,14 @@ _LATE_TYPES: Final = ("TRIGGER", "EVENT")
 _COMPARED: Final = "SUCCESSFUL"
 _CANCELLED: Final = "CANCELLED"
 
-MAX_COMPARISON_PAGES: Final = 100
+MAX_COMPARISON_PAGES: Final = 5
 """Maximum pages of a list of comparisons, and of the databases of one."""
 
-MAX_COMPARISONS: Final = 10
-"""Maximum comparisons of a kind that count, the newest first."""
+MAX_COMPARISONS: Final = 50
+"""Maximum ended comparisons of a kind; of a job with more, the result is not known."""
+
+MAX_NAMED: Final = 5
+"""Maximum databases of a comparison whose tables are requested by name."""
 
 _PlainRow = tuple[str | None, str | None, str | None, str | None, float | None]
 """Databases and tables as in :class:`ObjectRow`, and the progress."""
@@ -423,11 +426,9 @@ class Comparison(WireModel):
 
     @property
     def moment(self) -> float:
-        """Epoch seconds of the start, to find the newest; one that never started counts as new."""
-        began = utc_time(self.start_time)
-        if began is None:
-            return 0.0 if self.word == _COMPARED else math.inf
-        return began.timestamp()
+        """Epoch seconds of the start, to find the newest; one without a time counts as new."""
+        began = utc_time(self.start_time) or utc_time(self.end_time)
+        return math.inf if began is None else began.timestamp()
 
 
 class _Comparisons(WireModel):
@@ -464,6 +465,11 @@ class ComparedDatabase(WireModel):
     def result(self) -> VerificationState:
         """The result, as far as the status tells."""
         return COMPARISON_RESULTS.state_of(self.status)
+
+    @property
+    def is_final(self) -> bool:
+        """True if the result of the database does not change any more."""
+        return self.result not in (VerificationState.RUNNING, VerificationState.UNKNOWN)
 
     @property
     def tables_different(self) -> int | None:
@@ -528,7 +534,7 @@ class _Details(WireModel):
 class ComparedType(WireModel):
     """One type in a comparison of objects."""
 
-    type: Verbatim = None
+    type: str | None = None
     source_count: Count | None = None
     target_count: Count | None = None
     status: Verbatim = None
@@ -855,7 +861,7 @@ class DrsApi:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Cache of the last listed objects of at most :data:`MAX_LISTED` jobs."""
-    _compared: dict[tuple[str, str], _Compared] = field(
+    _compared: dict[tuple[str, Comparison], _Compared] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Cache of the results of ended comparisons, which do not change."""
@@ -1030,11 +1036,13 @@ class DrsApi:
         try:
             comparisons = yield from self._list_comparisons(job_id, is_needed=is_needed)
             if comparisons is None:
-                return self._verified.get(job_id, Verification(state=VerificationState.PENDING)), ()
+                return self._verified.get(job_id, Verification(state=VerificationState.UNKNOWN)), ()
             parts = []
             for kind in _KINDS:
                 if of_kind := [each for each in comparisons if each.kind == kind.type]:
                     parts.append((yield from self._compare(job_id, kind, of_kind)))
+            if _has_unknown_kind(comparisons):
+                parts.append(Verification(state=VerificationState.UNKNOWN))
             found = Verification.merged(parts or [Verification(state=VerificationState.PENDING)])
             objects = yield from send(self._request_comparison(job_id, "object/compare", _read_objects))
             found = _with_objects(found, objects)
@@ -1073,7 +1081,10 @@ class DrsApi:
         covered: dict[tuple[str, str], int] = {}
         tables: dict[ComparedDatabase, tuple[TableVerification, ...]] = {}
         times: list[datetime | None] = []
-        for each in [each for each in newest if each.word == _COMPARED][:MAX_COMPARISONS]:
+        ended = [each for each in newest if each.word == _COMPARED]
+        if len(ended) > MAX_COMPARISONS:
+            return Verification(state=VerificationState.UNKNOWN)
+        for each in ended:
             result = yield from self._result(job_id, kind, each)
             current = [row for row in result if (row.compare_num or 0) > covered.get(row.names, -1)]
             covered.update((row.names, row.compare_num or 0) for row in current)
@@ -1083,7 +1094,7 @@ class DrsApi:
 
     def _result(self, job_id: str, kind: _Kind, comparison: Comparison) -> Flow[_Compared]:
         """Get the databases of an ended comparison, with their tables that differ."""
-        key = job_id, comparison.id or ""
+        key = job_id, comparison
         if key in self._compared:
             return self._compared[key]
         rows: list[ComparedDatabase] = []
@@ -1098,13 +1109,16 @@ class DrsApi:
         if len(rows) < count:
             raise api_error(MigrationResponseError, request, None, "the list of databases is incomplete")
         result: _Compared = dict.fromkeys(rows, ())
-        are_named = True
-        for row in result:
-            try:
+        worst = sorted(
+            rows, key=lambda row: (row.tables_different or 0, row.tables_failed or 0), reverse=True
+        )
+        is_final = bool(rows) and all(row.is_final for row in rows)
+        try:
+            for row in worst[:MAX_NAMED]:
                 result[row] = yield from self._different_tables(job_id, kind, comparison, row)
-            except MigrationApiError:  # names only: the counts are known
-                are_named = False
-        if are_named:
+        except MigrationApiError as error:  # names only: the counts are known
+            is_final = is_final and not error.is_transient
+        if is_final:
             cache_put(self._compared, key, result)
         return result
 
@@ -1272,6 +1286,18 @@ _COMPARISON_REMEDIES: Final = {
         "Look at the comparisons of the job in the DRS console, remove the cause, and compare again."
     ),
 }
+
+
+_RANDOM: Final = "random"
+"""A comparison of samples, whose result no call tells."""
+
+
+def _has_unknown_kind(comparisons: Sequence[Comparison]) -> bool:
+    """Tell whether a comparison of an undocumented kind is newer than all whose result is known."""
+    kinds = [kind.type for kind in _KINDS]
+    known = max((each.moment for each in comparisons if each.kind in kinds), default=-math.inf)
+    others = [each.moment for each in comparisons if each.kind not in (*kinds, _RANDOM)]
+    return max(others, default=-math.inf) > known
 
 
 def _compared(tables: _Compared, times: Sequence[datetime | None]) -> Verification:

@@ -220,16 +220,21 @@ class CheckedTable(WireModel):
     """
     One table of a data check.
 
+    :ivar total_count: number of rows to compare.
+    :ivar finish_count: number of compared rows.
     :ivar status: ``0`` compared, ``2`` and ``3`` in progress, ``5`` failed.
     :ivar error_code: why it failed: 1 too many tables without a primary key, 2 more than 300 different rows,
         3 no such table, 4 an error in SQL.
     :ivar boot_time: time of the comparison, without a zone.
     """
 
+    id: Verbatim = None
     source_db_name: str | None = None
     source_tb_name: str | None = None
     target_db_name: str | None = None
     target_tb_name: str | None = None
+    total_count: Count | None = None
+    finish_count: Count | None = None
     diff_count: Count | None = None
     status: Verbatim = None
     error_code: Count | None = None
@@ -237,8 +242,15 @@ class CheckedTable(WireModel):
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """The names that identify the table."""
-        return self.source_db_name, self.source_tb_name, self.target_db_name, self.target_tb_name
+        """Id and names, which identify the result of the table."""
+        names = self.source_db_name, self.source_tb_name, self.target_db_name, self.target_tb_name
+        return self.id, *names
+
+    @property
+    def is_compared(self) -> bool:
+        """True if the table was compared, and its number of different rows can be read."""
+        has_skipped = self.finish_count == 0 and bool(self.total_count)
+        return self.word == _COMPARED and self.diff_count is not None and not has_skipped
 
     @property
     def word(self) -> str:
@@ -814,7 +826,7 @@ class DtsApi(AlibabaApi):
         )
 
     def _verification(
-        self, job: MigrationJob, state: MigrationState
+        self, job_id: str, job: MigrationJob, state: MigrationState
     ) -> Flow[tuple[Verification, tuple[str, ...]]]:
         """Get the result of a job's data checks with their counts, and warnings."""
         parts, warnings = {}, []
@@ -830,7 +842,24 @@ class DtsApi(AlibabaApi):
                     part = _with_word(counted, part.state) if counted else part
             parts[check_type] = part
         found = _verification(job, parts) or Verification(state=VerificationState.UNKNOWN)
+        is_cut = (found.tables_total or 0) > MAX_TABLES
+        if found.state is VerificationState.CONSISTENT and is_cut and _is_ready(state):
+            found = yield from self._confirmed(job_id, job, found)
         return found, tuple(dict.fromkeys(warnings))
+
+    def _confirmed(self, job_id: str, job: MigrationJob, found: Verification) -> Flow[Verification]:
+        """
+        Return a clean result if the checks have not begun again in the meantime, else one that is running.
+
+        Not all tables are listed, so the counts alone do not show that a check has begun again.
+        """
+        try:
+            again = yield from self._job(job_id, is_listed=True)
+        except MigrationApiError:
+            again = None
+        if again is not None and _data_checks(again) == _data_checks(job):
+            return found
+        return found.model_copy(update={"state": VerificationState.RUNNING})
 
     def _count_tables(
         self, job_id: str, check_type: int, summary: DataCheckStatus, state: MigrationState
@@ -842,7 +871,7 @@ class DtsApi(AlibabaApi):
         it: a check may have been repeated between two polls, with the same summary. None if the rate limiter
         skips the call.
         """
-        is_needed = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        is_needed = _is_ready(state)
         summary_then, counted = self._counted.get((job_id, check_type), (None, None))
         is_clean = counted is not None and counted.state is VerificationState.CONSISTENT
         if summary == summary_then and is_clean and not is_needed:
@@ -858,7 +887,7 @@ class DtsApi(AlibabaApi):
                 different = yield from send(self._request_tables(job_id, check_type, _ONLY_DIFFERENT))
                 rows = (*rows, *(different.table_details or ()))
         each = tuple({row.key: row for row in rows}.values())
-        counted = _counted(tables, each, summary.percent, is_complete=is_complete)
+        counted = _counted(tables, each, summary.percent)
         cache_put(self._counted, (job_id, check_type), (summary, counted))
         return counted
 
@@ -882,7 +911,7 @@ class DtsApi(AlibabaApi):
         check = _verification(job, parts)
         warnings: tuple[str, ...] = ()
         if verification:
-            check, warnings = yield from self._verification(job, state)
+            check, warnings = yield from self._verification(migration_job_id, job, state)
         return MigrationProgress(
             service=SERVICE,
             migration_id=require_id("migration_job_id", migration_job_id),
@@ -897,6 +926,7 @@ class DtsApi(AlibabaApi):
             error=_error(job, phases, state),
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
+            is_rechecking=_is_checking(job),
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
             observed_at=now,
@@ -1152,8 +1182,19 @@ _HAS_ENDED: Final = frozenset(
 _MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 
+def _is_ready(state: MigrationState) -> bool:
+    """Tell whether a verdict may depend on the data check."""
+    return state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+
+
 def _has_ended(section: DataCheckStatus) -> bool:
     return (section.status or "").strip().lower() in _HAS_ENDED
+
+
+def _is_checking(job: MigrationJob) -> bool:
+    """Tell whether a data check of the job runs or is to run: DTS repeats it if the job is started again."""
+    checking = (VerificationState.PENDING, VerificationState.RUNNING)
+    return any(CHECK_STATUSES.state_of(each.status) in checking for each in _data_checks(job).values())
 
 
 def _summarised(section: DataCheckStatus) -> Verification:
@@ -1194,6 +1235,8 @@ def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verif
     # Without a check of existing data, that of the increment says nothing of it.
     is_enough = FULL_CHECK in parts or (bool(parts) and mode.data_initialization is False)
     is_off = mode.full_data_check is False and (bool(parts) or mode.inc_data_check is False)
+    if (job.migration_job_status or "").strip().lower() == "notconfigured":
+        is_off = False  # somebody has yet to configure it
     structure = job.structure_data_check_status
     if structure is not None and _is_checked(mode.structure_data_check, structure):
         word = (structure.status or "").strip().lower()
@@ -1227,18 +1270,12 @@ _CHECK_REMEDIES: Final = {
 }
 
 
-def _counted(
-    tables: CheckedTables, rows: Sequence[CheckedTable], percent: float | None, *, is_complete: bool
-) -> Verification:
-    """
-    Return the result of a data check that has ended, by its counts and by the tables that were listed.
-
-    :param is_complete: true if all tables were listed.
-    """
+def _counted(tables: CheckedTables, rows: Sequence[CheckedTable], percent: float | None) -> Verification:
+    """Return the result of a data check that has ended, by its counts and by the tables that were listed."""
     total = tables.total_count or 0
     different = [row for row in rows if row.is_different]
     failed = [row for row in rows if row.word == _NOT_COMPARED]
-    unfinished = [row for row in rows if row.word not in (_COMPARED, _NOT_COMPARED)]
+    unfinished = [row for row in rows if not row.is_compared and row.word != _NOT_COMPARED]
     tables_different = max(tables.diff_table_count or 0, len(different))
     tables_failed = max(tables.failed_table_count or 0, len(failed))
     counts = [row.diff_count for row in different if row.diff_count is not None]
@@ -1251,11 +1288,14 @@ def _counted(
         tables_failed=tables_failed,
         rows_different=sum(counts) if len(counts) >= tables_different else None,
         worst=worst_tables(row.as_table_verification() for row in dict.fromkeys((*different, *failed))),
-        checked_at=min(filter(None, times), default=None) if is_complete and None not in times else None,
+        checked_at=min(filter(None, times), default=None) if None not in times else None,
     )
     is_running = any(row.word in _COMPARING for row in rows)
     if is_running and found.state is not VerificationState.INCONSISTENT:
         return found.model_copy(update={"state": VerificationState.RUNNING})
+    # Without the tables themselves, their number shows nothing.
+    if found.state is VerificationState.CONSISTENT and len(rows) < min(total, MAX_TABLES):
+        return found.model_copy(update={"state": VerificationState.UNKNOWN})
     return found
 
 

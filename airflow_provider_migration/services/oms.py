@@ -163,6 +163,8 @@ TABLE_RESULTS: Final = WordTable(
 be 0. Source: the API metadata of OceanBasePro 2019-09-01; the pages list no words.
 """
 
+_KNOWN_RESULTS: Final = frozenset(word for group in TABLE_RESULTS.words.values() for word in group)
+
 _TABLE_COMPARED: Final = "FINISHED"
 _TABLE_FAILED: Final = "ERROR"
 """``status`` of a table in the full verification."""
@@ -172,6 +174,8 @@ MAX_TABLES: Final = 100
 """Tables per page of :data:`RESULT_API`."""
 MAX_PAGES: Final = 300
 """Maximum pages of one result."""
+READ_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""Minimum time between two readings of a long result that is not clean."""
 
 _STANDING_STILL: Final = (MigrationState.FAILED, MigrationState.PAUSED)
 """States of an increment that is not in sync, whatever its checkpoint; its project may still run."""
@@ -423,14 +427,21 @@ class VerifiedTable(WireModel):
             return VerificationState.INCONSISTENT
         if word == _TABLE_FAILED:
             return VerificationState.FAILED
-        return result if word == _TABLE_COMPARED else VerificationState.RUNNING
+        if word != _TABLE_COMPARED:
+            return VerificationState.RUNNING
+        is_counted = None not in (self.source_only_count, self.dest_only_count, self.mismatched_count)
+        is_empty = (self.result_type or "").strip().upper() == "BOTH_EMPTY"
+        if result is VerificationState.CONSISTENT and not (is_counted or is_empty):
+            return VerificationState.UNKNOWN
+        return result
 
     def as_table_verification(self) -> TableVerification:
         """Convert to the form of a record."""
         return TableVerification(
             source=".".join(filter(None, (self.source_schema_name, self.source_table_name))),
             destination=self.dest_schema_name,
-            result=self.result_type or self.status,
+            # The word decides, so it is not redacted: show it only if it is a known one.
+            result=self.result_type if self.result_type in _KNOWN_RESULTS else self.result.value,
             rows_different=self.rows_different,
         )
 
@@ -569,6 +580,28 @@ class _Refusal:
     is_standing: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """
+    The result of a full verification.
+
+    :ivar step: the step that it belongs to.
+    :ivar different: the number of different tables, as OMS gives it.
+    :ivar read_at: time of the reading.
+    """
+
+    step: ProjectStep
+    different: int
+    read_at: datetime
+    verification: Verification
+
+    @property
+    def is_clean(self) -> bool:
+        """True if no table differs, by a run of the step that has its own times."""
+        has_times = bool(self.step.start_time and self.step.finish_time)
+        return has_times and self.verification.state is VerificationState.CONSISTENT
+
+
 @dataclass(slots=True)
 class _Memory:
     """
@@ -576,12 +609,12 @@ class _Memory:
 
     :ivar refusals: by project.
     :ivar has_moved_on: true if the console has only the newer call.
-    :ivar verified: by project, the last result of its full verification, with the step it belongs to.
+    :ivar verified: by project, the last result of its full verification.
     """
 
     refusals: dict[str, _Refusal] = field(default_factory=dict)
     has_moved_on: bool = False
-    verified: dict[str, tuple[ProjectStep, Verification]] = field(default_factory=dict)
+    verified: dict[str, _Counted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -660,7 +693,7 @@ class _Projects(ABC):
         if not self._has_steps(project_id):
             return Verification(state=VerificationState.NOT_CONFIGURED), ()
         found = _verification(steps) or Verification(state=VerificationState.UNKNOWN)
-        step = next((step for step in steps.items if step.is_full_verifier), None)
+        step = _full_verifier(steps.items)
         if step is None or not _has_compared(step) or found.state is VerificationState.RUNNING:
             return found, ()
         try:
@@ -681,37 +714,39 @@ class _Projects(ABC):
         """
         Count the tables of a verification that has ended.
 
-        A clean result is read once for each run of the step, which has its own start and end; a result with
-        differences at each poll, because single tables may have been verified again. None if the rate limiter
-        skips the call.
+        A clean result is read once for each run of the step, which has its own start and end. Another one is
+        read at each poll, because single tables may have been verified again; if it has several pages, all of
+        them every :data:`READ_AGAIN_AFTER` at most, and in between when the number of differences changes.
+        None if the rate limiter skips the call.
         """
-        step_then, counted = self.memory.verified.get(project_id, (None, None))
-        is_clean = counted is not None and counted.state is VerificationState.CONSISTENT
-        if step == step_then and is_clean and step.start_time and step.finish_time:
-            return counted
+        known = self.memory.verified.get(project_id)
+        if known is not None and known.step != step:
+            known = None
+        if known is not None and known.is_clean:
+            return known.verification
         tables: dict[tuple[str | None, ...], VerifiedTable] = {}
         different = total = 0
-        is_needed = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+        is_needed, now = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED), self.clock()
         for page in range(1, MAX_PAGES + 1):
             request = self._request_result(project_id, page)
             result = yield from (send(request) if is_needed or page > 1 else send_optional(request))
             if result is None:
-                return counted if step == step_then else None
-            rows = (result.data or VerifiedTables()).full_verify_table_statistics or ()
-            different = max(different, (result.data or VerifiedTables()).different_number or 0)
+                return known.verification if known else None
+            data = result.data or VerifiedTables()
+            different = max(different, data.different_number or 0)
             total = max(total, result.total_count or 0)
-            is_same = counted is not None and step == step_then and counted.tables_different == different
-            if page == 1 and is_same and different:
-                return counted
-            known = len(tables)
-            for row in rows:
+            before = len(tables)
+            for row in data.full_verify_table_statistics or ():
                 # A table may move to the next page while its result changes: the worse one counts.
                 if row.key not in tables or row.result is not VerificationState.CONSISTENT:
                     tables[row.key] = row
-            if len(tables) >= total or len(tables) == known:
+            if len(tables) >= total or len(tables) == before:
                 break
+            is_same = known is not None and known.different == different
+            if is_same and known is not None and abs(now - known.read_at) < READ_AGAIN_AFTER:
+                return known.verification
         counted = _counted(step, tuple(tables.values()), different, total)
-        cache_put(self.memory.verified, project_id, (step, counted))
+        cache_put(self.memory.verified, project_id, _Counted(step, different, now, counted))
         return counted
 
     def _steps(self, project_id: str, state: MigrationState, *, is_wanted: bool) -> Flow[_Steps]:
@@ -1040,6 +1075,11 @@ def _throughput(state: MigrationState, steps: Sequence[ProjectStep]) -> Throughp
     return throughput_of(info.dst_rps, info.dst_iops) if info else None
 
 
+def _full_verifier(steps: Sequence[ProjectStep]) -> ProjectStep | None:
+    """Return the step of the full verification; of several one that has not ended."""
+    return min((step for step in steps if step.is_full_verifier), key=_has_compared, default=None)
+
+
 def _has_compared(step: ProjectStep) -> bool:
     """Tell whether the full verification has ended: at 100 % it still runs until a person goes on."""
     state = STEP_STATUSES.state_of(step.status)
@@ -1062,7 +1102,7 @@ def _verification(steps: _Steps) -> Verification | None:
     """Return the result of the full verification as far as its step tells; None if no steps are known."""
     if not steps.is_read or not any(step.rank >= 0 for step in steps.items):
         return None
-    step = next((step for step in steps.items if step.is_full_verifier), None)
+    step = _full_verifier(steps.items)
     if step is None:
         return Verification(state=VerificationState.NOT_CONFIGURED)
     if _is_older_than_copy(step, steps.items):

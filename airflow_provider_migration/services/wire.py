@@ -256,9 +256,9 @@ def utc_time(text: str | None, zone: tzinfo = UTC) -> datetime | None:
     """
     try:
         moment = datetime.fromisoformat((text or "").strip())
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _parse(body: bytes) -> Any:

@@ -77,8 +77,6 @@ _CHECK_IS_OLD: Final = (
     "has repeated it."
 )
 
-_CHECKING: Final = (VerificationState.PENDING, VerificationState.RUNNING)
-
 _BEHIND: Final = (
     "If the source is idle, its checkpoint may stand still: write a row to a migrated table. A migration "
     "without an incremental phase has no checkpoint: leave checkpoint_after out."
@@ -143,8 +141,8 @@ class History:
     :ivar held_since: time at which the target was first held.
     :ivar is_applied: True if the last record that says until when the changes are applied has shown that
         everything written until ``checkpoint_after`` is: a job that has ended since says nothing.
-    :ivar old_check_at: time of the data check that was seen while the migration was paused or had failed;
-        the time of that record if the service does not tell. None again once a check is seen to run after
+    :ivar old_check_at: time after which a data check must have been made: that at which the migration was
+        last seen to stand still, or to copy existing data. None again once the service has compared after
         that.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
@@ -269,7 +267,7 @@ class WaitTracker:
         was_shown = before.is_applied and progress.applied_until is None and is_copied(progress)
         is_shown = was_shown or is_applied(progress, self.policy.checkpoint_after)
         held = self._is_at_target(progress) and is_shown
-        has_changed = self.progress is None or _comparable(self.progress) != _comparable(progress)
+        has_changed = self.progress is None or self._comparable(self.progress) != self._comparable(progress)
         seen = before.last_seen
         if has_changed or seen is None:
             seen = _digest(_activity_fingerprint(progress, self.policy))
@@ -311,6 +309,16 @@ class WaitTracker:
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
 
+    def _comparable(self, progress: MigrationProgress) -> dict[str, Any]:
+        """Return what counts as a change of a record."""
+        unseen = dict.fromkeys(("observed_at", "request_id", *QUIET_FIELDS, *UNSEEN_FIELDS))
+        # Of the service's retries, begin and end are a change; their figures change at each poll.
+        seen = {**vars(progress), **unseen, "retrying": progress.retrying is None}
+        check = progress.verification
+        if check is not None and not self.policy.wants_verified:
+            seen["verification"] = {**vars(check), "percent": None}
+        return seen
+
     def _with_time_left(self, progress: MigrationProgress) -> MigrationProgress:
         """Estimate the time left from the history, unless the service gives it."""
         if progress.remaining_seconds is not None or progress.percent in (None, 0, 100):
@@ -318,10 +326,7 @@ class WaitTracker:
         left = seconds_left(self.outbox.points, progress.observed_at.timestamp(), progress.state)
         if left is None:
             return progress
-        estimated = progress.model_copy(update={"remaining_seconds": left, "remaining_source": "estimate"})
-        # A copy has a set of given fields of its own: share that of the class again, to save memory.
-        estimated.model_post_init(None)
-        return estimated
+        return _updated(progress, remaining_seconds=left, remaining_source="estimate")
 
     def fail_poll(self, error: MigrationError, now: float) -> Verdict:
         """
@@ -555,10 +560,10 @@ class WaitTracker:
         return self.policy.wants_verified and has_succeeded and is_shown and not is_final
 
     def _awaits_check(self, progress: MigrationProgress) -> bool:
-        """Tell whether the wait needs the result of a data check that is running."""
+        """Tell whether the wait needs the result of a data check that runs and tells how far it is."""
         check = progress.verification
         is_running = check is not None and check.state is VerificationState.RUNNING
-        return self.policy.wants_verified and is_running
+        return self.policy.wants_verified and is_running and check is not None and check.percent is not None
 
     def _by_the_deadline(self, verdict: Verdict, now: float, detail: str = "") -> Verdict:
         if verdict.ends or now < self.policy.deadline:
@@ -645,32 +650,37 @@ def _since(before: float | None, now: float) -> float:
     return now if before is None or before > now else before
 
 
-def _comparable(progress: MigrationProgress) -> dict[str, Any]:
-    unseen = dict.fromkeys(("observed_at", "request_id", *QUIET_FIELDS, *UNSEEN_FIELDS))
-    # Of the service's retries, begin and end are a change; their figures change at each poll.
-    return {**vars(progress), **unseen, "retrying": progress.retrying is None}
-
-
 def _old_check_at(progress: MigrationProgress, before: float | None) -> float | None:
-    """Return the time of the last data check from before the migration stood still, if there is no newer."""
+    """Return the time after which a data check must have been made, None for any time."""
     check = progress.verification
     if check is None:
         return before
-    if progress.state in _INTERRUPTED:
-        # Two times of the service, so that the difference of the clocks does not matter.
-        return (check.checked_at or progress.observed_at).timestamp()
-    return None if check.state in _CHECKING else before
+    # A service that says when its check runs makes a new one after each copy.
+    is_copying = progress.is_rechecking is None and not is_copied(progress)
+    if progress.state in _INTERRUPTED or is_copying:
+        times = (check.checked_at, progress.observed_at)
+        return max(moment.timestamp() for moment in times if moment is not None)
+    if progress.is_rechecking or before is None:
+        return None
+    is_newer = check.checked_at is not None and check.checked_at.timestamp() > before
+    return None if is_newer else before
 
 
 def _without_old_check(progress: MigrationProgress, old_check_at: float | None) -> MigrationProgress:
-    """Return a record whose data check counts as running if it was made before the migration stood still."""
+    """Return a record whose data check counts as running if it is too old."""
     check = progress.verification
     if old_check_at is None or check is None or check.state is not VerificationState.CONSISTENT:
         return progress
-    if check.checked_at is not None and check.checked_at.timestamp() > old_check_at:
-        return progress
-    check = check.model_copy(update={"state": VerificationState.RUNNING})
-    return progress.model_copy(update={"verification": check, "verification_remedy": _CHECK_IS_OLD})
+    check = check.model_copy(update={"state": VerificationState.RUNNING, "percent": None})
+    return _updated(progress, verification=check, verification_remedy=_CHECK_IS_OLD)
+
+
+def _updated(progress: MigrationProgress, **changes: Any) -> MigrationProgress:
+    """Return a record with changes."""
+    changed = progress.model_copy(update=changes)
+    # A copy has a set of given fields of its own: share that of the class again, to save memory.
+    changed.model_post_init(None)
+    return changed
 
 
 def _activity_fingerprint(progress: MigrationProgress, policy: WaitPolicy) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -171,7 +171,27 @@ def dts(jobs: Any, details: Any = None, **options: Any) -> MigrationProgress:
         (job(), tables(rows=[table(1), table(2, Status="2")]), "running"),
         (job(), tables(rows=[table(1), table(2, Status="1")]), "unknown"),
         (job(), tables(rows=[table(1), table(2, Status=None)]), "unknown"),
-        (job(), tables(total=40, rows=[table(1)]), "consistent"),  # the counts are of all pages
+        (job(), tables(rows=[table(1), table(2, DiffCount=None)]), "unknown"),
+        (job(), tables(rows=[table(1), table(2, DiffCount=10**30)]), "unknown"),
+        (job(), tables(rows=[table(1), table(2, FinishCount=0)]), "unknown"),
+        (job(), tables(rows=[table(1), table(1), table(2)]), "consistent"),
+        (job(), tables(rows=[table(1, DiffCount=3), table(1, Id=7), table(2)]), "inconsistent"),
+        (job(), tables(rows=[]), "unknown"),
+        (job(), tables(total=5), "unknown"),
+        # The counts are of all pages.
+        (job(), tables(total=40, rows=[table(number) for number in range(30)]), "consistent"),
+        (job(), tables(total=40, rows=[table(number) for number in range(29)]), "unknown"),
+        (
+            [job(), job({"Status": "Checking"})],  # it has begun again while its tables were read
+            tables(total=40, rows=[table(number) for number in range(30)]),
+            "running",
+        ),
+        (
+            [job(), REFUSED],
+            tables(total=40, rows=[table(number) for number in range(30)]),
+            "running",
+        ),
+        (job(None, Status="NotConfigured"), None, "unknown"),
         # Several checks: all of them must be clean.
         (job(mode={"IncDataCheck": True}, IncDataCheckStatus=inc), tables(), "consistent"),
         (job(mode={"IncDataCheck": True}, IncDataCheckStatus={"Status": "Checking"}), tables(), "running"),
@@ -219,7 +239,6 @@ def test_dts_check_has_its_state(jobs: Any, details: Any, state: str) -> None:
     assert progress.verification is not None
     assert progress.verification.state == state
     assert progress.is_verified is (state == "consistent")
-    assert progress.state == "caught_up"
 
 
 @pytest.mark.parametrize(
@@ -286,8 +305,10 @@ def test_dts_check_has_the_time_of_its_oldest_table() -> None:
     found = dts(job(), tables(rows=rows)).verification
     assert found is not None
     assert found.checked_at == datetime(2026, 9, 1, 10, 0, tzinfo=UTC)
-    assert dts(job(), tables(rows=[table(1), table(2, BootTime="soon")])).verification.checked_at is None
-    assert dts(job(), tables(total=40)).verification.checked_at is None
+    for odd in ("soon", "0001-01-01 00:00:00", None):
+        found = dts(job(), tables(rows=[table(1), table(2, BootTime=odd)])).verification
+        assert found is not None
+        assert found.checked_at is None
 
 
 @pytest.mark.parametrize(
@@ -421,6 +442,10 @@ OMS_CASES = [
     (steps(verifier()), results(row(), row(2, "CONSISTENT", "SUSPEND")), "running"),
     (steps(verifier()), results(row(), row(2, "ODD")), "unknown"),
     (steps(verifier()), results(row(), row(2, None)), "unknown"),
+    (steps(verifier()), results(row(), row(2, mismatchedCount=None)), "unknown"),
+    (steps(verifier()), results(row(), row(2, sourceOnlyCount=-1)), "unknown"),
+    (steps(verifier()), results(row(), row(2, "BOTH_EMPTY", mismatchedCount=None)), "consistent"),
+    (steps(verifier(), verifier("RUNNING", 40)), None, "running"),
     (steps(verifier()), results(row(), total=2), "unknown"),  # a table is missing from the list
     (steps(verifier()), {"success": True, "data": {"differentNumber": 0}}, "unknown"),
     (steps(verifier()), {"success": False, "code": "GHANA-OPERAT000101"}, "unknown"),
@@ -525,18 +550,29 @@ def test_oms_differences_are_read_again() -> None:
     assert oms(steps(verifier()), results(row()), api=api).verification.state == "consistent"
 
 
-def test_oms_differences_of_many_tables_cost_one_page() -> None:
-    api, read = replace(OMS), []
+@pytest.mark.parametrize("result", ["INCONSISTENT", "SCHEMA_MISMATCH"])
+def test_oms_bad_result_of_many_tables_costs_one_page(result: str) -> None:
+    clock = [NOW]
+    api, read = replace(OMS, clock=lambda: clock[0]), []
+    count = 300 if result == "INCONSISTENT" else 0
 
     def page(request: Request) -> Any:
         number = json.loads(request.body)["pageNumber"]
         read.append(number)
-        rows = [row(each, "INCONSISTENT") for each in range(number * 100, number * 100 + 100)]
-        return results(*rows, different=300, total=300)
+        rows = [row(each, result) for each in range(number * 100, number * 100 + 100)]
+        return results(*rows, different=count, total=300)
 
-    for _ in range(2):
-        assert oms(steps(verifier()), page, api=api).verification.tables_different == 300
-    assert read == [1, 2, 3, 1]
+    for minutes, pages in ((0, [1, 2, 3]), (9, [1]), (10, [1, 2, 3])):
+        clock[0] = NOW + timedelta(minutes=minutes)
+        read.clear()
+        assert oms(steps(verifier()), page, api=api).verification.state in ("inconsistent", "failed")
+        assert read == pages
+
+
+def test_oms_odd_time_of_a_step_is_no_error() -> None:
+    """Also for a sensor that asks for no verification."""
+    listed = steps(verifier(startTime="0001-01-01T00:00:00+08:00", finishTime="9999-12-31T23:59:59-08:00"))
+    assert oms(listed, verification=False).state == "caught_up"
 
 
 def test_oms_older_release_does_not_tell() -> None:
@@ -702,7 +738,27 @@ ONE = comparisons(comparison())
         (comparisons(comparison(1, "RUNNING"), comparison(2)), None, NOTHING, "running"),
         (comparisons(comparison(1), comparison(2, "FAILED")), None, NOTHING, "failed"),
         (comparisons(comparison(1), comparison(2, "CANCELLED")), None, NOTHING, "pending"),
-        (comparisons(comparison(1), comparison(2, "FAILED", start_time=None)), None, NOTHING, "failed"),
+        (comparisons(comparison(1), comparison(2, "FAILED", start_time=None)), None, NOTHING, "pending"),
+        (
+            comparisons(comparison(1), comparison(2, start_time="bad", end_time=None)),
+            [overview(database(different=4)), overview(database())],
+            NOTHING,
+            "inconsistent",
+        ),
+        # One of an unknown kind that is newer.
+        (comparisons(comparison(1), comparison(2, type="content")), overview(database()), NOTHING, "unknown"),
+        (
+            comparisons(comparison(2), comparison(1, type="content")),
+            overview(database()),
+            NOTHING,
+            "consistent",
+        ),
+        (
+            comparisons(comparison(1), comparison(2, type="random")),
+            overview(database()),
+            NOTHING,
+            "consistent",
+        ),
         (comparisons(comparison(1, "FAILED"), comparison(2)), overview(database()), NOTHING, "consistent"),
         # A newer one of fewer databases or tables says nothing of the others.
         (
@@ -797,6 +853,42 @@ def test_drs_result_of_an_ended_comparison_is_read_once() -> None:
     for listed in (ONE, ONE, comparisons(comparison(1), comparison(2))):
         assert drs(listed, counted, api=api).verification.state == "consistent"
     assert len(read) == 2
+    # One that was started again has the same id.
+    again = comparisons(comparison(end_time="2026-09-01T19:00:00Z"))
+    assert drs(again, overview(database(different=4)), api=api).verification.state == "inconsistent"
+
+
+@pytest.mark.parametrize("first", [overview(), overview(database(status=5, ended=4))])
+def test_drs_result_that_is_not_final_is_read_again(first: Any) -> None:
+    api = replace(DRS)
+    assert drs(ONE, first, api=api).verification.state != "consistent"
+    assert drs(ONE, overview(database()), api=api).verification.state == "consistent"
+
+
+@pytest.mark.parametrize("details", [DETAILS, REFUSED, MigrationServiceError("away")])
+def test_drs_names_cost_few_requests(details: Any) -> None:
+    asked: list[Request] = []
+
+    def counting(request: Request) -> Any:
+        asked.append(request)
+        return details
+
+    rows = [database(f"db{number}", status=0, different=1, failed=1) for number in range(1000)]
+    assert drs(ONE, overview(*rows), details=counting).verification.tables_different == 1000
+    assert len(asked) <= 10
+
+
+def test_drs_many_comparisons_are_read_or_not_known() -> None:
+    listed = [
+        comparison(1, id=f"c{number}", start_time=f"2026-09-01T11:{number:02}:00Z") for number in range(51)
+    ]
+
+    def found(request: Request) -> Any:
+        oldest = "/c0/" in request.url
+        return overview(database("a" if oldest else "b", different=3 if oldest else 0))
+
+    assert drs(comparisons(*listed[:50]), found).verification.state == "inconsistent"
+    assert drs(comparisons(*listed), found).verification.state == "unknown"
 
 
 # --- all services -----------------------------------------------------------------------------------------
