@@ -16,7 +16,7 @@ from airflow_provider_migration.progress import MAX_SECONDS, MigrationProgress, 
 from airflow_provider_migration.wait.estimate import seconds_left
 from airflow_provider_migration.wait.outbox import Point, XComOutbox
 from airflow_provider_migration.wait.policy import WaitPolicy
-from airflow_provider_migration.wait.tracker import WaitTracker, _comparable
+from airflow_provider_migration.wait.tracker import WaitTracker
 
 NOW = 1_800_000_000
 
@@ -304,7 +304,7 @@ def test_comparable_leaves_the_estimate_out() -> None:
     for seen in RISES:
         figure(tracker, seen)
         assert tracker.progress is not None
-        assert _comparable(tracker.progress) == _comparable(seen)
+        assert tracker._comparable(tracker.progress) == tracker._comparable(seen)
 
 
 def test_estimate_is_the_same_after_a_restart() -> None:

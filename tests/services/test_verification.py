@@ -738,7 +738,7 @@ ONE = comparisons(comparison())
         (comparisons(comparison(1, "RUNNING"), comparison(2)), None, NOTHING, "running"),
         (comparisons(comparison(1), comparison(2, "FAILED")), None, NOTHING, "failed"),
         (comparisons(comparison(1), comparison(2, "CANCELLED")), None, NOTHING, "pending"),
-        (comparisons(comparison(1), comparison(2, "FAILED", start_time=None)), None, NOTHING, "pending"),
+        (comparisons(comparison(1), comparison(2, "FAILED", start_time=None)), None, NOTHING, "failed"),
         (
             comparisons(comparison(1), comparison(2, start_time="bad", end_time=None)),
             [overview(database(different=4)), overview(database())],
