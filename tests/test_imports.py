@@ -24,7 +24,7 @@ FLOORS = (
     {"credentials"},
     {"hooks", "polling"},
     {"sensors", "triggers"},
-    {"ui"},
+    {"task_groups", "ui"},
 )
 """The modules and packages at the top, the lowest floor first. The simulator stands beside the house."""
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -56,6 +56,8 @@ class Tasks:
 
     def _call(self, task: Any) -> Any:
         if task.task_id not in self.results:
+            if not hasattr(task, "python_callable"):
+                return task.execute({"ti": self.ti, "outlet_events": {}})
             function = task.python_callable
             context = {
                 "params": self.dag.params.dump(),
@@ -71,6 +73,19 @@ class Tasks:
             self.results[task.task_id] = deserialize(serialize(result))
         return self.results[task.task_id]
 
+    @property
+    def ti(self) -> Any:
+        """As much of a task instance as a task or a template needs."""
+        return Mock(dag_id="d", run_id="r", xcom_pull=self._pull)
+
+    def _pull(self, task_ids: str, key: str = "return_value") -> Any:
+        operator = self.dag.get_task(task_ids)
+        if isinstance(operator, MigrationSensor):
+            return self.record
+        if operator.task_type == "ApprovalOperator":
+            return {"chosen_options": ["Approve"], "responded_at": datetime.now(UTC)}
+        return self._call(operator)
+
     def _value(self, argument: Any) -> Any:
         if not isinstance(argument, XComArg):
             return argument
@@ -85,7 +100,7 @@ class Tasks:
 
     def render_each(self) -> list[str]:
         """Return what the tasks' templates that tell of a record come to."""
-        context = {"ti": Mock(xcom_pull=lambda **_: self.record), "params": self.dag.params.dump()}
+        context = {"ti": self.ti, "params": self.dag.params.dump()}
         return [
             task.render_template(text, context)
             for task in self.dag.tasks
