@@ -907,8 +907,8 @@ class DtsApi(AlibabaApi):
         incremental = _increment(job, phases)
         checkpoint = parse_timestamp(incremental.checkpoint, now)
         status = job.migration_job_status
-        parts = {check_type: _summarised(section) for check_type, section in _data_checks(job).items()}
-        check = _verification(job, parts)
+        checks = _data_checks(job)
+        check = _verification(job, {kind: _summarised(section) for kind, section in checks.items()})
         warnings: tuple[str, ...] = ()
         if verification:
             check, warnings = yield from self._verification(migration_job_id, job, state)
@@ -926,7 +926,7 @@ class DtsApi(AlibabaApi):
             error=_error(job, phases, state),
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
-            is_rechecking=_is_checking(job),
+            is_rechecking=any(CHECK_STATUSES.state_of(each.status) in _CHECKING for each in checks.values()),
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
             observed_at=now,
@@ -1179,6 +1179,8 @@ _HAS_ENDED: Final = frozenset(
     for state in (VerificationState.INCONSISTENT, VerificationState.FAILED, VerificationState.UNKNOWN)
     for word in CHECK_STATUSES.words[state]
 )
+_CHECKING: Final = (VerificationState.PENDING, VerificationState.RUNNING)
+"""A check that runs or is to run: DTS repeats it if the job is started again."""
 _MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 
@@ -1189,12 +1191,6 @@ def _is_ready(state: MigrationState) -> bool:
 
 def _has_ended(section: DataCheckStatus) -> bool:
     return (section.status or "").strip().lower() in _HAS_ENDED
-
-
-def _is_checking(job: MigrationJob) -> bool:
-    """Tell whether a data check of the job runs or is to run: DTS repeats it if the job is started again."""
-    checking = (VerificationState.PENDING, VerificationState.RUNNING)
-    return any(CHECK_STATUSES.state_of(each.status) in checking for each in _data_checks(job).values())
 
 
 def _summarised(section: DataCheckStatus) -> Verification:

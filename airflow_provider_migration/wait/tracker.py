@@ -276,11 +276,10 @@ class WaitTracker:
             position = applied
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
-        is_ready = is_shown or self._is_to_come(progress)
-        if progress.state is MigrationState.CAUGHT_UP and is_ready and not self._awaits_check(progress):
-            moved = True
+        if progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress)):
+            moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
-        progress = self._with_time_left(progress)
+        progress = self._with_time_left(progress, has_changed=has_changed)
         notices_before = self._notices()
         self.progress = progress
         self.history = replace(
@@ -319,9 +318,12 @@ class WaitTracker:
             seen["verification"] = {**vars(check), "percent": None}
         return seen
 
-    def _with_time_left(self, progress: MigrationProgress) -> MigrationProgress:
+    def _with_time_left(self, progress: MigrationProgress, *, has_changed: bool) -> MigrationProgress:
         """Estimate the time left from the history, unless the service gives it."""
         if progress.remaining_seconds is not None or progress.percent in (None, 0, 100):
+            return progress
+        # An estimate costs a tenth of a poll, and without a change there is none where there was none.
+        if not has_changed and self.progress is not None and self.progress.remaining_seconds is None:
             return progress
         left = seconds_left(self.outbox.points, progress.observed_at.timestamp(), progress.state)
         if left is None:
@@ -466,7 +468,7 @@ class WaitTracker:
         if error is not None:
             state = [type(error).__name__, getattr(error, "code", None)]
         elif self.progress is not None:
-            shown = log_state(self.progress, with_verification=self.policy.wants_verified)
+            shown = log_state(self.progress, with_verification=self._wants_check(self.progress))
             state = [*shown, is_holding, *([is_behind] if is_behind else [])]
         else:
             return None
@@ -478,7 +480,7 @@ class WaitTracker:
             return f"Poll {self.history.polls} failed: {error}"
         held = f"; the target must hold for {self.policy.hold_for:g} s" if is_holding else ""
         behind = f"{self._applied_so_far()}; wanted {self.policy.wanted}" if is_behind else ""
-        return describe(self.progress, with_verification=self.policy.wants_verified) + held + behind
+        return describe(self.progress, with_verification=self._wants_check(self.progress)) + held + behind
 
     def new_warnings(self) -> list[str]:
         """Return the warnings about the last record that this wait has not logged yet."""
@@ -490,7 +492,7 @@ class WaitTracker:
 
     def _notices(self) -> list[str]:
         """Return the warnings of the last record, and what the wait needs for a data check."""
-        if self.progress is None:
+        if self.progress is None or not (self.progress.warnings or self.progress.verification_remedy):
             return []
         is_in_sync = self.progress.state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
         remedy = self.progress.verification_remedy
@@ -540,7 +542,7 @@ class WaitTracker:
     def _mismatch(self, progress: MigrationProgress) -> str | None:
         """Return why the data check ends the wait, or None."""
         policy, check = self.policy, progress.verification
-        if not policy.wants_verified or check is None:
+        if check is None or not policy.wants_verified:
             return None
         if check.state is VerificationState.NOT_CONFIGURED:
             # Another target may still be reached.
@@ -559,6 +561,10 @@ class WaitTracker:
         is_final = check is not None and check.state is VerificationState.NOT_CONFIGURED
         return self.policy.wants_verified and has_succeeded and is_shown and not is_final
 
+    def _wants_check(self, progress: MigrationProgress) -> bool:
+        """Tell whether the wait needs the data check that a record has."""
+        return progress.verification is not None and self.policy.wants_verified
+
     def _awaits_check(self, progress: MigrationProgress) -> bool:
         """Tell whether the wait needs the result of a data check that runs and tells how far it is."""
         check = progress.verification
@@ -573,11 +579,11 @@ class WaitTracker:
     def _message(self, what: str, now: float) -> str:
         last, remedy = "no answer yet", ""
         if self.progress is not None:
-            wants_verified = self.policy.wants_verified
-            last = describe(self.progress, with_verification=wants_verified) + self._applied_so_far()
+            wants_check = self._wants_check(self.progress)
+            last = describe(self.progress, with_verification=wants_check) + self._applied_so_far()
             if self._is_behind(self.progress):
                 remedy = f" {_BEHIND}"
-            elif wants_verified and self.progress.verification_remedy:
+            elif wants_check and self.progress.verification_remedy:
                 remedy = f" {self.progress.verification_remedy}"
         waited = max(now - self.policy.started_at, 0)
         return f"{what}: {last}; wanted {self.policy.wanted}; waited {waited:.0f} s.{remedy}"
