@@ -78,7 +78,7 @@ def statistics() -> type[Stats]:
 
 def statistics_are_off(stats: Any) -> bool:
     """
-    Tell whether statistics go nowhere, which costs less than to send them; False if that is not known.
+    Tell whether statistics are switched off, so that a poll can skip them; False if not known.
 
     :param stats: from :func:`statistics`.
     """
@@ -113,10 +113,13 @@ def reads_links_from_database(xcom: type) -> bool:
 
 
 def approval_operator() -> type[Any] | None:
-    """Return Airflow's operator that asks a person to approve, or None. Until 3.1."""
-    with suppress(Exception):  # the module itself refuses an older Airflow
-        from airflow.providers.standard.operators.hitl import ApprovalOperator
+    """Return Airflow's ``ApprovalOperator``; None before Airflow 3.1. Until 3.1."""
+    from airflow.version import version
 
-        operator: type[Any] = ApprovalOperator
-        return operator
-    return None
+    if version.startswith(("2.", "3.0.")):
+        return None
+    # Not guarded: without the operator nobody would be asked.
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    operator: type[Any] = ApprovalOperator
+    return operator

@@ -40,7 +40,7 @@ MAX_RATE: Final = 1e15
 MILESTONES: Final = ("structure_done", "full_done", "caught_up", "succeeded")
 
 VERIFIED: Final = "verified"
-"""The target of a migration that is in sync or has succeeded, and whose data the service has compared."""
+"""The target: the migration is in sync or has succeeded, and the service's data check found no difference."""
 
 BULK_PHASES: Final = ("structure", "full")
 """The phases of bulk work: schema and existing data."""
@@ -283,9 +283,9 @@ class TableVerification(_Record):
     """
     One table that differs, or that the service could not compare.
 
-    :ivar source: its name in the source, such as ``shop.orders``. For a comparison of objects in DRS, their
-        type.
-    :ivar destination: its name in the destination, or None. OMS gives only the schema.
+    :ivar source: name of the table in the source, such as ``shop.orders``. In a DRS comparison of objects,
+        the object type.
+    :ivar destination: name of the table in the destination, or None. OMS gives only the schema.
     :ivar result: the service's own word or number for the result.
     :ivar rows_different: number of rows that differ, or None.
     """
@@ -300,12 +300,12 @@ class Verification(_Record):
     """
     The service's own comparison of source and destination.
 
-    The counts are null unless the service was asked for them, see ``verified`` as a target.
+    The counts are null unless they were requested, as by a sensor with the target ``verified``.
 
-    :ivar state: ``not_configured``; ``pending``, before it has begun; ``running``, also while it is paused
-        or restarted; ``consistent``, if it has compared at least one table, has found no difference, and has
-        skipped no table because of an error; ``inconsistent``; ``failed``, if it ended without comparing
-        everything; ``unknown``, if its result is not known.
+    :ivar state: ``not_configured``, no data check is set up; ``pending``, not started; ``running``, also
+        while paused or restarted; ``consistent``, at least one table was compared, no difference was found,
+        and no table was skipped because of an error; ``inconsistent``, differences were found; ``failed``,
+        the data check ended without comparing everything; ``unknown``, the result is not known.
     :ivar percent: 0–100, or None when not known.
     :ivar tables_total: number of tables, or None. If the service makes several comparisons, each counts its
         own.
@@ -313,7 +313,8 @@ class Verification(_Record):
     :ivar tables_different: number of tables that differ, or None.
     :ivar tables_failed: number of tables that could not be compared, or None.
     :ivar rows_different: number of rows that differ, or None.
-    :ivar worst: at most 20 tables that differ or could not be compared, those with most different rows first.
+    :ivar worst: at most 20 tables that differ or could not be compared, those with the most different rows
+        first.
     :ivar checked_at: UTC time of the comparison, or None. The data may have changed since.
     """
 
@@ -433,9 +434,9 @@ class MigrationProgress(_Record):
     :ivar checkpoint: source time up to which changes have been applied, in UTC, or None.
     :ivar error: reason of the failure, or None.
     :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
-    :ivar verification: the service's own comparison of source and destination, or None where the service has
-        none or says nothing of it. DTS: in ``DescribeDtsJobs``; OMS: with its steps; DRS: only for a sensor
-        that waits for ``verified``.
+    :ivar verification: result of the service's own data check, or None where the service has no data check or
+        does not report it. DTS: in ``DescribeDtsJobs``; OMS: with its steps; DRS: only on request, as by a
+        sensor with the target ``verified``.
     :ivar throughput: speed while data is moved, or None. DTS: bytes, from ``DescribeDtsJobs``; OMS: rows and
         bytes of the full copy, with its steps; DRS: of the incremental phase.
     :ivar remaining_seconds: time left of the bulk work at ``observed_at``, or None. DRS gives one during the
@@ -453,8 +454,11 @@ class MigrationProgress(_Record):
         phase only. Not in XCom.
     :ivar verification_remedy: what to do about a verification that is not ``consistent``, or None. Not in
         XCom.
-    :ivar is_rechecking: True if the service says that its data check runs right now, False if it says that it
-        does not; None where a newer check shows by its time only. Not in XCom.
+    :ivar recheck_since: time after which the service must have compared, because this record shows a
+        migration that stands still or copies existing data; None if an earlier data check stands. Not in
+        XCom.
+    :ivar is_rechecking: True if the service reports that a data check is running or about to run. Not in
+        XCom.
     :ivar warnings: warnings for the user: an unreadable detail and its remedy, a clock that differs. Logged
         once per wait; held by XCom ``migration_wait``, not by the record.
     """
@@ -482,7 +486,8 @@ class MigrationProgress(_Record):
     statuses_reached: frozenset[str] = Field(default=frozenset(), exclude=True, repr=False)
     applied_until: datetime | None = Field(default=None, exclude=True, repr=False)
     verification_remedy: Text = Field(default=None, exclude=True, repr=False)
-    is_rechecking: bool | None = Field(default=None, exclude=True, repr=False)
+    recheck_since: datetime | None = Field(default=None, exclude=True, repr=False)
+    is_rechecking: bool = Field(default=False, exclude=True, repr=False)
     warnings: tuple[Text, ...] = Field(default=(), exclude=True, repr=False)
 
     @field_validator("percent")
@@ -570,6 +575,7 @@ SHOWS_ACTIVITY: Final[Mapping[str, bool]] = {
     "statuses_reached": False,
     "applied_until": False,
     "verification_remedy": False,
+    "recheck_since": False,
     "is_rechecking": False,
     "warnings": False,
 }

@@ -23,6 +23,7 @@ from airflow_provider_migration.task_groups import CutOverTaskGroup, check_appro
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
 ASKED = ["question", "approve"] if approval_operator() else []
+asks_a_person = pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
 
 
 def dag_of(sensor: Any = DtsMigrationJobSensor, **arguments: Any) -> Any:
@@ -63,7 +64,12 @@ def approval(at: datetime | str | None = None, *chosen: str) -> dict[str, Any]:
 def run(dag: Any, task_id: str, **xcoms: Any) -> Any:
     """Run a task of the group with what the tasks before it have left."""
     left = {f"cut_over.{name}": value for name, value in xcoms.items()}
-    ti = SimpleNamespace(dag_id="d", run_id="r", xcom_pull=lambda task_ids: left.get(task_ids))
+
+    def pull(task_ids: str, map_indexes: int) -> Any:
+        assert map_indexes == -1
+        return left.get(task_ids)
+
+    ti = SimpleNamespace(dag_id="d", run_id="r", map_index=-1, try_number=1, xcom_pull=pull)
     events: dict[Any, Any] = {}
     for asset in dag.get_task(task_id).outlets:
         events[asset] = SimpleNamespace(extra={})
@@ -103,7 +109,7 @@ def test_sensors_get_the_arguments(sensor: Any, ids: dict[str, str]) -> None:
     assert sensors[-1].checkpoint_after.operator.task_id == "cut_over.note_time"
 
 
-@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+@asks_a_person
 def test_rejection_skips_everything_downstream() -> None:
     approve = dag_of(migration_job_id="dts1", approval_timeout=timedelta(hours=2)).get_task(
         "cut_over.approve"
@@ -124,6 +130,16 @@ def test_rejection_skips_everything_downstream() -> None:
         (None, {"checkpoint_after": NOW}, "checkpoint_after is set by the group"),
         (None, {"task_id": "x"}, "task_id is set by the group"),
         (None, {"hold_for": -1}, "hold_for must be a number of seconds"),
+        (None, {"soft_fail": True}, "soft_fail is set by the group"),
+        (None, {"never_fail": True}, "never_fail is set by the group"),
+        (None, {"trigger_rule": "all_done"}, "trigger_rule is set by the group"),
+        (None, {"do_xcom_push": False}, "do_xcom_push is set by the group"),
+        (None, {"on_paused": "skip"}, "on_paused must be 'wait' or 'fail'"),
+        (None, {"approval_timeout": 1e300}, "approval_timeout must be a number of seconds"),
+        (None, {"final_hold_for": 3600}, r"final_hold_for must be less than final_timeout \(3600 s\)"),
+        (None, {"final_hold_for": "1"}, "final_hold_for must be less than final_timeout"),
+        (None, {"evidence_path": 5}, "evidence_path must be a path as text"),
+        (str, {}, "sensor must be the class of a migration sensor"),
     ],
 )
 def test_wrong_argument_is_refused(sensor: Any, arguments: dict[str, Any], problem: str) -> None:
@@ -142,22 +158,17 @@ CLEAN = Verification.ended(
     tables_failed=0,
     checked_at=NOW - timedelta(hours=3),
 )
+TIMES = {"valid_for": 3600, "timeout": 86_400}
 
 
 @pytest.mark.parametrize(
     ("fields", "lines"),
     [
-        ({}, ["lag: 0.4 s, as of 2026-09-01 12:00:00 UTC, 7 s ago", "data check: none was asked for"]),
+        ({}, ["lag: 0.4 s, as of 2026-09-01 12:00:00 UTC, 7 s old when asked", "data check: not requested"]),
         ({"lag_seconds": None}, ["lag: not known, as of"]),
-        (
-            {"checkpoint": NOW - timedelta(seconds=5)},
-            ["changes applied up to: as of 2026-09-01 11:59:55 UTC, 12 s"],
-        ),
-        ({"remaining_seconds": 90.4}, ["time left: 90 s, as of 2026-09-01 12:00:00 UTC, 7 s ago"]),
-        (
-            {"verification": CLEAN},
-            ["found no differences in 40 tables, as of 2026-09-01 09:00:00 UTC, 10807 s ago"],
-        ),
+        ({"checkpoint": NOW - timedelta(seconds=5)}, ["applied up to: as of 2026-09-01 11:59:55 UTC, 12 s"]),
+        ({"remaining_seconds": 90.4}, ["time left: 90 s, as of 2026-09-01 12:00:00 UTC, 7 s old"]),
+        ({"verification": CLEAN}, ["in 40 tables, as of 2026-09-01 09:00:00 UTC, 10807 s old"]),
         (
             {"verification": CLEAN.model_copy(update={"checked_at": None})},
             ["found no differences in 40 tables, at an unknown time"],
@@ -165,24 +176,44 @@ CLEAN = Verification.ended(
     ],
 )
 def test_question_has_each_figure_with_its_age(fields: dict[str, Any], lines: list[str]) -> None:
-    text = question_of(record(**fields), NOW.timestamp() + 7, 3600).replace("\\", "")
-    for line in (*lines, "state: caught_up (Migrating), as of 2026-09-01 12:00:00 UTC, 7 s ago"):
+    text = question_of(record(**fields), NOW + timedelta(seconds=7), **TIMES).replace("\\", "")
+    for line in (*lines, "state: caught_up (Migrating), as of 2026-09-01 12:00:00 UTC, 7 s old when asked"):
         assert line in text
-    assert "The approval counts for 1:00:00" in text
+    assert "Asked at 2026-09-01 12:00:07 UTC; answer until 2026-09-02 12:00:07 UTC." in text
+    assert "The approval is valid for 1:00:00" in text
 
 
 def test_question_shows_a_name_as_text() -> None:
-    text = question_of(record(name="a](http://x) <b> `c` | **d**"), NOW.timestamp(), 60)
+    text = question_of(record(name="a](http://x) <b> `c` | **d**"), NOW, **TIMES)
     assert r"a\]\(http://x\) \<b\> \`c\` \| \*\*d\*\*" in text
 
 
-@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+@asks_a_person
 def test_question_is_about_the_last_gate() -> None:
     asked, _ = run(dag_of(), "cut_over.question", verified=record(verification=CLEAN))
     assert asked["subject"] == "Cut over dts dts1?"
     assert "no differences in 40 tables" in asked["body"]
     with pytest.raises(AirflowFailException, match=r"'cut_over\.verified' has left no record"):
         run(dag_of(), "cut_over.question")
+
+
+@asks_a_person
+def test_question_is_asked_once() -> None:
+    """Airflow keeps the text of the first question."""
+    approve = dag_of().get_task("cut_over.approve")
+    with pytest.raises(AirflowFailException, match="start a new run of the DAG to ask again"):
+        approve.execute({"ti": SimpleNamespace(try_number=2)})
+
+
+@asks_a_person
+def test_default_arguments_open_no_gate() -> None:
+    defaults = {"retries": 3, "defaults": ["Approve"], "trigger_rule": "all_done", "soft_fail": True}
+    with DAG("d", start_date=NOW, schedule=None, default_args=defaults) as dag:
+        CutOverTaskGroup(DtsMigrationJobSensor, migration_job_id="dts1")
+    approve = dag.get_task("cut_over.approve")
+    assert (approve.retries, approve.defaults) == (0, None)
+    assert {str(task.trigger_rule) for task in dag.tasks} == {"all_success"}
+    assert not any(getattr(task, "soft_fail", False) for task in dag.tasks)
 
 
 # --- the approval -----------------------------------------------------------------------------------------
@@ -195,49 +226,73 @@ def test_question_is_about_the_last_gate() -> None:
         (approval(NOW - timedelta(seconds=3600)), None),
         (approval((NOW - timedelta(seconds=60)).isoformat()), None),
         (approval(NOW + timedelta(seconds=60)), None),  # the clock of the API server is ahead
-        (approval(NOW - timedelta(seconds=3601)), r"is 3601 s old and counts for 3600 s"),
+        (approval(NOW - timedelta(seconds=3601)), r"is 3601 s old, but valid for only 3600 s"),
+        (approval(NOW + timedelta(seconds=301)), "does not belong to the question"),
+        (approval(NOW - timedelta(seconds=3580)), None),
         (approval(NOW, "Reject"), "There is no approval"),
         (approval(NOW, "Approve", "Reject"), "There is no approval"),
+        ({**approval(NOW), "responded_by_user": None}, "There is no approval by a person"),
         ({**approval(NOW), "responded_at": None}, "has no time"),
+        ({**approval(NOW), "responded_at": "soon"}, "has no time"),
+        ({**approval(NOW), "responded_at": NOW.replace(tzinfo=None)}, "has no time"),
         ({}, "There is no approval"),
         (None, "There is no approval"),
         ("Approve", "There is no approval"),
     ],
 )
 def test_approval_counts_for_a_while(given: Any, problem: str | None) -> None:
+    asked_at = (NOW - timedelta(seconds=3600)).isoformat()
     if problem is None:
-        assert check_approval(given, NOW, 3600)["by"] == {"id": "7", "name": "ann"}
+        assert check_approval(given, NOW, 3600, asked_at).by == {"id": "7", "name": "ann"}
         return
     with pytest.raises(AirflowFailException, match=problem):
-        check_approval(given, NOW, 3600)
+        check_approval(given, NOW, 3600, asked_at)
 
 
-@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
+@pytest.mark.parametrize("asked_at", [None, "soon", (NOW + timedelta(seconds=301)).isoformat()])
+def test_approval_belongs_to_its_question(asked_at: Any) -> None:
+    with pytest.raises(AirflowFailException, match="has no time|does not belong"):
+        check_approval(approval(NOW), NOW, 3600, asked_at)
+
+
+@asks_a_person
 def test_time_is_noted_with_an_approval_only() -> None:
-    moment, _ = run(dag_of(), "cut_over.note_time", approve=approval())
+    asked = {"asked_at": datetime.now(UTC).isoformat()}
+    moment, _ = run(dag_of(), "cut_over.note_time", approve=approval(), question=asked)
     assert abs(datetime.fromisoformat(moment) - datetime.now(UTC)) < timedelta(minutes=1)
+    ahead = datetime.now(UTC) + timedelta(seconds=100)
+    moment, _ = run(dag_of(), "cut_over.note_time", approve=approval(ahead), question=asked)
+    assert datetime.fromisoformat(moment) == ahead
     with pytest.raises(AirflowFailException, match="There is no approval"):
-        run(dag_of(), "cut_over.note_time")
+        run(dag_of(), "cut_over.note_time", question=asked)
 
 
 # --- the evidence -----------------------------------------------------------------------------------------
 
-GATES = {
-    "caught_up": record(request_id="r-1"),
-    "verified": record(request_id="r-2", verification=CLEAN),
-    "applied": record(request_id="r-3", lag_seconds=0),
-    "note_time": NOW.isoformat(),
-}
+
+def left(**changes: Any) -> dict[str, Any]:
+    """Return the XComs of a cut-over that has passed its gates."""
+    now = datetime.now(UTC)
+    return {
+        "caught_up": record(now - timedelta(seconds=300), request_id="r-1"),
+        "verified": record(now - timedelta(seconds=200), request_id="r-2", verification=CLEAN),
+        "question": {"asked_at": (now - timedelta(seconds=200)).isoformat()},
+        "approve": approval(now - timedelta(seconds=100)),
+        "note_time": (now - timedelta(seconds=90)).isoformat(),
+        "applied": record(now, request_id="r-3", lag_seconds=0),
+        **changes,
+    }
 
 
 def test_evidence_names_everything(tmp_path: Path) -> None:
     asset = Asset("s3://bucket/cut-over")
     path = f"file://{tmp_path}/deep/evidence.json"
     dag = dag_of(migration_job_id="dts1", evidence_path=path, outlets=[asset])
-    found, events = run(dag, "cut_over.evidence", **GATES, approve=approval())
-    assert found["gates"] == {name: GATES[name] for name in ("caught_up", "verified", "applied")}
+    gates = left()
+    found, events = run(dag, "cut_over.evidence", **gates)
+    assert found["gates"] == {name: gates[name] for name in ("caught_up", "verified", "applied")}
     assert found["request_ids"] == {"caught_up": "r-1", "verified": "r-2", "applied": "r-3"}
-    assert found["writes_stopped_at"] == NOW.isoformat()
+    assert found["writes_stopped_at"] == gates["note_time"]
     assert (found["approval"]["by"]["name"] == "ann") if ASKED else (found["approval"] is None)
     content = (tmp_path / "deep" / "evidence.json").read_bytes()
     assert json.loads(content) == found
@@ -248,19 +303,59 @@ def test_evidence_names_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["caught_up", "verified", "applied"])
 def test_evidence_needs_a_record_of_each_gate(missing: str) -> None:
-    left = {**GATES, "approve": approval(), missing: None}
     with pytest.raises(AirflowFailException, match=rf"'cut_over\.{missing}' has left no record"):
-        run(dag_of(), "cut_over.evidence", **left)
+        run(dag_of(), "cut_over.evidence", **left(**{missing: None}))
 
 
-@pytest.mark.skipif(not ASKED, reason="before 3.1 Airflow asks nobody")
-@pytest.mark.parametrize("given", [None, approval(None, "Reject"), approval(NOW - timedelta(days=90))])
+@asks_a_person
+@pytest.mark.parametrize("given", [None, approval(None, "Reject"), approval(NOW - timedelta(days=900))])
 def test_evidence_needs_an_approval_that_counts(given: Any) -> None:
     with pytest.raises(AirflowFailException, match="pproval"):
-        run(dag_of(), "cut_over.evidence", **GATES, approve=given)
+        run(dag_of(), "cut_over.evidence", **left(approve=given))
+
+
+def ago(seconds: float, **fields: Any) -> dict[str, Any]:
+    return record(datetime.now(UTC) - timedelta(seconds=seconds), **fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"note_time": None}, "there is no noted time"),
+        ({"applied": ago(100)}, "the record of 'applied' is older than the noted time"),
+        ({"applied": ago(0, state="paused")}, "the record of 'applied' is not in sync"),
+        ({"applied": ago(0, lag_seconds=11)}, "the record of 'applied' is not in sync"),
+        (
+            {"applied": ago(0, verification={"state": "inconsistent"})},
+            "the data check is inconsistent by now",
+        ),
+        ({"verified": ago(200)}, "the record of 'verified' has no consistent data check"),
+        ({"caught_up": ago(300, migration_id="dts2")}, "the records are of different migrations"),
+        (
+            {
+                "note_time": (datetime.now(UTC) - timedelta(seconds=3000)).isoformat(),
+                "approve": approval(datetime.now(UTC) - timedelta(seconds=3100)),
+                "question": {"asked_at": (datetime.now(UTC) - timedelta(seconds=3200)).isoformat()},
+                "applied": ago(1000),
+            },
+            "is 10.. s old, and the lag may have risen since",
+        ),
+    ],
+)
+def test_evidence_needs_gates_that_belong_together(changes: dict[str, Any], problem: str) -> None:
+    """Tasks that were cleared, or marked as successful, one by one."""
+    with pytest.raises(AirflowFailException, match=f"The cut-over has not passed: {problem}"):
+        run(dag_of(), "cut_over.evidence", **left(**changes))
+
+
+@asks_a_person
+def test_evidence_needs_a_time_after_the_approval() -> None:
+    changes = {"note_time": (datetime.now(UTC) - timedelta(seconds=101)).isoformat()}
+    with pytest.raises(AirflowFailException, match="the noted time is older than the approval"):
+        run(dag_of(), "cut_over.evidence", **left(**changes))
 
 
 def test_evidence_path_that_no_storage_has_is_refused() -> None:
     dag = dag_of(migration_job_id="dts1", evidence_path="nowhere://x/y.json")
     with pytest.raises(AirflowFailException, match=r"'nowhere://x/y\.json' is not a path of a storage"):
-        run(dag, "cut_over.evidence", **GATES, approve=approval())
+        run(dag, "cut_over.evidence", **left())

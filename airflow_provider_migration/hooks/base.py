@@ -103,8 +103,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     """Poll a migration on the event loop."""
 
     verifies: ClassVar[bool] = False
-    """True if the service compares source and destination: :attr:`get_progress` then takes
-    ``verification``."""
+    """True if the service has a data check: :attr:`get_progress` then takes ``verification``."""
 
     calls_per_second: ClassVar[float | None] = None
     """Documented rate limit of an account in calls per second; None if there is none."""
@@ -368,11 +367,11 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     def get_verification(self, *args: Any, **ids: Any) -> Verification | None:
         """
-        Get the result of the service's own data check, with its counts; None if the service has none.
+        Get the result of the service's own data check, with its counts; None for a service without one.
 
         A result that cannot be read is ``unknown``, with a warning in the log.
 
-        :param args: the migration, as the first arguments of :attr:`get_progress`; ``ids`` by name.
+        :param args: ids of the migration, as in :attr:`get_progress`; ``ids`` are the same by name.
         :raises MigrationApiError: if the service refuses the request for the migration or does not respond.
         """
         if not self.verifies:

@@ -91,8 +91,8 @@ class MigrationSensor(BaseSensorOperator):
         ``caught_up``, ``succeeded``), ``verified``, a state (``paused``, ``failed`` …), or the service's own
         word for a status or step. Where the service's order is known, a word is also reached past it. A
         migration with an incremental phase reaches ``caught_up`` when it is in sync, one without when it has
-        succeeded; ``verified`` besides needs the service's own data check, which DataWorks does not have, to
-        have found no difference. (templated)
+        succeeded; ``verified`` also requires that the service's own data check has found no difference;
+        DataWorks has no data check. (templated)
     :param max_lag: largest lag in seconds that counts as caught up; this and the next durations are seconds
         or a timedelta.
     :param on_paused: ``wait``, ``fail`` or ``skip`` when someone has paused the migration.
@@ -107,7 +107,7 @@ class MigrationSensor(BaseSensorOperator):
         must be applied: an ISO time with its offset, a datetime with a time zone, or epoch seconds. It must
         come before the end of the wait, by more than ``hold_for``. DataWorks has no checkpoint. (templated)
     :param on_mismatch: with the target ``verified``: ``wait`` or ``fail`` when the service has found
-        differences, or could not compare everything. They may be repaired and compared again.
+        differences, or could not compare everything. A person may repair the tables and compare again.
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
     :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
@@ -400,19 +400,10 @@ class MigrationSensor(BaseSensorOperator):
 
     def _finish(self, context: Context, progress: MigrationProgress | None) -> dict[str, Any] | None:
         """Add the figures to the events of the task's outlets, and return the record."""
-        from airflow_provider_migration.compat import asset_kinds
-
         if progress is None:
             return None
         record = progress.model_dump(mode="json")
-        figures = {name: record[name] for name in FIGURES}
-        outlets: list[Any] = self.outlets
-        for asset in outlets:
-            if isinstance(asset, asset_kinds()):
-                try:
-                    context["outlet_events"][asset].extra.update(figures)
-                except Exception as problem:  # a reference is looked up in Airflow's database
-                    self.log.warning("The event of %s carries no figures: %s", asset, problem)
+        add_to_events(context, self.outlets, {name: record[name] for name in FIGURES}, self.log)
         return record
 
     def _begin(self, context: Context) -> WaitTracker:
@@ -607,6 +598,18 @@ class MigrationSensor(BaseSensorOperator):
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         # The tracker sets the interval in every mode, so that all modes poll alike.
         return self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
+
+
+def add_to_events(context: Context, outlets: Sequence[Any], figures: Mapping[str, Any], log: Any) -> None:
+    """Add figures to the events of a task's outlets; a failure here must not fail the task."""
+    from airflow_provider_migration.compat import asset_kinds
+
+    for asset in outlets:
+        if isinstance(asset, asset_kinds()):
+            try:
+                context["outlet_events"][asset].extra.update(figures)
+            except Exception as problem:  # a reference is looked up in Airflow's database
+                log.warning("The event of %s carries no figures: %s", asset, problem)
 
 
 def task_key(context: Context) -> dict[str, Any]:

@@ -414,7 +414,7 @@ class Comparison(WireModel):
 
     @property
     def state(self) -> VerificationState:
-        """The state, as far as the status tells."""
+        """The state, as far as the status shows."""
         return COMPARISON_STATUSES.state_of(self.status)
 
     @property
@@ -426,7 +426,7 @@ class Comparison(WireModel):
 
     @property
     def moment(self) -> float:
-        """Epoch seconds of the start, to find the newest; one without a time counts as new."""
+        """Epoch seconds of the start; a comparison without a time counts as the newest."""
         began = utc_time(self.start_time) or utc_time(self.end_time)
         return math.inf if began is None else began.timestamp()
 
@@ -438,7 +438,7 @@ class _Comparisons(WireModel):
 
 class ComparedDatabase(WireModel):
     """
-    One database in the overview of a comparison; of the two names of each field, a kind has one.
+    One database in the overview of a comparison; the two kinds name the database fields differently.
 
     :ivar compare_num: number of tables to compare.
     :ivar compare_end_num: number of compared tables.
@@ -463,7 +463,7 @@ class ComparedDatabase(WireModel):
 
     @property
     def result(self) -> VerificationState:
-        """The result, as far as the status tells."""
+        """The result, as far as the status shows."""
         return COMPARISON_RESULTS.state_of(self.status)
 
     @property
@@ -1024,6 +1024,9 @@ class DrsApi:
             return progress
         found, unread = yield from self._verification(job_id, _word(job), progress.state)
         common |= {"verification": found, "verification_remedy": _COMPARISON_REMEDIES.get(found.state)}
+        if _word(job) in _FULL[:-1] or progress.state in (MigrationState.PAUSED, MigrationState.FAILED):
+            # The times of comparisons are those of DRS's own clock.
+            common["recheck_since"] = job.answered_at or observed_at
         return _progress_of_job(job, lists, max_lag, warnings=(*lists.warnings(), *unread), **common)
 
     def _verification(
@@ -1071,8 +1074,8 @@ class DrsApi:
         """
         Get the result of the comparisons of a kind.
 
-        A person may compare some databases or tables only: then the last comparison of the others counts
-        too.
+        A person may compare only some databases or tables: then the last comparison of the others also
+        counts.
         """
         newest = sorted(comparisons, key=lambda each: each.moment, reverse=True)
         open_states = [each.state for each in newest if each.is_open]
@@ -1275,7 +1278,7 @@ _COMPARISON_CALLS: Final = {
 
 _COMPARISON_REMEDIES: Final = {
     VerificationState.PENDING: (
-        "DRS itself compares after the full copy; otherwise start a comparison of the data in the DRS "
+        "DRS compares rows by itself after the full copy. If no comparison appears, start one in the DRS "
         "console."
     ),
     VerificationState.INCONSISTENT: (
@@ -1289,7 +1292,7 @@ _COMPARISON_REMEDIES: Final = {
 
 
 _RANDOM: Final = "random"
-"""A comparison of samples, whose result no call tells."""
+"""``type`` of a comparison of samples; no call returns its result."""
 
 
 def _has_unknown_kind(comparisons: Sequence[Comparison]) -> bool:
@@ -1322,7 +1325,7 @@ def _total(counts: Iterable[int | None]) -> int | None:
 
 
 def _with_objects(found: Verification, objects: ObjectComparison) -> Verification:
-    """Return a verification with the comparison of objects: it may be a reason against, but never for."""
+    """Merge the comparison of objects into a verification: it can only make the state worse."""
     state = COMPARISON_STATUSES.state_of(objects.status)
     types = [each for each in objects.compare_result or () if (each.type or "").upper() not in _LATE_TYPES]
     results = {OBJECT_RESULTS.state_of(each.status) for each in types} - {VerificationState.CONSISTENT}

@@ -831,7 +831,7 @@ class DtsApi(AlibabaApi):
         """Get the result of a job's data checks with their counts, and warnings."""
         parts, warnings = {}, []
         for check_type, summary in _data_checks(job).items():
-            part = _summarised(summary)
+            part = _summarized(summary)
             if job.task_id and _has_ended(summary):
                 try:
                     counted = yield from self._count_tables(job.task_id, check_type, summary, state)
@@ -849,7 +849,7 @@ class DtsApi(AlibabaApi):
 
     def _confirmed(self, job_id: str, job: MigrationJob, found: Verification) -> Flow[Verification]:
         """
-        Return a clean result if the checks have not begun again in the meantime, else one that is running.
+        Confirm a clean result, or return it as running if the checks have started again in the meantime.
 
         Not all tables are listed, so the counts alone do not show that a check has begun again.
         """
@@ -908,7 +908,7 @@ class DtsApi(AlibabaApi):
         checkpoint = parse_timestamp(incremental.checkpoint, now)
         status = job.migration_job_status
         checks = _data_checks(job)
-        check = _verification(job, {kind: _summarised(section) for kind, section in checks.items()})
+        check = _verification(job, {kind: _summarized(section) for kind, section in checks.items()})
         warnings: tuple[str, ...] = ()
         if verification:
             check, warnings = yield from self._verification(migration_job_id, job, state)
@@ -926,6 +926,7 @@ class DtsApi(AlibabaApi):
             error=_error(job, phases, state),
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
+            recheck_since=now if check and state in _INTERRUPTED and check.state in _ENDED_CHECKS else None,
             is_rechecking=any(CHECK_STATUSES.state_of(each.status) in _CHECKING for each in checks.values()),
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
@@ -1181,6 +1182,13 @@ _HAS_ENDED: Final = frozenset(
 )
 _CHECKING: Final = (VerificationState.PENDING, VerificationState.RUNNING)
 """A check that runs or is to run: DTS repeats it if the job is started again."""
+_INTERRUPTED: Final = (MigrationState.PAUSED, MigrationState.FAILED)
+_ENDED_CHECKS: Final = (
+    VerificationState.CONSISTENT,
+    VerificationState.INCONSISTENT,
+    VerificationState.FAILED,
+    VerificationState.UNKNOWN,
+)
 _MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 
@@ -1193,8 +1201,8 @@ def _has_ended(section: DataCheckStatus) -> bool:
     return (section.status or "").strip().lower() in _HAS_ENDED
 
 
-def _summarised(section: DataCheckStatus) -> Verification:
-    """Return the result of a data check as far as its word tells."""
+def _summarized(section: DataCheckStatus) -> Verification:
+    """Return the result of a data check as far as its status shows."""
     return Verification(state=CHECK_STATUSES.state_of(section.status), percent=section.percent)
 
 
@@ -1222,13 +1230,13 @@ def _data_checks(job: MigrationJob) -> dict[int, DataCheckStatus]:
 
 def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verification | None:
     """
-    Combine the results of a job's data checks with that of its structure; None if DTS says nothing of checks.
+    Combine the results of a job's data checks with its structure check; None if DTS reports no checks.
 
     :param parts: the results by ``CheckType``.
     """
     mode, states = job.migration_mode, []
     found = Verification.merged(parts.values()) if parts else None
-    # Without a check of existing data, that of the increment says nothing of it.
+    # An incremental check does not cover existing data.
     is_enough = FULL_CHECK in parts or (bool(parts) and mode.data_initialization is False)
     is_off = mode.full_data_check is False and (bool(parts) or mode.inc_data_check is False)
     if (job.migration_job_status or "").strip().lower() == "notconfigured":
@@ -1236,8 +1244,8 @@ def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verif
     structure = job.structure_data_check_status
     if structure is not None and _is_checked(mode.structure_data_check, structure):
         word = (structure.status or "").strip().lower()
-        # Where the word for differences is documented, the other word for the end says that there are none.
-        states = [] if word == "finished" else [_summarised(structure).state]
+        # The structure check has its own word for differences (Inconsistency), so Finished means none.
+        states = [] if word == "finished" else [_summarized(structure).state]
     if is_enough and found is not None:
         state = worst_state((found.state, *states))
     else:
@@ -1252,8 +1260,7 @@ _NOT_CONFIGURED: Final = VerificationState.NOT_CONFIGURED
 
 _CHECK_REMEDIES: Final = {
     VerificationState.NOT_CONFIGURED: (
-        "Switch on the verification of existing data (full data verification) for the task in the DTS "
-        "console, or wait for another target."
+        "Switch on full data verification for the task in the DTS console, or wait for another target."
     ),
     VerificationState.INCONSISTENT: (
         "Look at the data verification of the task in the DTS console, repair the tables, and restart the "
@@ -1289,14 +1296,14 @@ def _counted(tables: CheckedTables, rows: Sequence[CheckedTable], percent: float
     is_running = any(row.word in _COMPARING for row in rows)
     if is_running and found.state is not VerificationState.INCONSISTENT:
         return found.model_copy(update={"state": VerificationState.RUNNING})
-    # Without the tables themselves, their number shows nothing.
+    # Counts without the listed tables are no evidence.
     if found.state is VerificationState.CONSISTENT and len(rows) < min(total, MAX_TABLES):
         return found.model_copy(update={"state": VerificationState.UNKNOWN})
     return found
 
 
 def _with_word(counted: Verification, word: VerificationState) -> Verification:
-    """Return the counted result, or the word's if that says worse."""
+    """Return the counted result, with the state of the word if that is worse."""
     is_worse = word in _MISMATCHES and counted.state is not VerificationState.INCONSISTENT
     return counted.model_copy(update={"state": word}) if is_worse else counted
 

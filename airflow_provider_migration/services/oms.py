@@ -659,8 +659,8 @@ class _Projects(ABC):
         """
         Make the request of an action.
 
-        :param parameters: the parameters besides the project, whose name is then ``projectId`` instead of
-            ``id``.
+        :param parameters: further parameters; with them, the id of the project is sent as ``projectId``
+            instead of ``id``.
         """
 
     def describe_project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
@@ -714,9 +714,10 @@ class _Projects(ABC):
         """
         Count the tables of a verification that has ended.
 
-        A clean result is read once for each run of the step, which has its own start and end. Another one is
-        read at each poll, because single tables may have been verified again; if it has several pages, all of
-        them every :data:`READ_AGAIN_AFTER` at most, and in between when the number of differences changes.
+        A clean result is read once for each run of the step, which has its own start and end. Any other
+        result is read at each poll, because single tables may have been verified again. Of a result with
+        several pages, each poll reads the first; the others are read every :data:`READ_AGAIN_AFTER` at most,
+        and when the number of differences changes.
         None if the rate limiter skips the call.
         """
         known = self.memory.verified.get(project_id)
@@ -866,6 +867,8 @@ class _Projects(ABC):
             error=_error(result, project, steps.items) if state is MigrationState.FAILED else None,
             verification=check,
             verification_remedy=_check_remedy(check, has_steps=self._has_steps(project_id)),
+            recheck_since=reported_at if state in _STANDING_STILL and _has_result(steps.items) else None,
+            is_rechecking=_is_verifying(steps.items),
             throughput=_throughput(state, steps.items),
             observed_at=asked_at,
             request_id=result.request_id,
@@ -1080,6 +1083,19 @@ def _full_verifier(steps: Sequence[ProjectStep]) -> ProjectStep | None:
     return min((step for step in steps if step.is_full_verifier), key=_has_compared, default=None)
 
 
+def _has_result(steps: Sequence[ProjectStep]) -> bool:
+    """Tell whether the full verification has compared everything, even if it is paused since."""
+    step = _full_verifier(steps)
+    return step is not None and (_has_compared(step) or step.progress == 100)
+
+
+def _is_verifying(steps: Sequence[ProjectStep]) -> bool:
+    """Tell whether the full verification is running."""
+    step = _full_verifier(steps)
+    is_running = step is not None and STEP_STATUSES.state_of(step.status) is MigrationState.RUNNING
+    return is_running and step is not None and not _has_compared(step)
+
+
 def _has_compared(step: ProjectStep) -> bool:
     """Tell whether the full verification has ended: at 100 % it still runs until a person goes on."""
     state = STEP_STATUSES.state_of(step.status)
@@ -1148,16 +1164,16 @@ def _counted(step: ProjectStep, tables: Sequence[VerifiedTable], different: int,
 
 _CHECK_REMEDIES: Final = {
     VerificationState.NOT_CONFIGURED: (
-        "Full verification is chosen when a project is created: create one with it, or wait for another "
-        "target."
+        "Full verification can be chosen only when a project is created: create a project with full "
+        "verification, or wait for another target."
     ),
     VerificationState.INCONSISTENT: (
-        "Look at the full verification of the project in the OMS console, repair the tables, and verify them "
-        "again there."
+        "Look at the full verification of the project in the OMS console, repair the tables, and repeat the "
+        "verification there."
     ),
     VerificationState.FAILED: (
-        "Look at the full verification of the project in the OMS console, remove the cause, and restart it "
-        "there."
+        "Look at the full verification of the project in the OMS console, remove the cause, and restart the "
+        "verification there."
     ),
 }
 
@@ -1167,7 +1183,7 @@ def _check_remedy(check: Verification | None, *, has_steps: bool) -> str | None:
         return None
     if not has_steps:
         return (
-            "This API of OMS does not tell the result of a verification: use OMS 4.1.1 or newer and "
+            "This API of OMS does not return the result of the full verification: use OMS 4.1.1 or newer and "
             f"api='{ACTION_API}', or wait for another target."
         )
     return _CHECK_REMEDIES.get(check.state)

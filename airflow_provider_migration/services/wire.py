@@ -289,21 +289,19 @@ def json_object(request: Request[Any], response: Response) -> dict[str, Any]:
     raise api_error(error_by_status(response.status) or MigrationResponseError, request, response, text)
 
 
-def unread_verification(error: MigrationApiError, right: str) -> str:
+def unread_verification(error: MigrationApiError, permission: str) -> str:
     """
-    Return the warning about a call for the result of a data check that failed.
+    Return the warning about a failed request for the result of a data check.
 
-    It has no request id, so that the same problem is logged once.
+    The warning has no request id, so that the same problem is logged once.
 
-    :param right: the right that the call needs.
+    :param permission: the permission that the call needs.
     """
     status = f"HTTP {error.http_status}" if error.http_status else None
     came_back = ", ".join(filter(None, (status, error.code, error.reason))) or type(error).__name__
-    is_right_missing = isinstance(error, MigrationPermissionError)
-    remedy = f"Give the account {right}." if is_right_missing else "The next poll tries again."
-    return (
-        f"{error.action} cannot be read ({came_back}), so the result of the data check is not known. {remedy}"
-    )
+    is_permission_missing = isinstance(error, MigrationPermissionError)
+    remedy = f"Give the account {permission}." if is_permission_missing else "The next poll will try again."
+    return f"The result of the data check is not known: {error.action} failed ({came_back}). {remedy}"
 
 
 def require_id(argument: str, value: object) -> str:

@@ -48,7 +48,7 @@ class Frame:
 
     def time_of(self, since_copy: float) -> float:
         """
-        Return the epoch seconds of a begin or an end of a run of the data check.
+        Return the epoch seconds of the start or end of a run of the data check.
 
         A slow script is dated as if it ran in real time, so that one that stands still has plausible times.
         """

@@ -22,10 +22,10 @@ MIN_OBSERVED: Final = 60.0
 """Minimum seconds of observation."""
 
 RECENT_SHARE: Final = 5
-"""The pace is that of the last fifth of the copy so far …"""
+"""Divisor of the copy so far: the pace is taken from its last fifth."""
 
 RECENT_RISES: Final = 8
-"""… or of the last eight rises, whichever is longer: fewer make a pace that jitters with each poll."""
+"""Minimum rises for the pace; fewer would make the pace jitter with each poll."""
 
 OUTLIER: Final = 5.0
 """Multiple of the usual from which a step counts as a jump, a pause or a stall."""
@@ -57,12 +57,12 @@ def seconds_left(
 
     Only times at which percent has risen count, so neither rounding nor polls between two rises matter. The
     pace is that of the last fifth of the copy so far, at least of eight rises. A step that takes much longer
-    than the usual one, at another pace (a pause, a stall, a gap between polls), is left out. A jump of
-    percent begins a new copy, as its fall does.
+    than the usual one, at another pace (a pause, a stall, a gap between polls), is left out. A jump
+    or a fall of percent counts as the start of a new copy.
 
     Accuracy, after a third of a copy of one pace or two: within 15 % of the time left at the present pace, if
-    that pace has lasted for a quarter of the copy so far, and for ten rises that the history holds. In
-    addition the resolution counts: one interval between polls, and one step of percent.
+    that pace has lasted for a quarter of the copy so far, and for ten rises that the history holds. One
+    interval between polls and one step of percent add to the error.
 
     None:
 

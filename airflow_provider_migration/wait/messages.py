@@ -54,16 +54,15 @@ _MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 def describe_verification(check: Verification) -> str:
     """Return the state of a data check in one clause, with the tables that differ."""
-    total = "" if check.tables_total is None else f" of {check.tables_total}"
     if check.state is VerificationState.INCONSISTENT:
         count = check.tables_different
-        where = f" in {count}{total} tables" if count else ""
+        where = f" in {_of(count, check.tables_total)}" if count else ""
         return f"the data check found differences{where}{_names(check.worst)}"
     if check.state is VerificationState.FAILED:
-        where = f" for {check.tables_failed}{total} tables" if check.tables_failed else ""
+        where = f" for {_of(check.tables_failed, check.tables_total)}" if check.tables_failed else ""
         return f"the data check failed{where}{_names(check.worst)}"
     if check.state is VerificationState.CONSISTENT:
-        return f"the data check found no differences in {check.tables_compared} tables"
+        return f"the data check found no differences in {_count(check.tables_compared or 0, 'table')}"
     percent = "" if check.percent is None else f" ({check.percent:g} %)"
     return {
         VerificationState.NOT_CONFIGURED: "no data check is configured",
@@ -72,9 +71,19 @@ def describe_verification(check: Verification) -> str:
     }.get(check.state, "the result of the data check is not known")
 
 
+def _of(count: int, total: int | None) -> str:
+    """Return a number of tables, of a total if that is known."""
+    return _count(count, "table") if total is None else f"{count} of {_count(total, 'table')}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _names(tables: tuple[TableVerification, ...]) -> str:
     named = ", ".join(
-        f"{table.source}" + (f" ({table.rows_different} rows)" if table.rows_different else "")
+        f"{table.source or table.destination or 'a table without a name'}"
+        + (f" ({_count(table.rows_different, 'row')})" if table.rows_different else "")
         for table in tables
     )
     return f": {clean_text(named, MAX_NAMES)}" if named else ""

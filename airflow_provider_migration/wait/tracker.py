@@ -69,12 +69,9 @@ _ENDED: Final = (
 )
 
 
-_INTERRUPTED: Final = (MigrationState.PAUSED, MigrationState.FAILED)
-"""States that a person ends by starting the migration again."""
-
 _CHECK_IS_OLD: Final = (
-    "The data check was made before the migration stood still: restart the check, or wait until the service "
-    "has repeated it."
+    "The data check is older than the last pause, failure or copy of existing data: restart the data check, "
+    "or wait until the service has repeated it."
 )
 
 _BEHIND: Final = (
@@ -141,9 +138,8 @@ class History:
     :ivar held_since: time at which the target was first held.
     :ivar is_applied: True if the last record that says until when the changes are applied has shown that
         everything written until ``checkpoint_after`` is: a job that has ended since says nothing.
-    :ivar old_check_at: time after which a data check must have been made: that at which the migration was
-        last seen to stand still, or to copy existing data. None again once the service has compared after
-        that.
+    :ivar recheck_since: time of the last answer that showed the migration paused, failed or copying existing
+        data; an older data check does not count. None once the service has compared again.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
     """
@@ -163,7 +159,7 @@ class History:
     failed_since: float | None = None
     held_since: float | None = None
     is_applied: bool = False
-    old_check_at: float | None = None
+    recheck_since: float | None = None
     last_logged: str | None = None
     warned: tuple[str, ...] = ()
 
@@ -261,8 +257,8 @@ class WaitTracker:
         """
         failed = progress.state is MigrationState.FAILED
         before = self._history_after_gap(now)
-        old_check_at = _old_check_at(progress, before.old_check_at)
-        progress = _without_old_check(progress, old_check_at)
+        recheck_since = _recheck_since(progress, before.recheck_since)
+        progress = _without_old_check(progress, recheck_since)
         # An answer that says nothing does not undo what was shown; one that says otherwise does.
         was_shown = before.is_applied and progress.applied_until is None and is_copied(progress)
         is_shown = was_shown or is_applied(progress, self.policy.checkpoint_after)
@@ -298,7 +294,7 @@ class WaitTracker:
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
             is_applied=is_shown and self.policy.checkpoint_after is not None,
-            old_check_at=old_check_at,
+            recheck_since=recheck_since,
         )
         begins_or_ceases = held is (before.held_since is None)
         notices_have_changed = set(notices_before) != set(self._notices())
@@ -309,7 +305,7 @@ class WaitTracker:
         return self._by_the_deadline(verdict, now)
 
     def _comparable(self, progress: MigrationProgress) -> dict[str, Any]:
-        """Return what counts as a change of a record."""
+        """Return the fields in which a difference counts as a change of the record."""
         unseen = dict.fromkeys(("observed_at", "request_id", *QUIET_FIELDS, *UNSEEN_FIELDS))
         # Of the service's retries, begin and end are a change; their figures change at each poll.
         seen = {**vars(progress), **unseen, "retrying": progress.retrying is None}
@@ -491,7 +487,7 @@ class WaitTracker:
         return list(new.values())
 
     def _notices(self) -> list[str]:
-        """Return the warnings of the last record, and what the wait needs for a data check."""
+        """Return the warnings of the last record, and the remedy for its data check."""
         if self.progress is None or not (self.progress.warnings or self.progress.verification_remedy):
             return []
         is_in_sync = self.progress.state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
@@ -540,7 +536,7 @@ class WaitTracker:
         return WAIT
 
     def _mismatch(self, progress: MigrationProgress) -> str | None:
-        """Return why the data check ends the wait, or None."""
+        """Return the reason for which the data check ends the wait, or None."""
         policy, check = self.policy, progress.verification
         if check is None or not policy.wants_verified:
             return None
@@ -554,7 +550,7 @@ class WaitTracker:
         return None
 
     def _may_still_be_verified(self, progress: MigrationProgress) -> bool:
-        """Tell whether a migration has succeeded, and the wait goes on for the result of its data check."""
+        """Tell whether the wait goes on after success, for the result of the data check."""
         has_succeeded = progress.state is MigrationState.SUCCEEDED and not progress.is_verified
         is_shown = self.policy.checkpoint_after is None or self.history.is_applied
         check = progress.verification
@@ -566,7 +562,7 @@ class WaitTracker:
         return progress.verification is not None and self.policy.wants_verified
 
     def _awaits_check(self, progress: MigrationProgress) -> bool:
-        """Tell whether the wait needs the result of a data check that runs and tells how far it is."""
+        """Tell whether the wait needs the result of a data check that is running and reports its progress."""
         check = progress.verification
         is_running = check is not None and check.state is VerificationState.RUNNING
         return self.policy.wants_verified and is_running and check is not None and check.percent is not None
@@ -656,26 +652,21 @@ def _since(before: float | None, now: float) -> float:
     return now if before is None or before > now else before
 
 
-def _old_check_at(progress: MigrationProgress, before: float | None) -> float | None:
-    """Return the time after which a data check must have been made, None for any time."""
-    check = progress.verification
-    if check is None:
-        return before
-    # A service that says when its check runs makes a new one after each copy.
-    is_copying = progress.is_rechecking is None and not is_copied(progress)
-    if progress.state in _INTERRUPTED or is_copying:
-        times = (check.checked_at, progress.observed_at)
-        return max(moment.timestamp() for moment in times if moment is not None)
+def _recheck_since(progress: MigrationProgress, before: float | None) -> float | None:
+    """Return the minimum time of a valid data check; None for any time."""
+    if progress.recheck_since is not None:
+        return progress.recheck_since.timestamp()
     if progress.is_rechecking or before is None:
         return None
-    is_newer = check.checked_at is not None and check.checked_at.timestamp() > before
+    check = progress.verification
+    is_newer = check is not None and check.checked_at is not None and check.checked_at.timestamp() > before
     return None if is_newer else before
 
 
-def _without_old_check(progress: MigrationProgress, old_check_at: float | None) -> MigrationProgress:
+def _without_old_check(progress: MigrationProgress, recheck_since: float | None) -> MigrationProgress:
     """Return a record whose data check counts as running if it is too old."""
     check = progress.verification
-    if old_check_at is None or check is None or check.state is not VerificationState.CONSISTENT:
+    if recheck_since is None or check is None or check.state is not VerificationState.CONSISTENT:
         return progress
     check = check.model_copy(update={"state": VerificationState.RUNNING, "percent": None})
     return _updated(progress, verification=check, verification_remedy=_CHECK_IS_OLD)
@@ -684,7 +675,7 @@ def _without_old_check(progress: MigrationProgress, old_check_at: float | None) 
 def _updated(progress: MigrationProgress, **changes: Any) -> MigrationProgress:
     """Return a record with changes."""
     changed = progress.model_copy(update=changes)
-    # A copy has a set of given fields of its own: share that of the class again, to save memory.
+    # model_copy gives each record its own set of given fields; share the class's set again, to save memory.
     changed.model_post_init(None)
     return changed
 

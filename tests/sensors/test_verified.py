@@ -92,7 +92,7 @@ def test_verified_in_every_mode(
 
 @pytest.mark.parametrize(
     ("service", "problem"),
-    [("dts", "Switch on the verification of existing data"), ("oms", "Full verification is chosen when")],
+    [("dts", "Switch on full data verification"), ("oms", "Full verification can be chosen only when")],
 )
 def test_missing_check_fails_at_the_first_answer(
     simulator: Simulator, two_polls: TwoPolls, service: str, problem: str
@@ -108,8 +108,8 @@ def test_drs_waits_for_a_person_to_compare(
 ) -> None:
     wanted = {"target_status": "verified"}
     assert two_polls(simulator, "drs", DrsProgressSensor, {"job_id": "job-None"}, wanted, (110, 120)) is None
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "DRS itself compares" in line]
-    assert "start a comparison of the data in the DRS console" in line
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "DRS compares rows by itself" in line]
+    assert "start one in the DRS console" in line
 
 
 def test_other_targets_request_no_check(simulator: Simulator, two_polls: TwoPolls) -> None:

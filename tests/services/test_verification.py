@@ -891,6 +891,43 @@ def test_drs_many_comparisons_are_read_or_not_known() -> None:
     assert drs(comparisons(*listed), found).verification.state == "unknown"
 
 
+# --- a check from before a stop or a copy -------------------------------------------------------------
+
+
+STOPS: list[tuple[MigrationProgress, bool, bool]] = [
+    (dts(job(Status="Suspending"), tables()), True, False),
+    (dts(job(Status="MigrationFailed"), tables()), True, False),
+    (dts(job({"Status": "Checking"}, Status="Suspending")), False, True),
+    (dts(job({"Status": "NotStarted"}, Status="Suspending")), False, True),
+    (dts(job(None, Status="Suspending")), False, False),
+    (dts(job(), tables()), False, False),
+    (oms(steps(verifier()), results(row()), project=project("SUSPEND")), True, False),
+    (oms(steps(verifier("SUSPEND", 100)), project=project("SUSPEND")), True, False),
+    (oms(steps(verifier("SUSPEND", 40)), project=project("SUSPEND")), False, False),
+    (oms(steps(verifier("RUNNING", 40))), False, True),
+    (oms(steps(verifier()), results(row())), False, False),
+    (drs(ONE, overview(database()), job=drs_job("PAUSING")), True, False),
+    (drs(ONE, overview(database()), job=drs_job("INCRE_TRANSFER_FAILED")), True, False),
+    (drs(ONE, overview(database()), job=drs_job("FULL_TRANSFER_STARTED")), True, False),
+    (drs(ONE, overview(database()), job=drs_job("STARTJOBING")), True, False),
+    (drs(ONE, overview(database()), job=drs_job("FULL_TRANSFER_COMPLETE")), False, False),
+    (drs(ONE, overview(database())), False, False),
+]
+
+
+@pytest.mark.parametrize(("seen", "needs_another", "is_rechecking"), STOPS)
+def test_stop_makes_the_check_old(seen: MigrationProgress, needs_another: bool, is_rechecking: bool) -> None:
+    assert (seen.recheck_since is not None) is needs_another
+    assert seen.is_rechecking is is_rechecking
+
+
+def test_drs_stop_has_the_time_of_the_service() -> None:
+    """So that it can be compared with the times of comparisons."""
+    answer = to_response(drs_job("PAUSING"), headers={"date": "Tue, 01 Sep 2026 13:00:00 GMT"})
+    progress = drs(ONE, overview(database()), job=answer)
+    assert progress.recheck_since == datetime(2026, 9, 1, 13, 0, tzinfo=UTC)
+
+
 # --- all services -----------------------------------------------------------------------------------------
 
 REFUSALS: dict[str, Callable[[], MigrationProgress]] = {
@@ -908,7 +945,8 @@ def test_refused_detail_is_one_warning(refused: Callable[[], MigrationProgress])
     assert first.warnings == second.warnings
     (warning,) = first.warnings
     assert "(HTTP 403" in warning
-    assert "so the result of the data check is not known. Give the account " in warning
+    assert warning.startswith("The result of the data check is not known: ")
+    assert ". Give the account " in warning
 
 
 @given(
