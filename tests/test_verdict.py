@@ -850,7 +850,7 @@ def test_mismatch_says_what_differs(seen: MigrationProgress, said: str) -> None:
     verdict = decide(watch("verified", on_mismatch="fail"), seen, 10)
     assert verdict.reason.startswith(said)
     for table in seen.verification.worst if seen.verification else ():
-        assert f"{table.source} ({table.rows_different} rows)" in verdict.reason
+        assert f"{table.source} ({table.rows_different} row" in verdict.reason
 
 
 @pytest.mark.parametrize(

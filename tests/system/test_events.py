@@ -186,9 +186,7 @@ def test_statsd_gets_polls_of_triggerer_and_worker(cut_over: Scene) -> None:
 @pytest.fixture(scope="module")
 def cut_over(scene: Scene) -> Scene:
     """Begin a cut-over, and answer it."""
-    run = scene.api.post(f"/dags/{ASK}/dagRuns", {"logical_date": None, "conf": {"dts_job": CUT_OVER}})[
-        "dag_run_id"
-    ]
+    run = ask_to_cut_over(scene)
     wait_for(lambda: scene.states(run)["cut_over.caught_up"] == "deferred")
     assert scene.states(run)["cut_over.approve"] is None
     scene.simulator.jump("dts", CUT_OVER, FAR)
@@ -197,22 +195,45 @@ def cut_over(scene: Scene) -> Scene:
     question = scene.api.get(answer)
     assert question["subject"] == f"Cut over dts {CUT_OVER}?"
     body = question["body"].replace("\\", "")
-    assert re.search(r"- lag: 0 s, as of 20.* UTC, \d+ s ago", body)
+    assert re.search(r"- lag: 0 s, as of 20.* UTC, \d+ s old when asked", body)
     assert "- the data check found no differences in 12 tables, as of 20" in body
-    time.sleep(15)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
-    scene.api.patch(answer, {"chosen_options": ["Approve"], "params_input": {}})
-    wait_for(lambda: scene.runs(ASK)[0]["state"] in ("success", "failed"))
+    answer_with(scene, run, "Approve")
     return scene
+
+
+def ask_to_cut_over(scene: Scene) -> str:
+    """Start a run of the example, and return its id."""
+    run = scene.api.post(f"/dags/{ASK}/dagRuns", {"logical_date": None, "conf": {"dts_job": CUT_OVER}})
+    return str(run["dag_run_id"])
+
+
+def answer_with(scene: Scene, run: str, option: str) -> None:
+    """Answer the question of a run, and wait for the end of the run."""
+    time.sleep(15)  # an answer within a second takes Airflow's scheduler by surprise, and fails the task
+    answer = f"/dags/{ASK}/dagRuns/{run}/taskInstances/cut_over.approve/-1/hitlDetails"
+    scene.api.patch(answer, {"chosen_options": [option], "params_input": {}})
+    wait_for(lambda: scene.api.get(f"/dags/{ASK}/dagRuns/{run}")["state"] in ("success", "failed"))
 
 
 @asks_a_person
 def test_cut_over_example_runs(cut_over: Scene) -> None:
-    (run,) = cut_over.runs(ASK)
+    run = next(run for run in cut_over.runs(ASK) if run["conf"] == {"dts_job": CUT_OVER})
     states = cut_over.states(run["dag_run_id"])
     assert set(states.values()) == {"success"}, states
     report = f"/dags/{ASK}/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/return_value"
     said = f"{CUT_OVER} may be switched over; rows: {{'customers': 0, 'orders': 3}}"
     assert cut_over.api.get(report)["value"] == said
+
+
+@asks_a_person
+def test_rejection_runs_nothing_downstream(cut_over: Scene) -> None:
+    run = ask_to_cut_over(cut_over)
+    wait_for(lambda: cut_over.states(run)["cut_over.approve"] in ("awaiting_input", "deferred"))
+    answer_with(cut_over, run, "Reject")
+    states = cut_over.states(run)
+    before = [f"cut_over.{name}" for name in ("caught_up", "verified", "question", "approve")]
+    assert {states.pop(name) for name in before} == {"success"}
+    assert set(states.values()) == {"skipped"}, states
 
 
 @asks_a_person
