@@ -217,23 +217,12 @@ def answer_with(scene: Scene, run: str, option: str) -> None:
 
 @asks_a_person
 def test_cut_over_example_runs(cut_over: Scene) -> None:
-    run = next(run for run in cut_over.runs(ASK) if run["conf"] == {"dts_job": CUT_OVER})
+    (run,) = cut_over.runs(ASK)
     states = cut_over.states(run["dag_run_id"])
     assert set(states.values()) == {"success"}, states
     report = f"/dags/{ASK}/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/return_value"
     said = f"{CUT_OVER} may be switched over; rows: {{'customers': 0, 'orders': 3}}"
     assert cut_over.api.get(report)["value"] == said
-
-
-@asks_a_person
-def test_rejection_runs_nothing_downstream(cut_over: Scene) -> None:
-    run = ask_to_cut_over(cut_over)
-    wait_for(lambda: cut_over.states(run)["cut_over.approve"] in ("awaiting_input", "deferred"))
-    answer_with(cut_over, run, "Reject")
-    states = cut_over.states(run)
-    before = [f"cut_over.{name}" for name in ("caught_up", "verified", "question", "approve")]
-    assert {states.pop(name) for name in before} == {"success"}
-    assert set(states.values()) == {"skipped"}, states
 
 
 @asks_a_person
@@ -246,3 +235,14 @@ def test_lineage_names_source_and_destination(cut_over: Scene) -> None:
         [("mysql://rm-bp1source", "rm-bp1source")],
         [("mysql://rm-bp1destination", "rm-bp1destination")],
     ]
+
+
+@asks_a_person
+def test_rejection_runs_nothing_downstream(cut_over: Scene) -> None:
+    run = ask_to_cut_over(cut_over)
+    wait_for(lambda: cut_over.states(run)["cut_over.approve"] in ("awaiting_input", "deferred"))
+    answer_with(cut_over, run, "Reject")
+    states = cut_over.states(run)
+    before = [f"cut_over.{name}" for name in ("caught_up", "verified", "question", "approve")]
+    assert {states.pop(name) for name in before} == {"success"}
+    assert set(states.values()) == {"skipped"}, states
