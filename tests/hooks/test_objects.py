@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,11 @@ from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.transport.limiter import OPTIONAL_BURST
 
 Connect = Callable[..., str]
 JOB = "163b98e8-6088-46c3-8b86-c18fea6jb502"
+MANY = [f"dtsmany{number}" for number in range(OPTIONAL_BURST + 10)]
 
 
 @pytest.fixture
@@ -23,6 +26,7 @@ def simulator(connect: Connect) -> Any:
     migrations = [
         {"service": "dts", "migration_job_id": "dts1", "objects": 250, "duration": 100},
         {"service": "drs", "job_id": JOB, "objects": 2500, "duration": 100},
+        *({"service": "dts", "migration_job_id": job, "duration": 100} for job in MANY),
     ]
     with Simulator({"migrations": migrations}, speed=1e-9) as simulator:
         for conn_id, fields in simulator.connections().items():
@@ -98,3 +102,19 @@ def test_progress_with_objects_is_the_same_with_both_twins(
     objects = get_progress(DtsHook(), migration_job_id="dts1", objects=True).objects
     assert (objects.total, objects.completed, len(objects.slowest)) == (250, 33, 20)
     assert count(simulator, "DescribeMigrationJobDetail") == 3
+
+
+def test_dts_lists_of_many_jobs_take_turns(simulator: Simulator) -> None:
+    for job in MANY:
+        simulator.jump("dts", job, 60)
+    hook = DtsHook()
+
+    async def poll() -> list[Any]:
+        return [(await hook.aget_progress(job, objects=True)).objects for job in MANY]
+
+    first = asyncio.run(poll())
+    assert count(simulator, "DescribeMigrationJobStatus") == len(MANY)
+    # A token may come in the meantime.
+    assert OPTIONAL_BURST <= count(simulator, "DescribeMigrationJobDetail") < len(MANY)
+    assert [objects is not None for objects in first[:OPTIONAL_BURST]] == [True] * OPTIONAL_BURST
+    assert first[-1] is None

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.exceptions import (
@@ -462,6 +464,31 @@ def test_list_that_fails_is_asked_for_again_in_a_new_status() -> None:
 def test_no_list_changes_the_state(polled: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     progress = Watch().poll(polled, page(*rows))
     assert progress.model_copy(update={"objects": None}) == Watch().poll(polled, objects=False)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ODD = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner)
+)
+ROWS = st.dictionaries(st.sampled_from([*table("a"), "ObjectName", "ObjectType"]), ODD)
+PAGES = st.fixed_dictionaries(
+    {
+        "TotalRecordCount": ODD,
+        "DataInitializationDetailList": ODD
+        | st.fixed_dictionaries({"DataInitializationDetail": ODD | st.lists(ROWS | ODD, max_size=5)}),
+    }
+)
+
+
+@given(content=PAGES | ODD)
+def test_odd_list_changes_no_state(content: Any) -> None:
+    api, polled = Watch().api, job()
+    flow = api.progress("dts1", max_lag=60, objects=True)
+    progress = hold(flow, lambda request: to_response(content if request.action == DETAIL else polled)).result
+    assert progress.model_copy(update={"objects": None, "warnings": ()}) == Watch().poll(
+        polled, objects=False
+    )
+    assert progress._size() < MAX_RECORD_BYTES
 
 
 @pytest.mark.parametrize("value", [None, 1, "true", "false"])
