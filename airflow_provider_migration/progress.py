@@ -198,30 +198,43 @@ def interned_phase(**fields: Any) -> Phase:
 
 class ObjectProgress(_Record):
     """
-    The progress of one DRS object.
+    The progress of one object.
 
     :ivar source: its name in the source, such as ``shop.orders``.
-    :ivar destination: its name in the destination.
-    :ivar percent: 0–100, or None when not known.
+    :ivar destination: its name in the destination. DTS gives only the database.
+    :ivar percent: 0–100, or None when not known. DTS estimates the number of rows when the copy begins.
+    :ivar error: reason of its failure, at most 256 characters, or None. Only DTS gives one.
     """
 
     source: Label
     destination: Label
     percent: Percent = None
+    error: Label = None
+
+
+MAX_OBJECTS_NAMED: Final = 20
+"""Maximum number of objects in each list of a summary."""
 
 
 class ObjectSummary(_Record):
     """
-    The objects of a DRS job, over the requested object types.
+    The objects of a DRS job, over the requested object types, or those of one phase of a DTS job.
 
     :ivar total: number of objects, as reported by the service.
     :ivar completed: number of objects at 100 %.
-    :ivar slowest: at most 20 unfinished objects, the slowest first.
+    :ivar slowest: at most 20 unfinished objects that have not failed, the slowest first.
+    :ivar failed: at most 20 failed objects. DRS does not say which objects have failed.
     """
 
     total: int
     completed: int
     slowest: tuple[ObjectProgress, ...] = ()
+    failed: tuple[ObjectProgress, ...] = ()
+
+
+def slowest_objects(objects: Iterable[ObjectProgress]) -> list[ObjectProgress]:
+    """Return at most 20 objects, the slowest first; an unknown percent counts as 0."""
+    return heapq.nsmallest(MAX_OBJECTS_NAMED, objects, key=lambda item: item.percent or 0.0)
 
 
 class Throughput(_Record):
@@ -433,7 +446,8 @@ class MigrationProgress(_Record):
     :ivar lag_seconds: lag of the incremental phase in seconds ≥ 0, or None.
     :ivar checkpoint: source time up to which changes have been applied, in UTC, or None.
     :ivar error: reason of the failure, or None.
-    :ivar objects: progress of the objects of a DRS job; None for other services, and while there is no list.
+    :ivar objects: progress of the objects of a DRS job, or for a sensor with ``objects=True`` of a DTS job;
+        None for other services, and while there is no list.
     :ivar verification: result of the service's own data check, or None where the service has no data check or
         does not report it. DTS: in ``DescribeDtsJobs``; OMS: with its steps; DRS: only on request, as by a
         sensor with the target ``verified``.

@@ -29,7 +29,7 @@ PARTS: Final[dict[type[BaseModel], str]] = {
     Phase: "Each of `phases`",
     MigrationErrorInfo: "`error`",
     ObjectSummary: "`objects`",
-    ObjectProgress: "Each of `slowest`",
+    ObjectProgress: "Each of `slowest` and `failed`",
     Verification: "`verification`",
     TableVerification: "Each of `worst`",
     Throughput: "`throughput`",

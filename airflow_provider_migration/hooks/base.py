@@ -24,6 +24,7 @@ from airflow_provider_migration.credentials.refreshable import RefreshableCreden
 from airflow_provider_migration.credentials.refusals import refusals
 from airflow_provider_migration.exceptions import (
     MigrationAuthenticationError,
+    MigrationConfigurationError,
     MigrationConnectionNotFoundError,
     MigrationError,
     MigrationNotFoundError,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_migration.progress import DatasetName, Verification
+    from airflow_provider_migration.progress import DatasetName, ObjectProgress, Verification
 
 _T = TypeVar("_T")
 
@@ -380,6 +381,18 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         for warning in progress.warnings:
             log.warning("%s", warning)
         return progress.verification
+
+    def iter_objects(self, *args: Any, **ids: Any) -> Iterator[ObjectProgress]:
+        """
+        Iterate over the objects of a migration with their progress, if the service lists them.
+
+        :param args: the migration, as the first arguments of :attr:`get_progress`; ``ids`` by name.
+        :raises MigrationConfigurationError: if the service does not list them.
+        """
+        raise MigrationConfigurationError(
+            f"{self.hook_name} has no call that lists the progress of single objects. Use get_progress: the "
+            "phases of its record have the progress of all objects together."
+        )
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Return source and destination of a migration, or None if the service does not tell them."""

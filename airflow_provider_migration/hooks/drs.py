@@ -10,7 +10,7 @@ from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.credentials.huawei_iam import AgencyKey, IamToken, find_project
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
-from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.progress import MigrationProgress, ObjectProgress
 from airflow_provider_migration.sansio import Flow, Signer
 from airflow_provider_migration.services.drs import (
     MAX_LIMIT,
@@ -179,6 +179,18 @@ class DrsHook(MigrationHook[DrsApi]):
             )
             rows = page.flow_compare_data or []
             yield from listing.take(rows, (row.plain()[:4] for row in rows), page.count)
+
+    def iter_objects(self, job_id: str, *, object_type: str = "table") -> Iterator[ObjectProgress]:
+        """
+        Iterate over the objects of a job with their progress; pages of 1,000 are requested lazily.
+
+        :param job_id: the id of the job.
+        :param object_type: as in :meth:`iter_progress_data`.
+        :raises MigrationConfigurationError: for a wrong argument, before any request.
+        :raises MigrationApiError: if DRS refuses the request or does not respond.
+        """
+        rows = self.iter_progress_data(job_id, object_type)
+        return (row.as_object_progress() for row in rows)
 
     def get_job_status(self, job_id: str) -> JobProgress:
         """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
 from airflow_provider_migration.hooks.alibaba import read_account
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
-from airflow_provider_migration.progress import DatasetName, MigrationProgress
+from airflow_provider_migration.progress import DatasetName, MigrationProgress, ObjectProgress
 from airflow_provider_migration.sansio import Flow
 from airflow_provider_migration.services.dts import (
     APIS,
@@ -19,8 +19,10 @@ from airflow_provider_migration.services.dts import (
     DtsApi,
     DtsJobs,
     MigrationJob,
+    ObjectListing,
     endpoint_of,
 )
+from airflow_provider_migration.services.wire import require_id
 
 
 class DtsHook(MigrationHook[DtsApi]):
@@ -108,8 +110,31 @@ class DtsHook(MigrationHook[DtsApi]):
         """
         return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids))
 
+    def iter_objects(self, migration_job_id: str, *, phase: str = "full") -> Iterator[ObjectProgress]:
+        """
+        Iterate over the objects of a phase with their progress; pages of 100 are requested lazily.
+
+        :param migration_job_id: as in :meth:`get_progress`. The job must be migrating, failed, paused or
+            finished.
+        :param phase: ``full`` for the tables, ``structure`` for the objects whose structure is migrated.
+        :raises MigrationConfigurationError: for a wrong argument, before any request.
+        :raises MigrationApiError: if DTS refuses the request or does not respond.
+        """
+        job_id, listing = require_id("migration_job_id", migration_job_id), ObjectListing(phase)
+        return self._iter_objects(job_id, listing)
+
+    def _iter_objects(self, job_id: str, listing: ObjectListing) -> Iterator[ObjectProgress]:
+        while not listing.at_end:
+            rows = self._run(lambda api: api.describe_migration_job_detail(job_id, listing))
+            yield from (row.as_object_progress() for row in rows)
+
     def get_progress(
-        self, migration_job_id: str, *, max_lag: float = 60, verification: bool = False
+        self,
+        migration_job_id: str,
+        *,
+        max_lag: float = 60,
+        verification: bool = False,
+        objects: bool = False,
     ) -> MigrationProgress:
         """
         Get one migration job as a normalised record.
@@ -119,20 +144,31 @@ class DtsHook(MigrationHook[DtsApi]):
         :param max_lag: maximum delay in seconds that counts as caught up.
         :param verification: count the tables of the job's data checks too. The job is then requested with
             DescribeDtsJobs; a refused count is not an error but one of the record's ``warnings``.
+        :param objects: list the objects of the bulk phase under way too, with DescribeMigrationJobDetail, up
+            to 10,000; a refused list is not an error but one of the record's ``warnings``.
         :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
         return self._run(
-            lambda api: api.progress(migration_job_id, max_lag=max_lag, verification=verification)
+            lambda api: api.progress(
+                migration_job_id, max_lag=max_lag, verification=verification, objects=objects
+            )
         )
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:
         """Get the source and the destination of a migration job, as OpenLineage names them."""
-        return self._run(lambda api: api.datasets(**ids))
+        return self._run(lambda api: api.datasets(ids["migration_job_id"]))
 
     async def aget_progress(
-        self, migration_job_id: str, *, max_lag: float = 60, verification: bool = False
+        self,
+        migration_job_id: str,
+        *,
+        max_lag: float = 60,
+        verification: bool = False,
+        objects: bool = False,
     ) -> MigrationProgress:
         """Async version of :meth:`get_progress`."""
         return await self._arun(
-            lambda api: api.progress(migration_job_id, max_lag=max_lag, verification=verification)
+            lambda api: api.progress(
+                migration_job_id, max_lag=max_lag, verification=verification, objects=objects
+            )
         )

@@ -19,6 +19,7 @@ from airflow_provider_migration.services.oms import (
     OmsApi,
     ProjectProgressResult,
     ProjectStepsResult,
+    check_objects,
     hosted_endpoint_of,
 )
 
@@ -96,7 +97,12 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         return self._run(lambda api: api.describe_project_steps(project_id))
 
     def get_progress(
-        self, project_id: str, *, max_lag: float = 60, verification: bool = False
+        self,
+        project_id: str,
+        *,
+        max_lag: float = 60,
+        verification: bool = False,
+        objects: bool = False,
     ) -> MigrationProgress:
         """
         Get the progress of a project as a normalised record, with its steps where OMS has them.
@@ -105,14 +111,23 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         :param max_lag: maximum lag in seconds that counts as caught up.
         :param verification: count the tables of the full verification too (OMS 4.1.1 or newer); a refused
             count is not an error but one of the record's ``warnings``.
+        :param objects: must be False: no call of OMS lists the progress of single tables.
+        :raises MigrationConfigurationError: for another value of ``objects``, before any request.
         :raises MigrationApiError: if OMS refuses the request or does not respond.
         """
+        check_objects(objects)
         return self._run(lambda api: api.progress(project_id, max_lag=max_lag, verification=verification))
 
     async def aget_progress(
-        self, project_id: str, *, max_lag: float = 60, verification: bool = False
+        self,
+        project_id: str,
+        *,
+        max_lag: float = 60,
+        verification: bool = False,
+        objects: bool = False,
     ) -> MigrationProgress:
         """Async version of :meth:`get_progress`."""
+        check_objects(objects)
         return await self._arun(
             lambda api: api.progress(project_id, max_lag=max_lag, verification=verification)
         )

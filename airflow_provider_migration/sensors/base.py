@@ -125,6 +125,8 @@ class MigrationSensor(BaseSensorOperator):
     """False for a service whose migrations have no incremental phase."""
     id_arguments: ClassVar[tuple[str, ...]]
     """The names of the arguments that identify the migration; the hook's ``get_progress`` takes them too."""
+    switches: ClassVar[tuple[str, ...]] = ()
+    """The names of further arguments of ``get_progress`` that are True or False, by default False."""
 
     def __init__(
         self,
@@ -212,7 +214,13 @@ class MigrationSensor(BaseSensorOperator):
 
     def _check_constants(self) -> None:
         """Check ids, target and connection as far as they are known when the DAG file is parsed."""
-        for name in (*self.id_arguments, self.conn_argument, "target_status", "checkpoint_after"):
+        for name in (
+            *self.id_arguments,
+            *self.switches,
+            self.conn_argument,
+            "target_status",
+            "checkpoint_after",
+        ):
             value = getattr(self, name)
             if name in self.template_fields and not is_constant(value):
                 continue
@@ -222,6 +230,8 @@ class MigrationSensor(BaseSensorOperator):
                 self._moment()
             elif name == self.conn_argument:
                 read_text(self._subject, name, value)
+            elif name in self.switches:
+                self._read_switch(self._subject, name, value)
             else:
                 self._read_id(self._subject, name, value)
 
@@ -234,6 +244,30 @@ class MigrationSensor(BaseSensorOperator):
         :raises MigrationConfigurationError: for a value of a wrong type, or an empty one.
         """
         return read_text(subject, name, value)
+
+    @classmethod
+    def _read_switch(cls, subject: str, name: str, value: object) -> bool:
+        """
+        Return one of the :attr:`switches`.
+
+        :param subject: the beginning of the message.
+        :raises MigrationConfigurationError: for anything but True and False; the string "false" is truthy.
+        """
+        if not isinstance(value, bool):
+            refuse(subject, name, f"must be True or False, not {shown(value)}.")
+        return value
+
+    @classmethod
+    def _read_ids(cls, subject: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the :attr:`id_arguments`, and the :attr:`switches` that are on, as the hook takes them.
+
+        A switch that is off is left out, because a triggerer of an older version does not know it.
+
+        :param values: the arguments of the sensor.
+        """
+        ids = {name: cls._read_id(subject, name, values[name]) for name in cls.id_arguments}
+        return ids | {name: True for name in cls.switches if cls._read_switch(subject, name, values[name])}
 
     def _moment(self) -> float | None:
         """Return ``checkpoint_after`` in epoch seconds, or None if it was not given."""
@@ -252,7 +286,8 @@ class MigrationSensor(BaseSensorOperator):
         return {self.conn_argument: conn_id}
 
     def _ids(self) -> dict[str, Any]:
-        return {name: self._read_id(self._subject, name, getattr(self, name)) for name in self.id_arguments}
+        names = (*self.id_arguments, *self.switches)
+        return self._read_ids(self._subject, {name: getattr(self, name) for name in names})
 
     def execute(self, context: Context) -> Any:
         """Wait in the sensor's mode, and return the record with which the target was reached."""

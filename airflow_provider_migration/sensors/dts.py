@@ -22,12 +22,15 @@ class DtsMigrationJobSensor(MigrationSensor):
     :param dts_conn_id: id of a connection to Alibaba Cloud. (templated)
     :param api: the API call to use: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
         maintained and, in deferrable mode, batches up to 30 jobs. Both produce the same record.
+    :param objects: list the objects of the bulk phase under way, up to 10,000, for the record's ``objects``:
+        one more call of each poll for each hundred. No verdict depends on them.
     """
 
     template_fields: Sequence[str] = ("migration_job_id", "target_status", "checkpoint_after", "dts_conn_id")
     hook_class = "airflow_provider_migration.hooks.dts:DtsHook"
     conn_argument = "dts_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("migration_job_id",)
+    switches: ClassVar[tuple[str, ...]] = ("objects",)
 
     def __init__(
         self,
@@ -35,12 +38,14 @@ class DtsMigrationJobSensor(MigrationSensor):
         migration_job_id: str,
         dts_conn_id: str = "dts_default",
         api: str = "DescribeMigrationJobStatus",
+        objects: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.migration_job_id = migration_job_id
         self.dts_conn_id = dts_conn_id
         self.api = api
+        self.objects = objects
         self._check("api", isinstance(api, str) and is_constant(api), "the name of a call")
         self._check_constants()
 

@@ -31,6 +31,7 @@ from airflow_provider_migration.exceptions import (
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
+    MAX_OBJECTS_NAMED,
     MAX_SECONDS,
     VERIFIED,
     MigrationErrorInfo,
@@ -46,6 +47,7 @@ from airflow_provider_migration.progress import (
     bulk_percent,
     interned_phase,
     percent_or_none,
+    slowest_objects,
     throughput_of,
     worst_state,
     worst_tables,
@@ -107,8 +109,6 @@ split into single requests.
 
 MAX_PAGES: Final = 2000
 """Maximum pages of one list: two million objects."""
-
-SLOWEST: Final = 20
 
 MAX_LISTED: Final = 1000
 """Maximum jobs whose objects (some 10 KB each) and list refusals are cached."""
@@ -267,6 +267,14 @@ class ObjectRow(WireModel):
     def plain(self) -> _PlainRow:
         """Return the row as a tuple."""
         return self.src_db, self.src_tb, self.dst_db, self.dst_tb, self.progress
+
+    def as_object_progress(self) -> ObjectProgress:
+        """Convert to the form of a record."""
+        return ObjectProgress(
+            source=_name(self.src_db, self.src_tb),
+            destination=_name(self.dst_db, self.dst_tb),
+            percent=self.progress,
+        )
 
 
 class ProgressDataPage(WireModel):
@@ -704,10 +712,10 @@ class _Objects:
         objects = (
             ObjectProgress(source=_name(src_db, src_tb), destination=_name(dst_db, dst_tb), percent=percent)
             for src_db, src_tb, dst_db, dst_tb, percent in heapq.nsmallest(
-                SLOWEST, unfinished, key=lambda row: percent_or_none(row[4]) or 0.0
+                MAX_OBJECTS_NAMED, unfinished, key=lambda row: percent_or_none(row[4]) or 0.0
             )
         )
-        self.slowest = _slowest([*self.slowest, *objects])
+        self.slowest = slowest_objects([*self.slowest, *objects])
 
     @property
     def total(self) -> int:
@@ -828,10 +836,6 @@ def _refusal(error: MigrationError, word: str, now: datetime, *, is_needed: bool
 
 def _name(database: str | None, table: str | None) -> str:
     return ".".join(filter(None, (database, table)))
-
-
-def _slowest(objects: Iterable[ObjectProgress]) -> list[ObjectProgress]:
-    return heapq.nsmallest(SLOWEST, objects, key=lambda item: item.percent or 0.0)
 
 
 def _read_page(request: Request[Any], response: Response) -> ProgressDataPage:
@@ -1176,7 +1180,7 @@ class DrsApi:
             "objects": ObjectSummary(
                 total=sum(item.total for item in known),
                 completed=sum(item.completed for item in known),
-                slowest=tuple(_slowest([row for item in known for row in item.slowest])),
+                slowest=tuple(slowest_objects(row for item in known for row in item.slowest)),
             )
             if known
             else None,

@@ -1,21 +1,24 @@
 """
-Alibaba Cloud DTS: ``DescribeMigrationJobStatus``, ``DescribeDtsJobs`` and
-``DescribeDataCheckTableDetails`` of version 2020-01-01.
+Alibaba Cloud DTS: ``DescribeMigrationJobStatus``, ``DescribeDtsJobs``, ``DescribeDataCheckTableDetails`` and
+``DescribeMigrationJobDetail`` of version 2020-01-01.
 
 Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
 /api-describedtsjobs. The first writes numbers and booleans as strings, omits the sections of phases that have
 not started, and returns the delay in seconds; it has not been maintained since 2022. The second returns up to
 30 instances at once, uses other field names, and returns the delay of a migration in milliseconds. Only the
 second has the job's data check, whose counts are in the third:
-https://www.alibabacloud.com/help/en/dts/developer-reference/api-describedatachecktabledetails.
+https://www.alibabacloud.com/help/en/dts/developer-reference/api-describedatachecktabledetails. The last lists
+the objects of a phase, with all values as strings:
+https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobdetail.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -23,17 +26,22 @@ from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationConfigurationError,
+    MigrationError,
     MigrationNotFoundError,
+    MigrationPermissionError,
     MigrationRequestError,
     MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
+    MAX_OBJECTS_NAMED,
     VERIFIED,
     DatasetName,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
+    ObjectProgress,
+    ObjectSummary,
     Phase,
     Retrying,
     TableVerification,
@@ -42,6 +50,7 @@ from airflow_provider_migration.progress import (
     VerificationState,
     bulk_percent,
     interned_phase,
+    slowest_objects,
     throughput_of,
     worst_state,
     worst_tables,
@@ -149,6 +158,30 @@ _ONLY_DIFFERENT: Final = "6"
 """``Status`` in a request for the tables with differences."""
 _CHINA: Final = timezone(timedelta(hours=8))
 """Time zone of ``BootTime``: in the vendor's sample, ``Id`` is the same time in epoch microseconds."""
+
+OBJECTS_API: Final = "DescribeMigrationJobDetail"
+OBJECT_PHASES: Final = {"structure": "StructureInitialization", "full": "DataInitialization"}
+"""The phases whose objects are listed, and their names in :data:`OBJECTS_API`."""
+
+OBJECTS_PER_PAGE: Final = 100
+"""Objects per page of :data:`OBJECTS_API`: 30, 50 or 100."""
+
+MAX_OBJECTS: Final = 10_000
+"""Maximum objects that a poll lists: a hundred pages."""
+
+MAX_OBJECT_PAGES: Final = 2000
+"""Maximum pages of one list: two hundred thousand objects."""
+
+MAX_LISTED: Final = 1000
+"""Maximum jobs whose objects (some 10 KB each) are cached."""
+
+ASK_AGAIN_AFTER: Final = timedelta(minutes=10)
+"""Back-off after a refused list, and after the list of a job that does not move; ends with a new status."""
+
+_LISTS_OBJECTS: Final = frozenset(
+    ("migrating", "suspending", "suspengding", "migrationfailed", "failed", "finished")
+)
+"""The statuses in which a job has lists of objects: migrating, failed, paused, finished."""
 
 ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "Migrating", "Finished")
 
@@ -520,6 +553,219 @@ class DtsJobs(WireModel):
     total_record_count: Count | None = None
 
 
+class JobObject(WireModel):
+    """
+    One object of a phase in ``DescribeMigrationJobDetail``; its SQL is not read.
+
+    :ivar table_name: name of a table; ``object_name`` and ``object_type`` only in the structure.
+    :ivar total_row_num: number of rows, estimated when the copy began: a finished table may have others.
+    """
+
+    source_owner_db_name: str | None = None
+    destination_owner_db_name: str | None = None
+    table_name: str | None = None
+    object_name: str | None = None
+    object_type: str | None = None
+    total_row_num: Count | None = None
+    finish_row_num: Count | None = None
+    status: Verbatim = None
+    error_message: str | None = None
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """The names that identify the object in its phase."""
+        return self.source_owner_db_name, self.object_type, self.table_name, self.object_name
+
+    @property
+    def state(self) -> MigrationState:
+        """The normalised state."""
+        return PHASE_STATUSES.state_of(self.status)
+
+    @property
+    def percent(self) -> float | None:
+        """0–100, or None when not known; 100 only if the status says that the object is finished."""
+        if self.state is MigrationState.SUCCEEDED:
+            return 100.0
+        if self.state is MigrationState.PENDING:
+            return 0.0
+        if self.finish_row_num is None or not self.total_row_num:
+            return None
+        return min(100 * self.finish_row_num / self.total_row_num, 99.9)
+
+    def as_object_progress(self) -> ObjectProgress:
+        """Convert to the form of a record."""
+        return ObjectProgress(
+            source=".".join(filter(None, (self.source_owner_db_name, self.table_name or self.object_name))),
+            destination=self.destination_owner_db_name,
+            percent=self.percent,
+            error=self.error_message if self.state is MigrationState.FAILED else None,
+        )
+
+
+class _StructureObjects(WireModel):
+    structure_initialization_detail: tuple[JobObject, ...] | None = None
+
+
+class _Tables(WireModel):
+    data_initialization_detail: tuple[JobObject, ...] | None = None
+
+
+class JobObjects(WireModel):
+    """
+    One page of ``DescribeMigrationJobDetail``.
+
+    :ivar total_record_count: number of objects on all pages.
+    """
+
+    request_id: str | None = None
+    total_record_count: Count | None = None
+    structure_initialization_detail_list: _StructureObjects = _StructureObjects()
+    data_initialization_detail_list: _Tables = _Tables()
+
+    def of(self, phase: str) -> tuple[JobObject, ...] | None:
+        """Return the objects of a phase; None if they are missing."""
+        if phase == "structure":
+            return self.structure_initialization_detail_list.structure_initialization_detail
+        return self.data_initialization_detail_list.data_initialization_detail
+
+
+class ObjectListing:
+    """
+    Paging state of the objects of a phase. An object that is listed twice counts once.
+
+    :param phase: ``structure`` or ``full``.
+    :raises MigrationConfigurationError: for another phase.
+    """
+
+    def __init__(self, phase: str) -> None:
+        if phase not in OBJECT_PHASES:
+            raise MigrationConfigurationError(f"phase must be {' or '.join(OBJECT_PHASES)}, not {phase!r}.")
+        self.phase = phase
+        self.page: int = 1
+        self.total: int = 0
+        self.at_end: bool = False
+        self._taken = 0
+        self._known: set[tuple[str | None, ...]] = set()
+
+    def take(self, page: JobObjects) -> list[JobObject]:
+        """Return the new objects of a page. A page without new ones (empty or repeated) is the end."""
+        rows = page.of(self.phase) or ()
+        new = {row.key: row for row in rows if row.key not in self._known}
+        self.page += 1
+        self._taken += len(rows)
+        self._known.update(new)
+        # A count of 0 beside objects is wrong: ignore it.
+        self.total = max(self.total, page.total_record_count or 0)
+        self.at_end = not new or 0 < self.total <= self._taken
+        return list(new.values())
+
+
+@dataclass(slots=True)
+class _CountedObjects:
+    """Totals over the pages of a list, without keeping the pages."""
+
+    total: int = 0
+    seen: int = 0
+    completed: int = 0
+    slowest: list[ObjectProgress] = field(default_factory=list)
+    failed: list[ObjectProgress] = field(default_factory=list)
+
+    def add(self, total: int, rows: Sequence[JobObject]) -> None:
+        self.seen += len(rows)
+        self.total = max(total, self.seen)
+        self.completed += sum(row.state is MigrationState.SUCCEEDED for row in rows)
+        failed = [row for row in rows if row.state is MigrationState.FAILED]
+        ended = (MigrationState.SUCCEEDED, MigrationState.FAILED)
+        unfinished = (row for row in rows if row.state not in ended)
+        slowest = heapq.nsmallest(MAX_OBJECTS_NAMED, unfinished, key=lambda row: row.percent or 0.0)
+        self.slowest = slowest_objects([*self.slowest, *(row.as_object_progress() for row in slowest)])
+        missing = MAX_OBJECTS_NAMED - len(self.failed)
+        self.failed += [row.as_object_progress() for row in failed[:missing]]
+
+    @property
+    def summary(self) -> ObjectSummary | None:
+        """The summary; None for an empty list, which does not say that all is done."""
+        if not self.seen:
+            return None
+        return ObjectSummary(
+            total=self.total,
+            completed=self.completed,
+            slowest=tuple(self.slowest),
+            failed=tuple(self.failed),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ListedObjects:
+    """
+    The last list of a job's objects, or its refusal.
+
+    :ivar words: the statuses of the job and of the phase at the time of the request.
+    :ivar warnings: the warning about the refusal, if any.
+    :ivar is_brief: true if the list is due at the next poll in any case: this one ran out of time.
+    """
+
+    phase: str | None
+    words: tuple[str | None, ...]
+    at: datetime
+    summary: ObjectSummary | None = None
+    warnings: tuple[str, ...] = ()
+    is_brief: bool = False
+
+    def is_recent(self, words: tuple[str | None, ...], now: datetime) -> bool:
+        # A clock that was set back must not prolong the back-off.
+        return self.words == words and not self.is_brief and self.at <= now < self.at + ASK_AGAIN_AFTER
+
+    @property
+    def is_complete(self) -> bool:
+        return self.summary is not None and self.summary.completed == self.summary.total
+
+
+def _read_objects(phase: str) -> Callable[[Request[Any], Response], JobObjects]:
+    def read(request: Request[Any], response: Response) -> JobObjects:
+        page = JobObjects.read(rpc_object(request, response, payload="TotalRecordCount"))
+        if page.of(phase) is None and page.total_record_count != 0:
+            text = "no objects in the response"
+            raise api_error(MigrationResponseError, request, response, text, request_id=page.request_id)
+        return page
+
+    return read
+
+
+_LEAVE_OUT: Final = "leave out objects=True"
+_UNLISTED: Final = "The objects of the job are not listed:"
+
+
+def _unlisted(error: MigrationError) -> str:
+    """
+    Return the warning about a list that was refused or could not be read.
+
+    It has no request id, so that the same problem is logged once.
+    """
+    remedy = (
+        f"The list is retried in {ASK_AGAIN_AFTER.seconds // 60} minutes: if this persists, {_LEAVE_OUT}."
+    )
+    if isinstance(error, MigrationPermissionError):
+        remedy = f"Give the account AliyunDTSReadOnlyAccess, or {_LEAVE_OUT}."
+    elif isinstance(error, (MigrationNotFoundError, MigrationRequestError)):
+        remedy = f"DTS may not list the objects of this job: {_LEAVE_OUT}."
+    found = (getattr(error, name, None) for name in ("http_status", "code", "reason"))
+    status, *words = found
+    came_back = ", ".join(filter(None, (f"HTTP {status}" if status else None, *words)))
+    return (
+        f"{_UNLISTED} {OBJECTS_API} cannot be read ({came_back or type(error).__name__}). The job's status "
+        f"does not depend on them. {remedy}"
+    )
+
+
+def _too_many(total: int) -> str:
+    """Return the warning about a list that is too long for a poll."""
+    return (
+        f"{_UNLISTED} {total:,} are more than the {MAX_OBJECTS:,} that a poll lists. The job's status does "
+        f"not depend on them. Use the hook's iter_objects, and {_LEAVE_OUT}."
+    )
+
+
 def _read(request: Request[Any], response: Response) -> MigrationJob:
     job = MigrationJob.read(rpc_object(request, response, payload="MigrationJobStatus"))
     return _with_status(request, response, job)
@@ -620,6 +866,8 @@ class DtsApi(AlibabaApi):
         default_factory=dict, init=False, repr=False, compare=False
     )
     """The last result of each data check, with the summary that it belongs to."""
+    _objects: dict[str, _ListedObjects] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The last objects of at most :data:`MAX_LISTED` jobs, by instance."""
 
     def describe_migration_job_status(
         self,
@@ -891,15 +1139,142 @@ class DtsApi(AlibabaApi):
         cache_put(self._counted, (job_id, check_type), (summary, counted))
         return counted
 
+    def describe_migration_job_detail(
+        self, migration_job_id: str, listing: ObjectListing
+    ) -> Flow[list[JobObject]]:
+        """
+        Get the next page of a listing.
+
+        :param migration_job_id: the id of the instance, or the ``DtsJobId`` of the job, which is looked up.
+        """
+        job_id = require_id("migration_job_id", migration_job_id)
+        try:
+            page = yield from send(self._request_objects(self._instances.get(job_id, job_id), listing))
+        except MigrationNotFoundError as error:
+            if error.code is None or job_id in self._instances:
+                raise
+            unknown = error
+        else:
+            return listing.take(page)
+        try:
+            job = yield from self._looked_up_job(job_id)
+        except MigrationNotFoundError:
+            raise unknown from None
+        return listing.take((yield from send(self._request_objects(job.migration_job_id or job_id, listing))))
+
+    def _request_objects(self, instance_id: str, listing: ObjectListing) -> Request[JobObjects]:
+        request = self._request(
+            SERVICE,
+            VERSION,
+            OBJECTS_API,
+            _read_objects(listing.phase),
+            query={
+                "MigrationJobId": instance_id,
+                f"MigrationMode.{OBJECT_PHASES[listing.phase]}": "true",
+                "PageNum": str(listing.page),
+                "PageSize": str(OBJECTS_PER_PAGE),
+                "RegionId": self.region,
+            },
+            asked_for=instance_id,
+        )
+        if listing.page > MAX_OBJECT_PAGES:
+            text = f"the list does not end after {MAX_OBJECT_PAGES} pages of {OBJECTS_PER_PAGE}"
+            raise api_error(MigrationResponseError, request, None, text)
+        return request
+
+    def _list_objects(
+        self, job_id: str, job: MigrationJob, phases: Sequence[Phase], state: MigrationState
+    ) -> Flow[tuple[ObjectSummary | None, tuple[str, ...]]]:
+        """
+        List the objects of the bulk phase that is under way, or was last, and return warnings.
+
+        While it is under way each poll asks; a job that does not move is asked again after
+        :data:`ASK_AGAIN_AFTER`. Once the phase is done, a list is only completed, not begun, as an increment
+        may take weeks; a job that has ended is asked once. The previous objects are kept while the rate
+        limiter skips the list, and after a transient error.
+        """
+        begun = [
+            phase
+            for phase in phases
+            if phase.name in OBJECT_PHASES and phase.state is not MigrationState.PENDING
+        ]
+        if not begun:
+            return None, ()
+        phase, now = begun[-1], self.clock()
+        before = self._objects.get(job_id)
+        if before is not None and before.phase != phase.name:
+            before = None
+        known = (before.summary, before.warnings) if before else (None, ())
+        words = job.migration_job_status, phase.service_status
+        is_open = state in (MigrationState.RUNNING, MigrationState.CAUGHT_UP, MigrationState.PAUSED)
+        is_done = phase.state is MigrationState.SUCCEEDED
+        is_moving = state is MigrationState.RUNNING and not is_done
+        if before is None or before.summary is None:
+            is_settled = is_done and is_open
+        else:
+            is_settled = is_done and before.is_complete
+        if before is not None and before.is_recent(words, now):
+            is_settled |= bool(before.warnings) or not is_moving
+        if is_settled or (words[0] or "").strip().lower() not in _LISTS_OBJECTS:
+            return known
+        try:
+            counted = yield from self._count_objects(
+                job.migration_job_id or job_id, str(phase.name), is_optional=is_open
+            )
+        except MigrationError as error:
+            listed = _ListedObjects(
+                phase.name,
+                words,
+                now,
+                known[0] if error.is_transient else None,
+                (_unlisted(error),),
+                is_brief=getattr(error, "is_cut_short", False),
+            )
+        else:
+            if counted is None:
+                return known
+            listed = _ListedObjects(phase.name, words, now, counted.summary)
+            if counted.total > MAX_OBJECTS:
+                listed = _ListedObjects(phase.name, words, now, warnings=(_too_many(counted.total),))
+        cache_put(self._objects, job_id, listed, MAX_LISTED)
+        return listed.summary, listed.warnings
+
+    def _count_objects(
+        self, instance_id: str, phase: str, *, is_optional: bool
+    ) -> Flow[_CountedObjects | None]:
+        """
+        Count the objects of a phase, up to :data:`MAX_OBJECTS`; None if the rate limiter skips the list.
+
+        A list that has been started is read to its end.
+        """
+        counted, listing = _CountedObjects(), ObjectListing(phase)
+        while not listing.at_end and counted.total <= MAX_OBJECTS:
+            request = self._request_objects(instance_id, listing)
+            page = yield from (send_optional(request) if is_optional else send(request))
+            if page is None:
+                return None
+            is_optional = False
+            rows = listing.take(page)
+            counted.add(listing.total, rows)
+        return counted
+
     def progress(
-        self, migration_job_id: str, *, max_lag: float, verification: bool = False
+        self, migration_job_id: str, *, max_lag: float, verification: bool = False, objects: bool = False
     ) -> Flow[MigrationProgress]:
         """
-        Get one migration job as a record.
+        Get one migration job as a record; ``objects`` is validated immediately.
 
         :param verification: count the tables of its data checks, which takes a call for each check that has
             ended.
+        :param objects: list the objects of the bulk phases, which takes a call for each hundred.
         """
+        if not isinstance(objects, bool):
+            raise MigrationConfigurationError(f"objects must be True or False, not {objects!r}.")
+        return self._progress(migration_job_id, max_lag, verification=verification, objects=objects)
+
+    def _progress(
+        self, migration_job_id: str, max_lag: float, *, verification: bool, objects: bool
+    ) -> Flow[MigrationProgress]:
         job = yield from self._job(migration_job_id, is_listed=verification)
         now = self.clock()
         phases = tuple(_phases(job, max_lag))
@@ -912,6 +1287,11 @@ class DtsApi(AlibabaApi):
         warnings: tuple[str, ...] = ()
         if verification:
             check, warnings = yield from self._verification(migration_job_id, job, state)
+        listed: ObjectSummary | None = None
+        if objects:
+            job_id = require_id("migration_job_id", migration_job_id)
+            listed, unlisted = yield from self._list_objects(job_id, job, phases, state)
+            warnings += unlisted
         return MigrationProgress(
             service=SERVICE,
             migration_id=require_id("migration_job_id", migration_job_id),
@@ -924,6 +1304,7 @@ class DtsApi(AlibabaApi):
             checkpoint=checkpoint,
             applied_until=checkpoint,
             error=_error(job, phases, state),
+            objects=listed,
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
             recheck_since=now if check and state in _INTERRUPTED and check.state in _ENDED_CHECKS else None,

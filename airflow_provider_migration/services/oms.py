@@ -29,6 +29,7 @@ from airflow_provider_migration.clock import utc_now
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationAuthenticationError,
+    MigrationConfigurationError,
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
@@ -992,6 +993,26 @@ class HostedOmsApi(_Projects, AlibabaApi):
         form = {"ProjectId" if parameters else "Id": project}
         form.update((name[0].upper() + name[1:], str(value)) for name, value in parameters.items())
         return self._request(SERVICE, VERSION, action, read, form=form, asked_for=project)
+
+
+NO_OBJECTS: Final = (
+    "no call of OMS lists the progress of single tables while they are copied. The record's phases have the "
+    "progress of all tables together."
+)
+"""
+OMS lists single tables only in ListProjectFullVerifyResult, whose progress is that of the comparison, which
+begins when the copy is done; it belongs to the record's verification.
+"""
+
+
+def check_objects(objects: object) -> None:
+    """
+    Validate the argument ``objects``.
+
+    :raises MigrationConfigurationError: for anything but False.
+    """
+    if objects is not False:
+        raise MigrationConfigurationError(f"objects must be False, not {objects!r}: {NO_OBJECTS}")
 
 
 def hosted_endpoint_of(region: str) -> str:

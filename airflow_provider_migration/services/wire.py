@@ -240,11 +240,11 @@ MAX_CACHED: Final = 4096
 """Maximum entries of a cache of migrations; the oldest is evicted first."""
 
 
-def cache_put(memory: dict[_K, _V], key: _K, value: _V) -> None:
+def cache_put(memory: dict[_K, _V], key: _K, value: _V, limit: int = MAX_CACHED) -> None:
     """Store a value in a bounded cache and evict the oldest entries."""
     memory.pop(key, None)
     memory[key] = value
-    while len(memory) > MAX_CACHED:
+    while len(memory) > limit:
         del memory[next(iter(memory))]
 
 

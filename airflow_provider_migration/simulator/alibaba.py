@@ -2,9 +2,10 @@
 Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanBasePro behind it.
 
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
-DTS actions DescribeMigrationJobStatus, DescribeDtsJobs and DescribeDataCheckTableDetails (2020-01-01), the
-DataWorks actions GetMigrationProcess, GetMigrationSummary and ListMigrations (2020-05-18), the OceanBasePro
-actions DescribeProjectProgress, DescribeProjectSteps and ListProjectFullVerifyResult (2019-09-01).
+DTS actions DescribeMigrationJobStatus, DescribeMigrationJobDetail, DescribeDtsJobs and
+DescribeDataCheckTableDetails (2020-01-01), the DataWorks actions GetMigrationProcess, GetMigrationSummary and
+ListMigrations (2020-05-18), the OceanBasePro actions DescribeProjectProgress, DescribeProjectSteps and
+ListProjectFullVerifyResult (2019-09-01).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ CLOCK_TOLERANCE = 15 * 60
 _VERSIONS = {"2020-01-01": "dts", "2020-05-18": "dataworks", "2019-09-01": "oms"}
 _REQUIRED = {
     "DescribeMigrationJobStatus": ("dts", ("MigrationJobId",)),
+    "DescribeMigrationJobDetail": ("dts", ("MigrationJobId",)),
     "DescribeDtsJobs": ("dts", ("Region",)),
     "DescribeDataCheckTableDetails": ("dts", ("CheckType", "DtsJobId")),
     "GetMigrationProcess": ("dataworks", ("ProjectId", "MigrationId")),
@@ -98,7 +100,11 @@ _FAILED_CHECKS = {
     ),
 }
 _FAILURE = "DTS-1020042: Duplicate entry '1024' for key 'PRIMARY' in table orders.order_items."
-_TABLES, _ROWS = 24, 200_001
+_ROWS = 200_001
+_FLAGS = ("true", "false", "True", "False")  # the SDK writes them as Python does
+
+DETAIL_PHASES = ("StructureInitialization", "DataInitialization", "DataSynchronization")
+"""The phases of DescribeMigrationJobDetail."""
 
 _IMPORT_STEPS = ("IMPORE_PREPARE", "IMPORT_RESOURCE", "IMPORT_FUNCTION", "IMPORT_NODE", "IMPORT_PUBLISH")
 
@@ -180,6 +186,8 @@ class Alibaba:
                 self._refuse(call, 400, f"Missing{name}", f"{name} is mandatory for this action.")
         if action == "DescribeMigrationJobStatus":
             return self._dts(call, parameters["MigrationJobId"])
+        if action == "DescribeMigrationJobDetail":
+            return self._dts_detail(call, parameters)
         if action == "DescribeDtsJobs":
             return self._dts_list(call, parameters)
         if action == "DescribeDataCheckTableDetails":
@@ -312,11 +320,53 @@ class Alibaba:
             told["MigrationMode"] = {name: value for name, value in mode.items() if name not in _CHECK_FLAGS}
         return Answer(200, {"RequestId": self._identifiers.uuid(), **told})
 
+    def _dts_detail(self, call: Call, parameters: dict[str, str]) -> Answer:
+        """Answer the objects of the phases that are asked for by name; without a name there are none."""
+        asked = {phase: parameters.get(f"MigrationMode.{phase}", "false") for phase in DETAIL_PHASES}
+        page, size = parameters.get("PageNum", "1"), parameters.get("PageSize", "30")
+        checks = {
+            **{f"MigrationMode.{phase}": flag in _FLAGS for phase, flag in asked.items()},
+            "PageSize": size in ("30", "50", "100"),
+            "PageNum": page.isdecimal() and 0 < int(page) < 2**31,
+        }
+        for name, is_valid in checks.items():
+            if not is_valid:
+                self._refuse(
+                    call, 400, "InvalidParameter", f"The Value of Input Parameter {name} is not valid"
+                )
+        frame = self._playback.poll("dts", parameters["MigrationJobId"])
+        if frame is None or not getattr(frame.migration, "legacy", True):
+            self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
+        self._fail(call, frame)
+        status = frame.steps_over(dts_job(frame), numbers_as_text=True).get("MigrationJobStatus")
+        if status not in ("Migrating", "MigrationFailed", "Failed", "Suspending", "Finished"):
+            self._refuse(call, 400, "InvalidJobStatus", "The specified migration job is in no such state.")
+        rows = [
+            (phase, row)
+            for phase, flag in asked.items()
+            if flag.lower() == "true"
+            for row in dts_objects(frame, phase)
+        ]
+        shown = rows[(int(page) - 1) * int(size) : int(page) * int(size)]
+        lists = {
+            f"{phase}DetailList": {f"{phase}Detail": [row for of, row in shown if of == phase]}
+            for phase in DETAIL_PHASES
+        }
+        content = {
+            "RequestId": self._identifiers.uuid(),
+            "Success": "true",
+            "PageNumber": int(page),
+            "PageRecordCount": len(shown),
+            "TotalRecordCount": len(rows),
+            **lists,
+        }
+        return Answer(200, content)
+
     def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
         allowed = {
             "JobType": ("MIGRATION", "SYNC", "SUBSCRIBE"),
             "PageSize": ("10", "20", "30"),
-            "WithoutDbList": ("true", "false", "True", "False"),  # the SDK writes it as Python does
+            "WithoutDbList": _FLAGS,
         }
         for name, values in allowed.items():
             if parameters.get(name, values[0]) not in values:
@@ -528,7 +578,7 @@ def dts_job(frame: Frame) -> dict[str, Any]:
     }
     for key, phase, fraction, total in (
         ("PrecheckStatus", "precheck", moment.precheck, None),
-        ("StructureInitializationStatus", "structure", moment.structure, _TABLES),
+        ("StructureInitializationStatus", "structure", moment.structure, getattr(migration, "objects", 0)),
         ("DataInitializationStatus", "full", moment.full, _ROWS),
     ):
         if fraction is None:
@@ -563,6 +613,43 @@ def dts_job(frame: Frame) -> dict[str, Any]:
     if frame.verification is not None:
         job["FullDataCheckStatus"] = _dts_check_status(frame)
     return job
+
+
+def dts_objects(frame: Frame, phase: str) -> list[dict[str, Any]]:
+    """Return the objects of a phase in DescribeMigrationJobDetail, with all values as text."""
+    total = getattr(frame.migration, "objects", 0)
+    moment, rows = frame.moment, _ROWS // max(total, 1)
+    fraction = moment.structure if phase == "StructureInitialization" else moment.full
+    is_failed = moment.condition is Condition.FAILED
+    # Each table takes half of the phase; the first half is when they begin.
+    done = [min(max(2 * (fraction or 0.0) - number / total, 0.0), 1.0) for number in range(total)]
+    broken = next((number for number, part in enumerate(done) if part < 1), None) if is_failed else None
+    objects: list[dict[str, Any]] = []
+    for number, part in enumerate(done):
+        status = "Finished" if part >= 1 else "Migrating" if part else "NotStarted"
+        name = f"orders_{number + 1:04d}"
+        row: dict[str, Any] = {
+            "SourceOwnerDBName": DATABASE,
+            "DestinationOwnerDBName": DATABASE,
+            "Status": "Failed" if number == broken else status,
+            "ErrorMessage": _FAILURE if number == broken else "",
+        }
+        if phase == "StructureInitialization":
+            definition = f"CREATE TABLE `{name}` (`id` bigint NOT NULL, PRIMARY KEY (`id`))"
+            row |= {"ObjectName": name, "ObjectType": "Table", "ObjectDefinition": definition}
+        else:
+            row["TableName"] = name
+        if phase == "DataInitialization":
+            # The total is estimated at the start, here by a hundredth too much.
+            row |= {
+                "TotalRowNum": str(rows + rows // 100),
+                "FinishRowNum": str(int(part * rows)),
+                "MigrationTime": str(int(part * 10)),
+            }
+        if phase == "DataSynchronization":
+            row |= {"Status": "NotStarted" if moment.lag is None else "Migrating", "ErrorMessage": ""}
+        objects.append(row)
+    return objects
 
 
 def _dts_check_status(frame: Frame) -> dict[str, str]:

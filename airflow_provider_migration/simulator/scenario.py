@@ -172,12 +172,17 @@ class _VerifiedMigration(_Migration, ABC):
 
 
 class DtsMigration(_VerifiedMigration):
-    """A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it."""
+    """
+    A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it.
+
+    :param objects: number of its tables, up to 100,000.
+    """
 
     service: Literal["dts"]
     migration_job_id: str
     incremental: bool = True
     legacy: bool = True
+    objects: int = Field(24, ge=0, le=100_000)
 
     @property
     def id(self) -> str:

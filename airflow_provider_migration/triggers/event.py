@@ -149,10 +149,11 @@ class MigrationEventTrigger(BaseEventTrigger):
             bound = asked.bind(None, **which)
         except TypeError as error:
             own_arguments = (name for name in signature(cls.of).parameters if name not in ("sensor", "which"))
-            known = ", ".join([*sensor.id_arguments, *signature(hook_class).parameters, *own_arguments])
+            its_arguments = (*sensor.id_arguments, *sensor.switches, *signature(hook_class).parameters)
+            known = ", ".join([*its_arguments, *own_arguments])
             raise MigrationConfigurationError(f"{subject}: {error}; it takes {known}.") from None
         bound.apply_defaults()
-        ids = {name: sensor._read_id(subject, name, bound.arguments[name]) for name in sensor.id_arguments}
+        ids = sensor._read_ids(subject, bound.arguments)
         for name, value in ids.items():
             if asked.parameters[name].default is Parameter.empty:
                 require_id(name, value)

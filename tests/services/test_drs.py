@@ -936,7 +936,8 @@ def test_documented_list_sample_is_a_table_at_ten_percent(ask: Ask, sample: Any)
     assert progress.objects.model_dump() == {
         "total": 1,
         "completed": 0,
-        "slowest": ({"source": "a.b", "destination": "c.d", "percent": 10},),
+        "slowest": ({"source": "a.b", "destination": "c.d", "percent": 10, "error": None},),
+        "failed": (),
     }
     assert [phase.name for phase in progress.phases] == ["full", "table", "incremental"]
     assert (progress.phases[1].state, progress.phases[1].done, progress.phases[1].total) == ("running", 0, 1)

@@ -25,8 +25,8 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ({"migrations": [{"job_id": "x"}]}, "migrations[0]: the key 'service' is missing"),
         ({"migrations": [{"service": "dts"}]}, "migrations[0].migration_job_id: this key is missing"),
         (
-            {"migrations": [{**DTS, "objects": 5}]},
-            "migrations[0].objects: unknown key; allowed: duration, incremental, legacy",
+            {"migrations": [{**DTS, "tables": 5}]},
+            "migrations[0].tables: unknown key; allowed: duration, incremental, legacy",
         ),
         (
             {"migrations": [{**DTS, "script": "sucess"}]},

@@ -118,6 +118,30 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
 
 
+def test_dts_client_lists_objects(simulator: Simulator) -> None:
+    simulator.jump("dts", "dtsdemo0001", 14)
+    client = dts_client.Client(alibaba_config(simulator))
+    phases = {"structure_initialization": True, "data_initialization": True, "data_synchronization": False}
+    mode = dts_models.DescribeMigrationJobDetailRequestMigrationMode(**phases)
+    request = dts_models.DescribeMigrationJobDetailRequest(
+        migration_job_id="dtsdemo0001",
+        region_id="cn-hangzhou",
+        migration_mode=mode,
+        page_num=1,
+        page_size=100,
+    )
+    body = client.describe_migration_job_detail(request).body
+    (definition, *_) = body.structure_initialization_detail_list.structure_initialization_detail
+    (table, *more) = body.data_initialization_detail_list.data_initialization_detail
+    assert (body.success, body.total_record_count, body.page_record_count) == ("true", 48, 48)
+    assert (definition.object_name, definition.object_type) == ("orders_0001", "Table")
+    assert (definition.status, definition.object_definition[:12]) == ("Finished", "CREATE TABLE")
+    assert (table.source_owner_dbname, table.table_name, table.status) == ("shop", "orders_0001", "Migrating")
+    assert 0 < int(table.finish_row_num) < int(table.total_row_num)
+    assert len(more) == 23
+    assert body.data_synchronization_detail_list.data_synchronization_detail == []
+
+
 def test_dts_client_reads_a_data_check(checked: Simulator) -> None:
     client = dts_client.Client(alibaba_config(checked))
     job = client.describe_dts_jobs(dts_models.DescribeDtsJobsRequest(region="cn-hangzhou")).body.dts_job_list[

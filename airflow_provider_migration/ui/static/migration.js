@@ -3,6 +3,7 @@
 import { ApiError, get, keepReading, now, ofTask, stored, troubleText, xcom } from "./api.js";
 import { estimate, merge, readPoints } from "./estimate.js";
 import * as format from "./format.js";
+import { FAILED, failedLine, objectsOf, SLOWEST } from "./objects.js";
 import * as parts from "./parts.js";
 import { fileName, saveCsv, showTable, sortedRows } from "./table.js";
 import { COLUMNS, dataCheck, dataCheckWord } from "./verification.js";
@@ -174,7 +175,7 @@ function showMigration(isOver) {
   parts.setBar(at("overall"), { percent, label: "Overall progress", tone: state.tone });
   showPhases(Array.isArray(record.phases) ? record.phases.filter(format.isObject) : [], record);
   showDataCheck(dataCheck(record, isOver), fileName([format.text(known), id, "data-check"], "csv"));
-  showObjects(format.isObject(record.objects) ? record.objects : null, state);
+  showObjects(format.isObject(record.objects) ? record.objects : null, state, (kind) => fileName([format.text(known), id, kind], "csv"));
   showLag(record, isOver);
   showTrend();
   showTimes();
@@ -317,7 +318,7 @@ function showDataCheck(check, file) {
   at("check-csv").onclick = () => saveCsv(file, COLUMNS, sortedRows(at("check-worst")));
 }
 
-function showObjects(objects, state) {
+function showObjects(objects, state, fileOf) {
   const total = objects && format.number(objects.total);
   const done = objects && format.number(objects.completed);
   at("objects-part").hidden = !total;
@@ -325,23 +326,17 @@ function showObjects(objects, state) {
   const percent = done === null ? null : Math.min(Math.floor((done / total) * 1000) / 10, 100);
   parts.say(at("objects-count"), `${format.countText(done ?? 0)} of ${format.countText(total)} done`);
   parts.setBar(at("objects-bar"), { percent, label: "Objects done", tone: percent === 100 ? "good" : state.tone });
-  const slowest = Array.isArray(objects.slowest) ? objects.slowest.filter(format.isObject) : [];
-  at("objects-slowest").hidden = slowest.length === 0;
-  parts.setList(
-    at("objects"),
-    slowest,
-    () => parts.make("li", {}, parts.make("div", {}, parts.make("span"), parts.make("span", { class: "number quiet" })), parts.makeBar()),
-    (item, object) => {
-      const [line, bar] = item.children;
-      const source = format.text(object.source);
-      const destination = format.text(object.destination);
-      const name = source && destination && source !== destination ? `${source} → ${destination}` : (source ?? destination ?? "Object");
-      const part = format.percentage(object.percent);
-      parts.say(line.firstElementChild, name);
-      parts.say(line.lastElementChild, format.percentText(part));
-      parts.setBar(bar, { percent: part, label: name, tone: state.tone });
-    },
-  );
+  const failed = objectsOf(objects.failed);
+  parts.say(at("objects-failed-list"), failedLine(failed.length));
+  showObjectTable(at("objects-failed"), FAILED, failed, fileOf("failed-objects"));
+  showObjectTable(at("objects-slowest"), SLOWEST, objectsOf(objects.slowest), fileOf("slowest-objects"));
+}
+
+function showObjectTable(part, columns, rows, file) {
+  part.hidden = rows.length === 0;
+  const [place, button] = [part.querySelector(".frame"), part.querySelector("button")];
+  showTable(place, columns, rows);
+  button.onclick = () => saveCsv(file, columns, sortedRows(place));
 }
 
 function showLag(record, isOver) {
