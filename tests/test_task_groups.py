@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -318,34 +319,39 @@ def ago(seconds: float, **fields: Any) -> dict[str, Any]:
     return record(datetime.now(UTC) - timedelta(seconds=seconds), **fields)
 
 
+def asked_long_ago() -> dict[str, Any]:
+    """Return a cut-over that passed its gates a quarter of an hour ago."""
+    now = datetime.now(UTC)
+    return {
+        "question": {"asked_at": (now - timedelta(seconds=3200)).isoformat()},
+        "approve": approval(now - timedelta(seconds=3100)),
+        "note_time": (now - timedelta(seconds=3000)).isoformat(),
+        "applied": ago(1000),
+    }
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"note_time": None}, "there is no noted time"),
-        ({"applied": ago(100)}, "the record of 'applied' is older than the noted time"),
-        ({"applied": ago(0, state="paused")}, "the record of 'applied' is not in sync"),
-        ({"applied": ago(0, lag_seconds=11)}, "the record of 'applied' is not in sync"),
+        (lambda: {"note_time": None}, "there is no noted time"),
+        (lambda: {"applied": ago(100)}, "the record of 'applied' is older than the noted time"),
+        (lambda: {"applied": ago(0, state="paused")}, "the record of 'applied' is not in sync"),
+        (lambda: {"applied": ago(0, lag_seconds=11)}, "the record of 'applied' is not in sync"),
         (
-            {"applied": ago(0, verification={"state": "inconsistent"})},
+            lambda: {"applied": ago(0, verification={"state": "inconsistent"})},
             "the data check is inconsistent by now",
         ),
-        ({"verified": ago(200)}, "the record of 'verified' has no consistent data check"),
-        ({"caught_up": ago(300, migration_id="dts2")}, "the records are of different migrations"),
-        (
-            {
-                "note_time": (datetime.now(UTC) - timedelta(seconds=3000)).isoformat(),
-                "approve": approval(datetime.now(UTC) - timedelta(seconds=3100)),
-                "question": {"asked_at": (datetime.now(UTC) - timedelta(seconds=3200)).isoformat()},
-                "applied": ago(1000),
-            },
-            "the record of 'applied' is 10.. s old, and the lag may have risen since",
-        ),
+        (lambda: {"verified": ago(200)}, "the record of 'verified' has no consistent data check"),
+        (lambda: {"caught_up": ago(300, migration_id="dts2")}, "the records are of different migrations"),
+        (asked_long_ago, "the record of 'applied' is 10.. s old, and the lag may have risen since"),
     ],
 )
-def test_evidence_needs_gates_that_belong_together(changes: dict[str, Any], problem: str) -> None:
+def test_evidence_needs_gates_that_belong_together(
+    changes: Callable[[], dict[str, Any]], problem: str
+) -> None:
     """Tasks that were cleared, or marked as successful, one by one."""
     with pytest.raises(AirflowFailException, match=f"The cut-over has not passed: {problem}"):
-        run(dag_of(), "cut_over.evidence", **left(**changes))
+        run(dag_of(), "cut_over.evidence", **left(**changes()))
 
 
 @asks_a_person
