@@ -726,7 +726,7 @@ class _Projects(ABC):
             known = None
         if known is not None and known.is_clean:
             return known.verification
-        tables: dict[tuple[str | None, ...], VerifiedTable] = {}
+        tables: dict[tuple[str | None, ...], _Result] = {}
         different = total = 0
         is_needed, now = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED), self.clock()
         for page in range(1, MAX_PAGES + 1):
@@ -740,8 +740,9 @@ class _Projects(ABC):
             before = len(tables)
             for row in data.full_verify_table_statistics or ():
                 # A table may move to the next page while its result changes: the worse one counts.
-                if row.key not in tables or row.result is not VerificationState.CONSISTENT:
-                    tables[row.key] = row
+                judged = row.result, row
+                if row.key not in tables or judged[0] is not VerificationState.CONSISTENT:
+                    tables[row.key] = judged
             if len(tables) >= total or len(tables) == before:
                 break
             is_same = known is not None and known.different == different
@@ -1160,11 +1161,15 @@ def _is_older_than_copy(step: ProjectStep, steps: Sequence[ProjectStep]) -> bool
     return began is not None and any(end is not None and end > began for end in ends)
 
 
-def _counted(step: ProjectStep, tables: Sequence[VerifiedTable], different: int, total: int) -> Verification:
+_Result = tuple[VerificationState, VerifiedTable]
+"""A table with its result, judged page by page: for thousands at once it would block the event loop."""
+
+
+def _counted(step: ProjectStep, tables: Sequence[_Result], different: int, total: int) -> Verification:
     """Return the result of a full verification by its tables."""
     by_result: dict[VerificationState, list[VerifiedTable]] = {}
-    for table in tables:
-        by_result.setdefault(table.result, []).append(table)
+    for result, table in tables:
+        by_result.setdefault(result, []).append(table)
     wrong = by_result.get(VerificationState.INCONSISTENT, [])
     failed = by_result.get(VerificationState.FAILED, [])
     equal = by_result.get(VerificationState.CONSISTENT, [])
