@@ -38,6 +38,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
+    MAX_WORST,
     VERIFIED,
     MigrationErrorInfo,
     MigrationProgress,
@@ -1173,6 +1174,7 @@ def _counted(step: ProjectStep, tables: Sequence[_Result], different: int, total
     wrong = by_result.get(VerificationState.INCONSISTENT, [])
     failed = by_result.get(VerificationState.FAILED, [])
     equal = by_result.get(VerificationState.CONSISTENT, [])
+    worst = sorted((*wrong, *failed), key=lambda table: -table.rows_different)
     found = Verification.ended(
         percent=step.progress,
         tables_total=max(total, len(tables)),
@@ -1180,7 +1182,7 @@ def _counted(step: ProjectStep, tables: Sequence[_Result], different: int, total
         tables_different=max(different, len(wrong)),
         tables_failed=len(failed),
         rows_different=sum(table.rows_different for table in wrong) if len(wrong) >= different else None,
-        worst=worst_tables(table.as_table_verification() for table in (*wrong, *failed)),
+        worst=worst_tables(table.as_table_verification() for table in worst[:MAX_WORST]),
         checked_at=utc_time(step.finish_time),
     )
     if VerificationState.RUNNING in by_result and found.state is not VerificationState.INCONSISTENT:
