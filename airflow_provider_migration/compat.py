@@ -85,7 +85,8 @@ def statistics_are_off(stats: Any) -> bool:
     # Until 3.3 each method belongs to the client; since then a function of the module looks the client up.
     client = getattr(stats.gauge, "__self__", None)
     if client is None:
-        look_up = getattr(sys.modules[stats.__module__], "_get_backend", None)
+        module = sys.modules.get(getattr(stats, "__module__", None) or "")
+        look_up = getattr(module, "_get_backend", None)
         client = look_up() if look_up is not None else None
     # In 2.11 to 3.2 the methods of this client belong to its class.
     return "NoStatsLogger" in (type(client).__name__, getattr(client, "__name__", None))

@@ -15,6 +15,7 @@ from airflow_provider_migration.compat import approval_operator
 from airflow_provider_migration.sensors.base import (
     DURATION,
     FIGURES,
+    NOT_GIVEN,
     MigrationSensor,
     add_to_events,
     is_number,
@@ -45,6 +46,7 @@ _OWN_ARGUMENTS: Final = (
     "soft_fail",
     "never_fail",
     "do_xcom_push",
+    "outlets",
 )
 """Arguments of the sensors that the group sets itself."""
 
@@ -127,7 +129,9 @@ class CutOverTaskGroup(TaskGroup):
         }
         for name, value in durations.items():
             if not is_number(value) or not 0 < value <= MAX_TIMEOUT:
-                refuse(subject, name, f"must be {DURATION}, from 1 s to a year, not {shown(value)}.")
+                refuse(
+                    subject, name, f"must be {DURATION}, more than 0 and at most a year, not {shown(value)}."
+                )
         valid_for, final = durations["approval_valid_for"], durations["final_timeout"]
         if final > valid_for:
             refuse(
@@ -147,17 +151,23 @@ class CutOverTaskGroup(TaskGroup):
         if evidence_path is not None and not isinstance(evidence_path, str):
             refuse(subject, "evidence_path", f"must be a path as text, or None, not {shown(evidence_path)}.")
         super().__init__(group_id=group_id, tooltip="Wait until a migration is ready for the cut-over.")
+        # Explicit, so that the DAG's default_args change no gate.
         common: dict[str, Any] = {
+            **_PASS_OR_FAIL,
             "max_lag": max_lag,
             "soft_fail": False,
             "never_fail": False,
-            **_PASS_OR_FAIL,
+            "outlets": [],
+            **{"on_paused": "wait", **sensor_arguments},
         }
+        without_moment = {**common, "checkpoint_after": NOT_GIVEN}
         with self:
-            tasks: list[Any] = [sensor(task_id="caught_up", hold_for=hold_for, **common, **sensor_arguments)]
+            tasks: list[Any] = [
+                sensor(task_id="caught_up", target_status="caught_up", hold_for=hold_for, **without_moment)
+            ]
             if verify:
                 tasks.append(
-                    sensor(task_id="verified", target_status="verified", **common, **sensor_arguments)
+                    sensor(task_id="verified", target_status="verified", **{**without_moment, "hold_for": 0})
                 )
             gates = [task.task_id for task in tasks]
             approval = None
@@ -190,10 +200,10 @@ class CutOverTaskGroup(TaskGroup):
             moment: Any = note_time.output
             applied = sensor(
                 task_id="applied",
+                target_status="caught_up",
                 checkpoint_after=moment,
                 hold_for=final_hold,
-                **common,
-                **{**sensor_arguments, "timeout": final},
+                **{**common, "timeout": final},
             )
             evidence = _EvidenceOperator(
                 task_id="evidence",
@@ -218,8 +228,8 @@ def _asking_once(operator: type[Any]) -> type[Any]:
             """Ask, unless the question of this run was asked before: Airflow would show its first text."""
             if context["ti"].try_number > 1:
                 raise AirflowFailException(
-                    "Airflow keeps the text of the first question, with the figures of that time: start a "
-                    "new run of the DAG to ask again."
+                    "This task has been started before, and Airflow keeps the text of the first question, "
+                    "with the figures of that time: start a new run of the DAG to ask again."
                 )
             return super().execute(context)
 
@@ -420,7 +430,7 @@ def check_gates(
     observed = _time(last["observed_at"])
     check = (records.get("verified") or {}).get("verification") or {}
     last_check = (last.get("verification") or {}).get("state")
-    problem = None
+    problem, remedy = None, _ASK_AGAIN
     if noted is None:
         problem = "there is no noted time"
     elif approved_at is not None and approved_at > noted:
@@ -429,19 +439,24 @@ def check_gates(
         problem = "the record of 'applied' is older than the noted time"
     elif (age := (now - observed).total_seconds()) > EVIDENCE_SECONDS:
         problem = f"the record of 'applied' is {age:.0f} s old, and the lag may have risen since"
+        remedy = _LOOK_AGAIN
     elif last["state"] not in ("caught_up", "succeeded") or (last["lag_seconds"] or 0) > max_lag:
-        problem = "the record of 'applied' is not in sync"
+        problem, remedy = "the record of 'applied' is not in sync", _LOOK_AGAIN
     elif "verified" in records and check.get("state") != "consistent":
         problem = "the record of 'verified' has no consistent data check"
-    elif last_check in ("inconsistent", "failed"):
+    elif "verified" in records and last_check in ("inconsistent", "failed"):
         problem = f"the data check is {last_check} by now"
     elif len({(record["service"], record["migration_id"]) for record in records.values()}) > 1:
         problem = "the records are of different migrations"
     if problem:
-        raise AirflowFailException(f"The cut-over has not passed: {problem}. {_ASK_AGAIN}")
+        raise AirflowFailException(f"The cut-over has not passed: {problem}. {remedy}")
 
 
 _ASK_AGAIN: Final = "Start a new run of the DAG to ask again."
+_LOOK_AGAIN: Final = (
+    "While the approval is valid, clear the task 'applied' with its downstream tasks to look again; after "
+    "that, start a new run of the DAG."
+)
 
 
 def _approval(context: Context, approval: Mapping[str, Any], now: datetime) -> Approval:

@@ -208,13 +208,29 @@ def test_question_is_asked_once() -> None:
 
 @asks_a_person
 def test_default_arguments_open_no_gate() -> None:
-    defaults = {"retries": 3, "defaults": ["Approve"], "trigger_rule": "all_done", "soft_fail": True}
+    asset = Asset("s3://bucket/cut-over")
+    defaults = {
+        "retries": 3,
+        "defaults": ["Approve"],
+        "trigger_rule": "all_done",
+        "soft_fail": True,
+        "on_paused": "skip",
+        "target_status": "full_done",
+        "checkpoint_after": NOW,
+        "hold_for": 1,
+        "outlets": [asset],
+    }
     with DAG("d", start_date=NOW, schedule=None, default_args=defaults) as dag:
         CutOverTaskGroup(DtsMigrationJobSensor, migration_job_id="dts1")
     approve = dag.get_task("cut_over.approve")
     assert (approve.retries, approve.defaults) == (0, None)
     assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
-    assert not any(getattr(task, "soft_fail", False) for task in dag.tasks)
+    sensors = [dag.get_task(f"cut_over.{name}") for name in ("caught_up", "verified", "applied")]
+    assert [task.target_status for task in sensors] == ["caught_up", "verified", "caught_up"]
+    assert [task.hold_for for task in sensors] == [600, 0, 60]
+    assert [task.checkpoint_after is None for task in sensors] == [True, True, False]
+    settings = {(task.soft_fail, task.on_paused, bool(task.outlets)) for task in sensors}
+    assert settings == {(False, "wait", False)}
 
 
 # --- the approval -----------------------------------------------------------------------------------------
@@ -352,6 +368,12 @@ def test_evidence_needs_gates_that_belong_together(
     """Tasks that were cleared, or marked as successful, one by one."""
     with pytest.raises(AirflowFailException, match=f"The cut-over has not passed: {problem}"):
         run(dag_of(), "cut_over.evidence", **left(**changes()))
+
+
+def test_evidence_without_verify_ignores_the_data_check() -> None:
+    failed = left(applied=ago(0, verification={"state": "failed"}))
+    found, _ = run(dag_of(migration_job_id="dts1", verify=False), "cut_over.evidence", **failed)
+    assert list(found["gates"]) == ["caught_up", "applied"]
 
 
 @asks_a_person

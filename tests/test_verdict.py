@@ -807,6 +807,13 @@ def test_check_that_stands_still_is_a_stall(check: str, percents: Any, outcome: 
     assert outcomes(waiting, *polls)[-1] == outcome
 
 
+@pytest.mark.parametrize("check", ["pending", "inconsistent", "unknown"])
+def test_check_after_success_is_no_stall(check: str) -> None:
+    waiting = watch("verified", stall_timeout=100, poke_interval=60)
+    polls = [(at * 60, checked(check, "succeeded")) for at in range(4)]
+    assert outcomes(waiting, *polls) == ["wait"] * 4
+
+
 def test_check_that_nobody_waits_for_is_no_change() -> None:
     waiting = watch("caught_up", hold_for=900)
     for percent in (10, 20, 30):

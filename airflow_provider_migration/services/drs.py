@@ -475,11 +475,6 @@ class ComparedDatabase(WireModel):
         return COMPARISON_RESULTS.state_of(self.status)
 
     @property
-    def is_final(self) -> bool:
-        """True if the result of the database does not change any more."""
-        return self.result not in (VerificationState.RUNNING, VerificationState.UNKNOWN)
-
-    @property
     def tables_different(self) -> int | None:
         """Number of tables that differ; at least one if the status says that the database differs."""
         is_different = self.result is VerificationState.INCONSISTENT
@@ -865,10 +860,10 @@ class DrsApi:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Cache of the last listed objects of at most :data:`MAX_LISTED` jobs."""
-    _compared: dict[tuple[str, Comparison], _Compared] = field(
+    _compared: dict[tuple[str, Comparison], tuple[datetime | None, _Compared]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Cache of the results of ended comparisons, which do not change."""
+    """Cache of the results of ended comparisons, with the time of the reading unless they are final."""
     _verified: dict[str, Verification] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Cache of the last verification of each job."""
 
@@ -1096,14 +1091,16 @@ class DrsApi:
             current = [row for row in result if (row.compare_num or 0) > covered.get(row.names, -1)]
             covered.update((row.names, row.compare_num or 0) for row in current)
             tables.update((row, result[row]) for row in current)
-            times += [utc_time(each.end_time)] if current else []
+            times += [utc_time(each.end_time) or utc_time(each.start_time)] if current else []
         return _compared(tables, times)
 
     def _result(self, job_id: str, kind: _Kind, comparison: Comparison) -> Flow[_Compared]:
         """Get the databases of an ended comparison, with their tables that differ."""
-        key = job_id, comparison
+        key, now = (job_id, comparison), self.clock()
         if key in self._compared:
-            return self._compared[key]
+            read_at, known = self._compared[key]
+            if read_at is None or abs(now - read_at) < ASK_AGAIN_AFTER:
+                return known
         rows: list[ComparedDatabase] = []
         listing, count = ObjectListing(), 0
         while not listing.at_end and listing.pages < MAX_COMPARISON_PAGES:
@@ -1119,14 +1116,15 @@ class DrsApi:
         worst = sorted(
             rows, key=lambda row: (row.tables_different or 0, row.tables_failed or 0), reverse=True
         )
-        is_final = bool(rows) and all(row.is_final for row in rows)
+        results, are_named = {row.result for row in rows}, True
         try:
             for row in worst[:MAX_NAMED]:
                 result[row] = yield from self._different_tables(job_id, kind, comparison, row)
         except MigrationApiError as error:  # names only: the counts are known
-            is_final = is_final and not error.is_transient
-        if is_final:
-            cache_put(self._compared, key, result)
+            are_named = not error.is_transient
+        if are_named and rows and VerificationState.RUNNING not in results:
+            is_final = VerificationState.UNKNOWN not in results
+            cache_put(self._compared, key, (None if is_final else now, result))
         return result
 
     def _different_tables(

@@ -677,7 +677,10 @@ class _CountedObjects:
         failed = [row for row in rows if row.state is MigrationState.FAILED]
         ended = (MigrationState.SUCCEEDED, MigrationState.FAILED)
         unfinished = (row for row in rows if row.state not in ended)
-        slowest = heapq.nsmallest(MAX_OBJECTS_NAMED, unfinished, key=lambda row: row.percent or 0.0)
+        # By name too: another order of equal ones would look like progress.
+        slowest = heapq.nsmallest(
+            MAX_OBJECTS_NAMED, unfinished, key=lambda row: (row.percent or 0.0, *map(str, row.key))
+        )
         self.slowest = slowest_objects([*self.slowest, *(row.as_object_progress() for row in slowest)])
         missing = MAX_OBJECTS_NAMED - len(self.failed)
         self.failed += [row.as_object_progress() for row in failed[:missing]]
@@ -1226,7 +1229,7 @@ class DtsApi(AlibabaApi):
                 phase.name,
                 words,
                 now,
-                known[0] if error.is_transient else None,
+                known[0],
                 (_unlisted(error),),
                 is_brief=getattr(error, "is_cut_short", False),
             )
@@ -1307,8 +1310,8 @@ class DtsApi(AlibabaApi):
             objects=listed,
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
-            recheck_since=now if check and state in _INTERRUPTED and check.state in _ENDED_CHECKS else None,
-            is_rechecking=any(CHECK_STATUSES.state_of(each.status) in _CHECKING for each in checks.values()),
+            recheck_since=now if _voids_check(check, state, phases) else None,
+            is_rechecking=_is_checking(checks) and state not in _INTERRUPTED,
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
             observed_at=now,
@@ -1578,6 +1581,18 @@ def _is_ready(state: MigrationState) -> bool:
     return state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
 
 
+def _voids_check(check: Verification | None, state: MigrationState, phases: Iterable[Phase]) -> bool:
+    """Tell whether a check that has ended is void: the job stands still, or copies existing data."""
+    is_copying = any(phase.name in BULK_PHASES and phase.state is MigrationState.RUNNING for phase in phases)
+    return check is not None and check.state in _ENDED_CHECKS and (state in _INTERRUPTED or is_copying)
+
+
+def _is_checking(checks: Mapping[int, DataCheckStatus]) -> bool:
+    """Tell whether the check of existing data, else that of the increment, runs or is to run."""
+    check = checks.get(FULL_CHECK) or checks.get(INCREMENTAL_CHECK)
+    return check is not None and CHECK_STATUSES.state_of(check.status) in _CHECKING
+
+
 def _has_ended(section: DataCheckStatus) -> bool:
     return (section.status or "").strip().lower() in _HAS_ENDED
 
@@ -1617,6 +1632,9 @@ def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verif
     """
     mode, states = job.migration_mode, []
     found = Verification.merged(parts.values()) if parts else None
+    if found is not None and FULL_CHECK in parts:
+        # A repeated check of existing data does not repeat that of the increment.
+        found = found.model_copy(update={"checked_at": parts[FULL_CHECK].checked_at})
     # An incremental check does not cover existing data.
     is_enough = FULL_CHECK in parts or (bool(parts) and mode.data_initialization is False)
     is_off = mode.full_data_check is False and (bool(parts) or mode.inc_data_check is False)

@@ -370,6 +370,11 @@ class ProjectStep(WireModel):
     step_info: StepInfo | None = None
 
     @property
+    def checked_at(self) -> datetime | None:
+        """Time of a verification: its end, else its start; OMS may not have ended the step."""
+        return utc_time(self.finish_time) or utc_time(self.start_time)
+
+    @property
     def is_full_verifier(self) -> bool:
         """True for the step of the full verification."""
         return (self.name or "").strip().upper() in ("FULL_VERIFIER", "FULL_VALIDATION")
@@ -1149,7 +1154,7 @@ def _verification(steps: _Steps) -> Verification | None:
     state = _VERIFIER_STATES.get(STEP_STATUSES.state_of(step.status), VerificationState.UNKNOWN)
     if state is VerificationState.RUNNING and _has_compared(step):
         state = VerificationState.UNKNOWN
-    return Verification(state=state, percent=step.progress, checked_at=utc_time(step.finish_time))
+    return Verification(state=state, percent=step.progress, checked_at=step.checked_at)
 
 
 def _is_older_than_copy(step: ProjectStep, steps: Sequence[ProjectStep]) -> bool:
@@ -1183,7 +1188,7 @@ def _counted(step: ProjectStep, tables: Sequence[_Result], different: int, total
         tables_failed=len(failed),
         rows_different=sum(table.rows_different for table in wrong) if len(wrong) >= different else None,
         worst=worst_tables(table.as_table_verification() for table in worst[:MAX_WORST]),
-        checked_at=utc_time(step.finish_time),
+        checked_at=step.checked_at,
     )
     if VerificationState.RUNNING in by_result and found.state is not VerificationState.INCONSISTENT:
         return found.model_copy(update={"state": VerificationState.RUNNING})

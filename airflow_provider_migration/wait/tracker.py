@@ -70,8 +70,8 @@ _ENDED: Final = (
 
 
 _CHECK_IS_OLD: Final = (
-    "The data check is older than the last pause, failure or copy of existing data: restart the data check, "
-    "or wait until the service has repeated it."
+    "The data check is older than the last pause, failure or copy of existing data: restart the data check "
+    "(in DRS each kind of comparison), or wait until the service has repeated it."
 )
 
 _BEHIND: Final = (
@@ -272,7 +272,8 @@ class WaitTracker:
             position = applied
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
-        if progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress)):
+        is_ready = progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress))
+        if is_ready or self._may_still_be_verified(progress):
             moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
         progress = self._with_time_left(progress, has_changed=has_changed)

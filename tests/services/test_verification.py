@@ -865,6 +865,20 @@ def test_drs_result_that_is_not_final_is_read_again(first: Any) -> None:
     assert drs(ONE, overview(database()), api=api).verification.state == "consistent"
 
 
+def test_drs_result_with_an_unknown_word_is_read_every_ten_minutes() -> None:
+    clock = [NOW]
+    api, read = replace(DRS, clock=lambda: clock[0]), []
+
+    def counted(request: Request) -> Any:
+        read.append(request)
+        return overview(database(status=24))
+
+    for minutes, calls in ((0, 1), (9, 1), (10, 2)):
+        clock[0] = NOW + timedelta(minutes=minutes)
+        drs(ONE, counted, api=api)
+        assert len(read) == calls
+
+
 @pytest.mark.parametrize("details", [DETAILS, REFUSED, MigrationServiceError("away")])
 def test_drs_names_cost_few_requests(details: Any) -> None:
     asked: list[Request] = []
@@ -897,9 +911,21 @@ def test_drs_many_comparisons_are_read_or_not_known() -> None:
 STOPS: list[tuple[MigrationProgress, bool, bool]] = [
     (dts(job(Status="Suspending"), tables()), True, False),
     (dts(job(Status="MigrationFailed"), tables()), True, False),
-    (dts(job({"Status": "Checking"}, Status="Suspending")), False, True),
-    (dts(job({"Status": "NotStarted"}, Status="Suspending")), False, True),
+    (dts(job({"Status": "Checking"}, Status="Suspending")), False, False),
+    (dts(job({"Status": "NotStarted"}, Status="Suspending")), False, False),
+    (dts(job({"Status": "Checking"})), False, True),
     (dts(job(None, Status="Suspending")), False, False),
+    (dts(job(DataInitializationStatus={"Status": "Migrating", "Percent": "40"}), tables()), True, False),
+    (
+        dts(job(mode={"IncDataCheck": True}, IncDataCheckStatus={"Status": "Checking"}), tables()),
+        False,
+        False,  # the check of existing data is not repeated
+    ),
+    (
+        dts(job(None, mode={"IncDataCheck": True}, IncDataCheckStatus={"Status": "Checking"}), tables()),
+        False,
+        True,
+    ),
     (dts(job(), tables()), False, False),
     (oms(steps(verifier()), results(row()), project=project("SUSPEND")), True, False),
     (oms(steps(verifier("SUSPEND", 100)), project=project("SUSPEND")), True, False),
