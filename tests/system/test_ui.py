@@ -392,12 +392,12 @@ def test_tab_of_a_mapped_task(scene: Scene, as_user: Callable[..., Page]) -> Non
     assert shown == ["p_first", "p_second"]
 
 
-def test_slowest_objects_have_bars(scene: Scene, as_user: Callable[..., Page]) -> None:
+def test_slowest_objects_are_in_a_table(scene: Scene, as_user: Callable[..., Page]) -> None:
     scene.simulator.jump("drs", "objects", 640)
     page = as_user()
     page.goto(scene.task("objects"))
 
-    wait_for(lambda: pane(page).locator("#objects [role=progressbar]").count() > 0)
+    wait_for(lambda: pane(page).locator("#objects-slowest tbody tr").count() > 0)
     assert " of 120 done" in text(pane(page), "#objects-count")
     keep(page, "tab-objects")
 
