@@ -46,7 +46,9 @@ NO_PYTHON: Final = "not run: no such Python here"
 NEED_MORE: Final = (
     "tests/docs",
     "tests/ui/test_bad_answers.py",
+    "tests/ui/test_objects.py",
     "tests/ui/test_pages.py",
+    "tests/ui/test_verification.py",
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
