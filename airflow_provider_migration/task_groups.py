@@ -476,6 +476,7 @@ def write_evidence(path: str, content: bytes) -> None:
 
     try:
         target = ObjectStoragePath(path)
+        _ = target.fs  # Airflow 2 looks the storage up here
     except (TypeError, ValueError) as error:
         raise AirflowFailException(
             f"evidence_path {path!r} is not a path of a storage that Airflow knows ({error}). Use a path "
