@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from datetime import timedelta
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers import base
@@ -124,3 +126,14 @@ def approval_operator() -> type[Any] | None:
 
     operator: type[Any] = ApprovalOperator
     return operator
+
+
+def response_timeout(operator: type[Any], timeout: timedelta) -> dict[str, timedelta]:
+    """
+    Return the argument of an ``ApprovalOperator`` for the time to wait for an answer.
+
+    Until 3.3: older standard providers take ``execution_timeout`` for it.
+    """
+    makers = (vars(kind).get("__init__", object.__init__) for kind in operator.__mro__)
+    is_known = any("response_timeout" in signature(maker).parameters for maker in makers)
+    return {"response_timeout" if is_known else "execution_timeout": timeout}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskGroup, chain
 
-from airflow_provider_migration.compat import approval_operator
+from airflow_provider_migration.compat import approval_operator, response_timeout
 from airflow_provider_migration.sensors.base import (
     DURATION,
     FIGURES,
@@ -184,7 +184,7 @@ class CutOverTaskGroup(TaskGroup):
                     task_id="approve",
                     subject=f"{{{{ {asked}['subject'] }}}}",
                     body=f"{{{{ {asked}['body'] }}}}",
-                    response_timeout=timedelta(seconds=durations["approval_timeout"]),
+                    **response_timeout(operator, timedelta(seconds=durations["approval_timeout"])),
                     # Nobody's answer is no approval, and nothing downstream may run after a rejection.
                     defaults=None,
                     fail_on_reject=False,
