@@ -1583,8 +1583,10 @@ def _is_ready(state: MigrationState) -> bool:
 
 def _voids_check(check: Verification | None, state: MigrationState, phases: Iterable[Phase]) -> bool:
     """Tell whether a check that has ended is void: the job stands still, or copies existing data."""
+    if check is None or check.state not in _ENDED_CHECKS:
+        return False
     is_copying = any(phase.name in BULK_PHASES and phase.state is MigrationState.RUNNING for phase in phases)
-    return check is not None and check.state in _ENDED_CHECKS and (state in _INTERRUPTED or is_copying)
+    return state in _INTERRUPTED or is_copying
 
 
 def _is_checking(checks: Mapping[int, DataCheckStatus]) -> bool:

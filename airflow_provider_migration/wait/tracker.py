@@ -552,11 +552,12 @@ class WaitTracker:
 
     def _may_still_be_verified(self, progress: MigrationProgress) -> bool:
         """Tell whether the wait goes on after success, for the result of the data check."""
-        has_succeeded = progress.state is MigrationState.SUCCEEDED and not progress.is_verified
+        if progress.state is not MigrationState.SUCCEEDED or progress.is_verified:
+            return False
         is_shown = self.policy.checkpoint_after is None or self.history.is_applied
         check = progress.verification
         is_final = check is not None and check.state is VerificationState.NOT_CONFIGURED
-        return self.policy.wants_verified and has_succeeded and is_shown and not is_final
+        return self.policy.wants_verified and is_shown and not is_final
 
     def _wants_check(self, progress: MigrationProgress) -> bool:
         """Tell whether the wait needs the data check that a record has."""
