@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationFailedError
+from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.sensors.base import MigrationSensor
 from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSensor
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
@@ -125,6 +128,23 @@ def test_other_targets_request_no_check(simulator: Simulator, two_polls: TwoPoll
         "BatchListProgresses",
         "ShowProgressData",
     }
+
+
+@pytest.mark.parametrize("service", SENSORS)
+def test_hook_returns_the_result(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    sensor, argument, prefix = SENSORS[service]
+    for conn_id, connection in simulator.connections().items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    hook = resolve_name(sensor.hook_class)()
+    simulator.jump(service, f"{prefix}different", DIFFERENT)
+    found = hook.get_verification(f"{prefix}different")
+    assert (found.state, found.tables_different, found.tables_total) == ("inconsistent", 12, 40)
+    simulator.jump(service, f"{prefix}consistent", DIFFERENT)
+    assert hook.get_verification(**{argument: f"{prefix}consistent"}).state == "consistent"
+
+
+def test_dataworks_hook_has_no_result() -> None:
+    assert DataWorksHook("none").get_verification(1, 2) is None
 
 
 def test_dataworks_has_no_check(play: Any, context: Any) -> None:

@@ -43,7 +43,8 @@ def _stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """Start a simulator with a migration of each service, whose time stands still until a test sets it."""
-    dts = {"service": "dts", "migration_job_id": "dts1", "duration": 100}
+    check = {"outcome": "repaired"}
+    dts = {"service": "dts", "migration_job_id": "dts1", "duration": 100, "verification": check}
     migrations = [dts, *(service.migration(duration=100) for service in SERVICES)]
     with BriefSimulator({"migrations": migrations}, speed=1e-9) as simulator:
         for conn_id, connection in simulator.connections().items():
@@ -356,6 +357,15 @@ class TestEvents:
         await polls(simulator, 4)
         assert watching.payloads == []
         await until(lambda: watching.payloads)
+
+    async def test_event_waits_for_verified_data(self, simulator: Simulator, watch: Watch) -> None:
+        watching = watch(target_status="verified")
+        simulator.jump("dts", "dts1", 120)  # in sync, with differences
+        await polls(simulator, 4)
+        assert watching.payloads == []
+        simulator.jump("dts", "dts1", 170)
+        await until(lambda: watching.payloads)
+        assert watching.payloads[0]["verification"]["state"] == "consistent"
 
     async def test_event_is_not_sent_for_another_end(self, simulator: Simulator, watch: Watch) -> None:
         simulator.jump("dts", "dts1", FAR)
