@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -62,7 +64,7 @@ class Watch:
         left = list(pages)
         flow = self.api.progress("dts1", max_lag=60, objects=objects)
         self.requests = []
-        step: Any = lambda: next(flow)  # noqa: E731 # replaced below
+        step: Callable[[], Any] = partial(next, flow)
         while True:
             try:
                 request = step()
@@ -74,16 +76,16 @@ class Watch:
             answer = left.pop(0) if request.action == DETAIL else job
             if answer is SKIP:
                 assert request.is_optional
-                step = lambda: flow.send(None)  # noqa: E731
+                step = partial(flow.send, None)
                 continue
             try:
                 if isinstance(answer, Exception):
                     raise answer
                 value = request.read(request, answer if isinstance(answer, Response) else to_response(answer))
             except MigrationError as error:
-                step = lambda error=error: flow.throw(error)  # noqa: E731
+                step = partial(flow.throw, error)
             else:
-                step = lambda value=value: flow.send(value)  # noqa: E731
+                step = partial(flow.send, value)
 
     @property
     def asked(self) -> int:
