@@ -559,6 +559,30 @@ class MigrationProgress(_Record):
         )
 
 
+class MigrationSummary(_Record):
+    """
+    A migration in the list of its service: light, and no evidence that a target is reached.
+
+    :ivar service: ``dataworks``, ``dts``, ``oms`` or ``drs``.
+    :ivar migration_id: the service's id as text, as the sensors take it.
+    :ivar name: the service's name for it, or None.
+    :ivar kind: ``migration``, ``sync``, ``disaster_recovery``, ``verify``, ``import`` or ``export``.
+    :ivar state: the normalised state, as far as the list shows it.
+    :ivar service_status: the service's own status, unchanged.
+    :ivar lag_seconds: lag of the incremental phase in seconds ≥ 0, or None where the list has none.
+    :ivar created_at: UTC time of its creation, or None.
+    """
+
+    service: str
+    migration_id: str
+    name: Label = None
+    kind: Label = None
+    state: MigrationState
+    service_status: Label = None
+    lag_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    created_at: datetime | None = None
+
+
 UNSEEN_FIELDS: Final = tuple(name for name, field in MigrationProgress.model_fields.items() if field.exclude)
 """Fields of a record that XCom does not hold."""
 

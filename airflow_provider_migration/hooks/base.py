@@ -7,11 +7,12 @@ import hashlib
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, Self, TypeVar
 from weakref import ref
 
@@ -33,7 +34,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.hooks.connection_form import offer_connection_form
-from airflow_provider_migration.progress import MigrationProgress
+from airflow_provider_migration.progress import MigrationProgress, clean_text
 from airflow_provider_migration.sansio import AuthenticatedFlow, Flow, Signer
 from airflow_provider_migration.transport.aio import AsyncDriver, keep_sessions
 from airflow_provider_migration.transport.clock_check import ClockCheck
@@ -46,12 +47,20 @@ if TYPE_CHECKING:
     import requests
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_migration.progress import DatasetName, ObjectProgress, Verification
+    from airflow_provider_migration.progress import (
+        DatasetName,
+        MigrationSummary,
+        ObjectProgress,
+        Verification,
+    )
+    from airflow_provider_migration.services.listing import MigrationListing
 
 _T = TypeVar("_T")
 
 
 class _ServiceApi(Protocol):
+    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]: ...
+
     @property
     def endpoint(self) -> str: ...
 
@@ -65,6 +74,12 @@ log: Final = logging.getLogger(__name__)
 
 LOOK_UP_SECONDS: Final = 30.0
 """Timeout of a connection look-up on the event loop, in seconds."""
+
+MAX_LISTED: Final = 1000
+"""Default maximum of a list of migrations."""
+
+MAX_NAMED: Final = 20
+"""Maximum number of ids in a message."""
 
 CONNECTION_SECONDS: Final = 300
 """Seconds after which a cached connection is looked up again, so that a rotated secret is picked up."""
@@ -392,6 +407,104 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         raise MigrationConfigurationError(
             f"{self.hook_name} has no call that lists the progress of single objects. Use get_progress: the "
             "phases of its record have the progress of all objects together."
+        )
+
+    def list_migrations(
+        self,
+        name: str | None = None,
+        status: str | Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = MAX_LISTED,
+        *,
+        group: str | None = None,
+        **ids: Any,
+    ) -> list[MigrationSummary]:
+        """
+        List migrations of the account; the arguments of :meth:`iter_migrations` select some of them.
+
+        :param limit: maximum number of migrations; a warning in the log says that there are more.
+        """
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise MigrationConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}.")
+        found = list(islice(self.iter_migrations(name, status, tags, group=group, **ids), limit + 1))
+        if len(found) > limit:
+            log.warning("There are more than %s migrations: raise limit, or select fewer.", limit)
+        return found[:limit]
+
+    def iter_migrations(
+        self,
+        name: str | None = None,
+        status: str | Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        group: str | None = None,
+        **ids: Any,
+    ) -> Iterator[MigrationSummary]:
+        """
+        Iterate over the migrations of the account; pages are requested lazily.
+
+        :param name: part of the name; case-insensitive.
+        :param status: a normalised state or the service's own word, or a list of these.
+        :param tags: the tags that a migration must have, with their values.
+        :param group: the service's own group of resources.
+        :param ids: ``project_id`` for DataWorks, whose lists are those of one workspace.
+        :raises MigrationConfigurationError: for a wrong argument, or one that the service cannot filter by,
+            before any request.
+        :raises MigrationApiError: if the service refuses the request or does not respond, or if the list has
+            changed while it was read.
+        """
+        return self._iter_pages_of(self._listing(name, status, tags, group, **ids))
+
+    def _listing(
+        self,
+        name: str | None,
+        status: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+        group: str | None,
+        **ids: Any,
+    ) -> MigrationListing:
+        """Validate the arguments of a list, and return its paging state."""
+        raise MigrationConfigurationError(f"{self.hook_name} has no call that lists migrations.")
+
+    def _iter_pages_of(self, listing: MigrationListing) -> Iterator[MigrationSummary]:
+        while not listing.at_end:
+            yield from self._run(lambda api: api.list_migrations(listing))
+
+    def find_migration(
+        self, name: str | None = None, tags: Mapping[str, str] | None = None, **ids: Any
+    ) -> str:
+        """
+        Return the id of the one migration with a name, or with tags.
+
+        :param name: the exact name, or None.
+        :param tags: as in :meth:`iter_migrations`.
+        :raises MigrationConfigurationError: if none or several have it; the message lists their ids.
+        :raises MigrationApiError: as in :meth:`iter_migrations`.
+        """
+        wanted = ", ".join(
+            [*([f"the name {name!r}"] if name is not None else [])]
+            + [f"the tag {key}={value}" for key, value in (tags or {}).items()]
+        )
+        if not wanted:
+            raise MigrationConfigurationError(
+                "A migration is found by its name or by tags: give one of them."
+            )
+        found = [
+            row
+            for row in self.iter_migrations(name, None, tags, **ids)
+            if name is None or row.name == clean_text(name, 256)
+        ]
+        if len(found) == 1:
+            return found[0].migration_id
+        place = f"{self.hook_name}, connection {self._conn_id!r}"
+        if not found:
+            raise MigrationConfigurationError(
+                f"No migration has {wanted} ({place}). Check the spelling, the region and the account."
+            )
+        shown = ", ".join(f"{row.migration_id} ({row.state})" for row in found[:MAX_NAMED])
+        more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+        raise MigrationConfigurationError(
+            f"{len(found)} migrations have {wanted} ({place}): {shown}{more}. Give the id of one of them."
         )
 
     def get_datasets(self, **ids: Any) -> tuple[DatasetName, DatasetName] | None:

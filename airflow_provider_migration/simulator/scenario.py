@@ -97,7 +97,14 @@ class Verification(_Strict):
 
 
 class _Migration(_Strict, ABC):
+    """
+    A migration.
+
+    :param tags: its tags in lists.
+    """
+
     name: str = "simulated migration"
+    tags: dict[str, str] = Field(default_factory=dict)
     script: str | None = None
     duration: float = Field(35.0, gt=0)
     steps: tuple[Step, ...] = ()
