@@ -44,8 +44,7 @@ class MigrationFilter:
         Validate the arguments of a list.
 
         :param words: the words of the service for a status.
-        :raises MigrationConfigurationError: for a wrong type, an empty text and a status that the service does
-            not know.
+        :raises MigrationConfigurationError: for a wrong type, an empty text and an unknown status.
         """
         for argument, text in (("name", name), ("group", group)):
             if text is not None and not (isinstance(text, str) and text.strip()):
@@ -59,12 +58,13 @@ class MigrationFilter:
             if word not in known:
                 near = get_close_matches(word, known, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else "."
+                possible = ", ".join(sorted(known))
                 raise MigrationConfigurationError(
-                    f"status {word!r} is not known to this service{hint} Possible: {', '.join(sorted(known))}."
+                    f"status {word!r} is not known to this service{hint} Possible: {possible}."
                 )
         if tags is not None and not (
             isinstance(tags, Mapping)
-            and all(isinstance(text, str) and text for pair in tags.items() for text in pair[:1])
+            and all(isinstance(key, str) and key for key in tags)
             and all(isinstance(value, str) for value in tags.values())
         ):
             raise MigrationConfigurationError(
@@ -142,8 +142,8 @@ class MigrationListing:
         if not new or (total is not None and self.received >= total):
             if self._unique < (total or 0):
                 raise MigrationResponseError(
-                    f"The list of migrations is incomplete: {self._unique} of {total} can be read. It may have "
-                    "changed in the meantime: list again."
+                    f"The list of migrations is incomplete: {self._unique} of {total} can be read. It may "
+                    "have changed in the meantime: list again."
                 )
             self._parts.pop(0)
             self._start_part()
