@@ -220,7 +220,7 @@ class MigrationSensor(BaseSensorOperator):
         for name in ("hold_for", "failure_grace"):
             seconds = getattr(self, name)
             if is_number(seconds) and seconds:
-                allowed = f"less than timeout ({self.timeout:g} s): shorten it, or lengthen timeout"
+                allowed = f"less than timeout ({self.timeout:g} s)"
                 self._check(name, seconds < self.timeout, allowed)
         if is_number(self.stall_timeout):
             allowed = f"more than the {longest:g} s between two polls: lengthen it, or shorten poke_interval"
