@@ -531,6 +531,7 @@ class DtsDirection(WireModel):
     """
     One direction of a job in ``DescribeDtsJobs``: a job, or the ``ReverseJob`` of a two-way job.
 
+    :ivar dts_job_direction: ``Forward`` or ``Reverse``; only for a two-way job.
     :ivar delay: milliseconds for a migration, seconds for a synchronization and for a ``ReverseJob``.
     :ivar checkpoint: epoch seconds; before the incremental phase, the position at which it will start.
     """
@@ -541,6 +542,7 @@ class DtsDirection(WireModel):
     dts_job_class: str | None = None
     pay_type: str | None = None
     status: Verbatim = None
+    dts_job_direction: Verbatim = None
     error_message: str | None = None
     delay: Lag | None = None
     checkpoint: Number | None = None
@@ -612,14 +614,12 @@ class DtsJob(DtsDirection):
     A job in the response of ``DescribeDtsJobs``.
 
     :ivar job_type: ``online`` for a migration, ``sync`` for a synchronization, ``subscribe``.
-    :ivar dts_job_direction: ``Forward`` or ``Reverse``; only for a two-way job.
     :ivar reverse_job: the other direction of a two-way job; empty if it cannot be read.
     :ivar create_time: UTC time.
     :ivar tag_list: None if the answer does not show the tags.
     """
 
     job_type: Verbatim = None
-    dts_job_direction: Verbatim = None
     reverse_job: Annotated[DtsDirection, BeforeValidator(_unreadable_is_empty)] | None = None
     migration_err_msg: str | None = None
     migration_err_workaround: str | None = None
@@ -636,6 +636,18 @@ class DtsJob(DtsDirection):
     def is_two_way(self) -> bool:
         """True if the job has, or must have, another direction: only such a job names its direction."""
         return self.reverse_job is not None or bool((self.dts_job_direction or "").strip())
+
+    @property
+    def _other_direction(self) -> DtsDirection | None:
+        """The other direction; None if the answer does not show it, or shows this one a second time."""
+        other = self.reverse_job
+        pairs = (
+            ((self.dts_job_id, other.dts_job_id), (self.dts_job_direction, other.dts_job_direction))
+            if other is not None
+            else ()
+        )
+        is_same = any(mine and mine == others for mine, others in pairs)
+        return None if is_same else other
 
     def as_listed_job(self, job_type: str, request_id: str | None = None) -> ListedJob:
         """
@@ -655,7 +667,7 @@ class DtsJob(DtsDirection):
             "workaround": self.migration_err_workaround,
             "retry_state": self.retry_state,
         }
-        reverse = (self.reverse_job or DtsDirection()).as_migration_job() if self.is_two_way else None
+        reverse = (self._other_direction or DtsDirection()).as_migration_job() if self.is_two_way else None
         return ListedJob(**{**dict(job), **further}, is_migration=is_migration, reverse=reverse)
 
 
@@ -1775,27 +1787,23 @@ class _Reading:
     State and position of a job, or of one of its directions.
 
     :ivar status: the service's word that belongs to the state.
-    :ivar delay: seconds; None if that of a direction is not known.
-    :ivar position: the checkpoint in epoch seconds; None if that of a direction is not known.
+    :ivar lag: seconds; None if that of a direction is not known.
+    :ivar positions: the checkpoint of each direction in epoch seconds, or None.
     """
 
     state: MigrationState
     status: str | None
     phases: tuple[Phase, ...]
-    delay: float | None
-    position: float | None
+    lag: float | None
+    positions: tuple[float | None, ...]
     error: MigrationErrorInfo | None
     statuses_reached: frozenset[str]
     warnings: tuple[str, ...] = ()
 
-    @property
-    def lag(self) -> float | None:
-        """The delay, unless it is not a possible one."""
-        return self.delay if (self.delay or 0) >= 0 else None
-
     def checkpoint(self, now: datetime) -> datetime | None:
-        """Return the source time of the position."""
-        return parse_timestamp(self.position, now)
+        """Return the older checkpoint; None if that of a direction is not known."""
+        times = [parse_timestamp(position, now) for position in self.positions]
+        return None if None in times else min(filter(None, times))
 
 
 def _read_job(job: MigrationJob, max_lag: float) -> _Reading:
@@ -1813,34 +1821,41 @@ def _read_job(job: MigrationJob, max_lag: float) -> _Reading:
     (reverse,) = others
     both = forward, reverse
     worst = min(both, key=lambda reading: _WORST_FIRST.index(reading.state))
-    state = worst.state
+    state, warnings = worst.state, []
     if {forward.state, reverse.state} == {MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED}:
-        state = MigrationState.UNKNOWN  # one direction has been ended, so it is not in sync any more
+        state = MigrationState.UNKNOWN
+        warnings.append(_ONE_ENDED)
+    if not (directions[1].migration_job_status or "").strip():
+        warnings.append(_NO_REVERSE)
     words = forward.statuses_reached & reverse.statuses_reached
-    delays, positions = ([getattr(one, name) for one in both] for name in ("delay", "position"))
-    is_behind = any(delay is not None and delay < 0 for delay in delays)
+    if state not in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
+        words -= {"catched"}
+    lags = [reading.lag for reading in both]
     errors = [
         (name, one.error)
         for name, one in zip(("forward", "reverse"), both, strict=True)
         if one.error is not None and one.state is state
     ]
-    is_shown = bool((directions[1].migration_job_status or "").strip())
     return _Reading(
         state=state,
-        status=worst.status,
+        status=worst.status or forward.status,
         phases=_phases_of_both(forward.phases, reverse.phases),
-        delay=None if None in delays or is_behind else max(delays),
-        position=None if None in positions else min(positions),
+        lag=None if None in lags else max(filter(None, lags), default=0.0),
+        positions=(*forward.positions, *reverse.positions),
         error=errors[0][1].model_copy(
             update={"message": "; ".join(f"{name} direction: {error.message}" for name, error in errors)}
         )
         if errors
         else None,
         statuses_reached=words,
-        warnings=() if is_shown else (_NO_REVERSE,),
+        warnings=tuple(warnings),
     )
 
 
+_ONE_ENDED: Final = (
+    "One direction of the two-way synchronization has been ended, and the other one goes on, so it does not "
+    "count as in sync. Look at both directions in the DTS console."
+)
 _NO_REVERSE: Final = (
     "The job is a two-way synchronization, but DescribeDtsJobs does not show the status of its reverse "
     "direction (ReverseJob), so it does not count as in sync. Look at both directions in the DTS console."
@@ -1855,8 +1870,8 @@ def _read_direction(job: MigrationJob, max_lag: float, order: tuple[str, ...]) -
         state=state,
         status=job.migration_job_status,
         phases=phases,
-        delay=increment.delay,
-        position=increment.checkpoint,
+        lag=increment.delay if (increment.delay or 0) >= 0 else None,
+        positions=(increment.checkpoint,),
         error=_error(job, phases, state),
         statuses_reached=_statuses_reached(job.migration_job_status, state, phases, order),
     )
@@ -1895,7 +1910,7 @@ def _summary(job: DtsJob, job_type: str, migration_id: str) -> MigrationSummary:
         service=SERVICE,
         migration_id=migration_id,
         name=job.dts_job_name,
-        kind="sync" if job_type == SYNC else "migration",
+        kind="migration" if listed.is_migration else "sync",
         state=reading.state,
         service_status=reading.status,
         lag_seconds=reading.lag,
