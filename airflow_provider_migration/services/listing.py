@@ -107,6 +107,7 @@ class MigrationListing:
         self.page: int = 1
         self.received: int = 0
         self._unique = 0
+        self._total = 0
 
     @property
     def at_end(self) -> bool:
@@ -124,6 +125,7 @@ class MigrationListing:
         *,
         received: int,
         total: int | None,
+        may_continue: bool = False,
     ) -> list[MigrationSummary]:
         """
         Return the selected new migrations of a page, and go on to the next page or part.
@@ -131,7 +133,9 @@ class MigrationListing:
         :param rows: the migrations of the page that have an id, with their tags as in
             :meth:`MigrationFilter.selects`.
         :param received: number of rows of the page, with those that cannot be read.
-        :param total: number of rows of all pages by the service's count; None if it does not count.
+        :param total: number of rows of all pages by the service's count; None if it does not count. A count
+            that has fallen shows that rows have moved to a page that was read before.
+        :param may_continue: request a next page even if the count is reached.
         :raises MigrationResponseError: if the list does not end, or rows are missing at its end.
         """
         new = {row.migration_id: (row, tags) for row, tags in rows if row.migration_id not in self._seen}
@@ -139,11 +143,13 @@ class MigrationListing:
         self._unique += len(new)
         self.received += received
         self.page += 1
-        if not new or (total is not None and self.received >= total):
-            if self._unique < (total or 0):
+        self._total = max(self._total, total or 0)
+        is_counted = total is not None and self.received >= self._total and not may_continue
+        if not new or is_counted:
+            if self._unique < self._total:
                 raise MigrationResponseError(
-                    f"The list of migrations is incomplete: {self._unique} of {total} can be read. It may "
-                    "have changed in the meantime: list again."
+                    f"The list of migrations is incomplete: {self._unique} of {self._total} can be read. It "
+                    "may have changed in the meantime: list again."
                 )
             self._parts.pop(0)
             self._start_part()
