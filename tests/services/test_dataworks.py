@@ -295,7 +295,7 @@ def test_reason_is_in_the_list_of_the_kind(talk: Any, status: str, kind: str) ->
     assert told.result.error.message == "Failed in step STEP_0: The resource order.jar exists."
     request = told.requests[-1]
     assert request.action == "ListMigrations"
-    assert request.body.decode() == f"MigrationType={kind}&PageSize=100&ProjectId=123456"
+    assert request.body.decode() == f"MigrationType={kind}&PageNumber=1&PageSize=100&ProjectId=123456"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ CALLS: dict[str, Callable[[], Flow[Any]]] = {
     "dts": lambda: DTS.progress("1", max_lag=60),
     "dts list": lambda: DTS.describe_dts_jobs(["dts1"]),
     "dataworks": lambda: DATAWORKS.progress(1, 2, max_lag=60),
-    "dataworks list": lambda: DATAWORKS.list_migrations(1, "IMPORT"),
+    "dataworks list": lambda: DATAWORKS.list_packages(1, "IMPORT"),
     "oms": lambda: OLDER_OMS.progress("1", max_lag=60),
     "oms action": lambda: OMS.progress("np_1", max_lag=60),
     "oms steps": lambda: OMS.describe_project_steps("np_1"),
