@@ -159,9 +159,9 @@ class MigrationListing:
         # A count that is smaller than the rows does not count rows: then an empty page is the end.
         if not is_new or self.received == self._total:
             readable, expected = len(self._ids_of_part), max(self._total or 0, total or 0)
-            repeats = bool(received) and not is_new and readable != self._total
-            if readable < expected or repeats:
-                found = "a page repeats" if repeats else f"{readable} of {expected} can be read"
+            is_short = readable < expected
+            if is_short or (received and not is_new and readable != self._total):
+                found = f"{readable} of {expected} can be read" if is_short else "a page repeats"
                 raise MigrationResponseError(
                     f"The list of migrations is incomplete: {found}. It may have changed in the meantime: "
                     "list again."

@@ -577,8 +577,9 @@ def _list_body(parameters: dict[str, str]) -> dict[str, Any]:
             continue
         body[name] = text
         if name not in LIST_TEXTS:
+            # The SDK writes a boolean as Python does.
             try:
-                body[name] = json.loads(text)
+                body[name] = json.loads(text.lower() if name in LIST_OTHERS else text)
             except ValueError:
                 continue
     return body
