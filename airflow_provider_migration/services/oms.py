@@ -178,9 +178,15 @@ be 0. Source: the API metadata of OceanBasePro 2019-09-01; the pages list no wor
 
 _KNOWN_RESULTS: Final = frozenset(word for group in TABLE_RESULTS.words.values() for word in group)
 
-_TABLE_COMPARED: Final = "FINISHED"
-_TABLE_FAILED: Final = "ERROR"
-"""``status`` of a table in the full verification."""
+TABLE_STATUSES: Final = StatusTable(
+    {
+        MigrationState.RUNNING: ("RUNNING",),
+        MigrationState.PAUSED: ("SUSPEND",),
+        MigrationState.SUCCEEDED: ("FINISHED",),
+        MigrationState.FAILED: ("ERROR",),
+    }
+)
+"""``status`` of a table in the full verification; only a finished one has been compared."""
 
 LIST_API: Final = "ListProjects"
 PROJECT_TYPES: Final = ("MIGRATION", "SYNC")
@@ -491,13 +497,13 @@ class VerifiedTable(WireModel):
     @property
     def result(self) -> VerificationState:
         """The result: consistent only if status, result and counts agree."""
-        word = (self.status or "").strip().upper()
+        state = TABLE_STATUSES.state_of(self.status)
         result = TABLE_RESULTS.state_of(self.result_type)
         if self.rows_different or result is VerificationState.INCONSISTENT:
             return VerificationState.INCONSISTENT
-        if word == _TABLE_FAILED:
+        if state is MigrationState.FAILED:
             return VerificationState.FAILED
-        if word != _TABLE_COMPARED:
+        if state is not MigrationState.SUCCEEDED:
             return VerificationState.RUNNING
         is_counted = None not in (self.source_only_count, self.dest_only_count, self.mismatched_count)
         is_empty = (self.result_type or "").strip().upper() == "BOTH_EMPTY"

@@ -7,9 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationNotFoundError
+from airflow_provider_migration.hooks.dataworks import DataWorksHook
+from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.simulator import Simulator
 from tests.catalogue import SERVICES, Service
+from tests.servers import Server, http
 
 Connect = Callable[..., str]
 Asked = Callable[[], list[str]]
@@ -180,3 +183,107 @@ def test_several_migrations_of_one_name_are_named(connect: Connect, service: Ser
     said = str(caught.value)
     assert said.startswith("2 migrations have the name 'orders'")
     assert all(f"{IDS[service.name](number)} (pending)" in said for number in range(2))
+
+
+# --- OMS ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Iterator[Simulator]:
+    projects = [
+        {
+            "service": "oms",
+            "project_id": f"np_{number}",
+            "name": f"orders-{number}",
+            "type": "SYNC" if number % 2 else "MIGRATION",
+            "tags": {"wave-3": ""} if number < 120 else {"last": ""} if number == 299 else {},
+        }
+        for number in range(WAVE)
+    ]
+    older = [
+        {"service": "oms", "project_id": "p_migration", "name": "a", "duration": 100},
+        {"service": "oms", "project_id": "p_sync", "name": "b", "type": "SYNC", "duration": 100},
+    ]
+    with Simulator({"migrations": projects + older}, speed=0.001) as running:
+        for project in older:
+            running.jump("oms", project["project_id"], 200)
+        yield running
+
+
+@pytest.fixture(params=["console", "hosted"])
+def oms(request: pytest.FixtureRequest, labelled: Simulator, connect: Connect) -> OmsHook:
+    """Return a hook of the console, and of the service that Alibaba Cloud hosts."""
+    fields = labelled.connections()["oms_default"]
+    if request.param == "hosted":
+        key = labelled.connections()["dts_default"]
+        region = {"auth_type": "access_key", "region": "cn-hangzhou"}
+        fields = {**key, "conn_type": "oceanbase_oms", "extra": region}
+    return OmsHook(connect("oms_default", **fields))
+
+
+def test_oms_lists_projects_of_both_types(oms: OmsHook) -> None:
+    rows = oms.list_migrations(name="orders")
+    kinds = {row.migration_id: row.kind for row in rows}
+    assert kinds == {f"np_{number}": "sync" if number % 2 else "migration" for number in range(WAVE)}
+
+
+def test_oms_lists_projects_by_label(oms: OmsHook) -> None:
+    rows = oms.list_migrations(tags={"wave-3": ""})
+    assert {row.migration_id for row in rows} == {f"np_{number}" for number in range(120)}
+    assert oms.list_migrations(tags={"wave-3": "", "last": ""}) == []
+    assert oms.find_migration(tags={"last": ""}) == "np_299"
+    with pytest.raises(MigrationConfigurationError, match=r"120 migrations have the tag wave-3 \(.*100 more"):
+        oms.find_migration(tags={"wave-3": ""})
+    assert oms.find_migration("orders-7", tags={"wave-3": ""}) == "np_7"
+
+
+def test_oms_list_has_the_lag_of_an_increment(oms: OmsHook) -> None:
+    (row,) = oms.list_migrations("a", "running")
+    assert row.lag_seconds is not None
+    assert 0 <= row.lag_seconds <= 60
+
+
+@pytest.mark.parametrize(("project", "calls"), [("p_migration", 1), ("p_sync", 2)])
+def test_older_console_finds_projects_of_both_types(
+    labelled: Simulator, connect: Connect, get_progress: Callable[..., Any], project: str, calls: int
+) -> None:
+    hook = OmsHook(connect("oms_default", **labelled.connections()["oms_default"]))
+    for number in (calls, 1):
+        before = len(labelled.requests)
+        record = get_progress(hook, project_id=project)
+        assert (record.state, record.applied_until is not None) == ("caught_up", True)
+        assert len(labelled.requests) - before == number
+
+
+def test_console_without_a_list_is_an_error(connect: Connect) -> None:
+    with Server([http(404, b"<html>Not Found</html>", {"content-type": "text/html"})]) as server:
+        hook = OmsHook(connect("oms_default", host=server.url, login="u", password="p"))
+        with pytest.raises(MigrationNotFoundError, match="give the ids of the projects"):
+            hook.list_migrations()
+        assert len(server.asked) == 1
+
+
+# --- DataWorks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "is that of one workspace: give its number as project_id"),
+        ({"project_id": "x"}, "project_id must be a number"),
+        ({"project_id": ""}, "project_id is empty"),
+        ({"project_id": 1, "tags": {"wave": "3"}}, "tags must be None: DataWorks has no tags"),
+        ({"project_id": 1, "migration_id": 2}, "but not migration_id"),
+    ],
+)
+def test_dataworks_list_needs_a_workspace(
+    simulator: Simulator, asked: Asked, arguments: dict[str, Any], said: str
+) -> None:
+    for call in (DataWorksHook().list_migrations, DataWorksHook().find_migration):
+        with pytest.raises(MigrationConfigurationError, match=said):
+            call("orders-1", **arguments)
+    assert asked() == []
+
+
+def test_dataworks_list_is_that_of_the_workspace(simulator: Simulator) -> None:
+    assert DataWorksHook().list_migrations(project_id=7) == []

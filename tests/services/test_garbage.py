@@ -26,9 +26,11 @@ from airflow_provider_migration.exceptions import (
     MigrationThrottledError,
 )
 from airflow_provider_migration.sansio import Flow, Response
+from airflow_provider_migration.services import dataworks, oms
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
+from airflow_provider_migration.services.listing import MigrationFilter
 from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
 from airflow_provider_migration.transport import aio, sync
 from airflow_provider_migration.transport.settings import TransportConfig
@@ -66,9 +68,12 @@ CALLS: dict[str, Callable[[], Flow[Any]]] = {
     "dts list": lambda: DTS.describe_dts_jobs(["dts1"]),
     "dataworks": lambda: DATAWORKS.progress(1, 2, max_lag=60),
     "dataworks list": lambda: DATAWORKS.list_packages(1, "IMPORT"),
+    "dataworks packages": lambda: DATAWORKS.list_migrations(dataworks.list_of(MigrationFilter(), 1)),
     "oms": lambda: OLDER_OMS.progress("1", max_lag=60),
     "oms action": lambda: OMS.progress("np_1", max_lag=60),
     "oms steps": lambda: OMS.describe_project_steps("np_1"),
+    "oms list": lambda: OMS.list_migrations(oms.list_of(MigrationFilter())),
+    "oms hosted list": lambda: HOSTED_OMS.list_migrations(oms.list_of(MigrationFilter())),
     "oms hosted": lambda: HOSTED_OMS.progress("np_1", max_lag=60),
     "drs": lambda: DRS.progress("1", max_lag=60),
     "drs objects": lambda: DRS.progress("1", job_status=False, max_lag=60),
