@@ -118,6 +118,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     aget_progress: Callable[..., Awaitable[MigrationProgress]]
     """Poll a migration on the event loop."""
 
+    list_arguments: ClassVar[tuple[str, ...]] = ()
+    """The ids that :meth:`iter_migrations` takes besides the filter."""
+
     verifies: ClassVar[bool] = False
     """True if the service has a data check: :attr:`get_progress` then takes ``verification``."""
 
@@ -453,6 +456,12 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         :raises MigrationApiError: if the service refuses the request or does not respond, or if the list has
             changed while it was read.
         """
+        unknown = ", ".join(sorted(ids.keys() - {*self.list_arguments}))
+        if unknown:
+            possible = ", ".join(("name", "status", "tags", "group", *self.list_arguments))
+            raise MigrationConfigurationError(
+                f"A list of {self.hook_name} takes {possible}, but not {unknown}."
+            )
         return self._iter_pages_of(self._listing(name, status, tags, group, **ids))
 
     def _listing(
@@ -483,7 +492,7 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         """
         wanted = ", ".join(
             [*([f"the name {name!r}"] if name is not None else [])]
-            + [f"the tag {key}={value}" for key, value in (tags or {}).items()]
+            + [f"the tag {key}={value}" if value else f"the tag {key}" for key, value in (tags or {}).items()]
         )
         if not wanted:
             raise MigrationConfigurationError(
