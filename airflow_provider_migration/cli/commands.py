@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import wraps
 from importlib import import_module
 from inspect import Parameter, signature
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
-from airflow.cli.simple_table import AirflowConsole
 from airflow.utils import yaml
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -66,44 +67,63 @@ REFRESHES_PER_SECOND: Final = 2
 """Refreshes of a live display, which shows seconds."""
 
 
+FILE_WIDTH: Final = 200
+"""Characters of a line where stdout is not a terminal, as in Airflow's own commands."""
+
+
 class _ToStderr(logging.Handler):
     """Prints warnings to the stderr of the moment, which a live display replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"warning: {record.getMessage()}", file=sys.stderr)
+        _warn(record.getMessage())
 
 
 @contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    """Print this package's warnings, and nothing else of it, to stderr: stdout is for the answer."""
-    logger, handler = logging.getLogger("airflow_provider_migration"), _ToStderr(logging.WARNING)
+def _answer_on_stdout() -> Iterator[TextIO]:
+    """Yield stdout for the answer, and direct warnings and Airflow's logs to stderr."""
+    out, logger, handler = sys.stdout, logging.getLogger("airflow_provider_migration"), _ToStderr()
+    for its in logging.getLogger().handlers:
+        # The handler of Airflow 2 has no stream of its own: it writes to the stdout of the moment.
+        if isinstance(its, logging.StreamHandler) and vars(its).get("stream") is out:
+            its.setStream(sys.stderr)
     propagated, logger.propagate = logger.propagate, False
+    handler.setLevel(logging.WARNING)
     logger.addHandler(handler)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield out
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagated
 
 
-def _command(run: Callable[[Namespace], ExitCode]) -> Callable[[Namespace], NoReturn]:
+def _command(run: Callable[[Namespace, TextIO], ExitCode]) -> Callable[[Namespace], NoReturn]:
     """Exit with the code that a command returns; report an error in one line."""
 
     @wraps(run)
     def command(args: Namespace) -> NoReturn:
         compat.read_connections_from_database()
-        with _warnings_on_stderr():
+        with _answer_on_stdout() as out:
             try:
-                code = run(args)
+                code = run(args, out)
+                out.flush()
             except MigrationConfigurationError as error:
                 code = _refuse(error, ExitCode.USAGE)
             except MigrationError as error:
                 code = _refuse(error, ExitCode.FAILED)
             except KeyboardInterrupt:
                 code = ExitCode.INTERRUPTED
+            except BrokenPipeError:
+                # Such as head, which has read enough: Python's own flush at exit must not fail again.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+                code = ExitCode.FAILED
         sys.exit(code)
 
     return command
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _refuse(problem: object, code: ExitCode) -> ExitCode:
@@ -179,30 +199,35 @@ def _poll(sensor: MigrationSensor, tracker: WaitTracker, log: Callable[..., None
     return poll
 
 
-def _print(args: Namespace, data: Any, view: Callable[[], RenderableType]) -> None:
+def _print(args: Namespace, out: TextIO, data: Any, view: Callable[[], RenderableType]) -> None:
     """Print plain data as JSON or YAML, or a view of it."""
     if args.output == "json":
-        print(json.dumps(data))
+        print(json.dumps(data), file=out)
     elif args.output == "yaml":
-        print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="")
+        print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="", file=out)
     else:
-        AirflowConsole().print(view())
+        _console(out).print(view())
+
+
+def _console(out: TextIO) -> Console:
+    """Return a console; a file gets wide lines, so that a table keeps its rows."""
+    return Console(file=out, width=None if out.isatty() else FILE_WIDTH)
 
 
 @_command
-def list_migrations(args: Namespace) -> ExitCode:
+def list_migrations(args: Namespace, out: TextIO) -> ExitCode:
     """List migrations."""
     ids, limit = _place(args), {} if args.limit is None else {"limit": args.limit}
     with closing(_hook(args)) as hook:
         rows = hook.list_migrations(
             args.name, args.status, dict(args.tag or ()), group=args.group, **limit, **ids
         )
-    _print(args, [row.model_dump(mode="json") for row in rows], lambda: list_view(rows))
+    _print(args, out, [row.model_dump(mode="json") for row in rows], lambda: list_view(rows))
     return ExitCode.OK
 
 
 @_command
-def status(args: Namespace) -> ExitCode:
+def status(args: Namespace, out: TextIO) -> ExitCode:
     """Poll a migration once."""
     sensor = _sensor(args)
     tracker = WaitTracker(sensor._policy(time.time()))
@@ -212,8 +237,8 @@ def status(args: Namespace) -> ExitCode:
         raise poll.answer
     record = poll.answer
     for text in tracker.notices():
-        print(f"warning: {text}", file=sys.stderr)
-    _print(args, record.model_dump(mode="json"), lambda: progress_view(record))
+        _warn(text)
+    _print(args, out, record.model_dump(mode="json"), lambda: progress_view(record))
     if poll.verdict.outcome is Outcome.FAIL:
         return _refuse(poll.verdict.reason, ExitCode.FAILED)
     return VERDICTS[poll.verdict.outcome]
@@ -224,32 +249,32 @@ def _log_nothing(level: int, template: str, text: str) -> None:
 
 
 @_command
-def watch(args: Namespace) -> ExitCode:
+def watch(args: Namespace, out: TextIO) -> ExitCode:
     """Poll a migration until it reaches a target or can no longer reach it."""
     sensor = _sensor(args, poke_interval=args.interval)
     tracker = WaitTracker(sensor._policy(time.time()))
-    console = AirflowConsole()
+    console = _console(out)
     # FORCE_COLOR makes a terminal of a file for rich.
-    is_live = console.is_interactive and sys.stdout.isatty()
+    is_live = console.is_interactive and out.isatty()
+
+    def log_changes(level: int, template: str, text: str) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        print(f"{moment} {text}", file=sys.stderr if level >= logging.WARNING else out, flush=True)
+
     try:
         with closing(sensor.hook):
-            poll = _watch_live(console, sensor, tracker) if is_live else _watch(sensor, tracker, _log_changes)
+            poll = _watch_live(console, sensor, tracker) if is_live else _watch(sensor, tracker, log_changes)
     except KeyboardInterrupt:
         seen = f"Last seen: {describe(tracker.progress)}" if tracker.progress else "There was no answer yet."
-        print(f"Stopped watching. {seen}", flush=True)
+        print(f"Stopped watching. {seen}", file=out)
         return ExitCode.INTERRUPTED
     if poll.error is not None and poll.verdict.outcome is Outcome.POLL_ERROR:
         raise error_from_json(poll.error.to_json(), prefix=poll.verdict.reason)
     code = VERDICTS[poll.verdict.outcome]
     if code is not ExitCode.OK:
         return _refuse(poll.verdict.reason, code)
-    print(poll.verdict.reason)
+    print(poll.verdict.reason, file=out)
     return code
-
-
-def _log_changes(level: int, template: str, text: str) -> None:
-    moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    print(f"{moment} {text}", file=sys.stderr if level >= logging.WARNING else sys.stdout, flush=True)
 
 
 def _watch(
@@ -272,7 +297,7 @@ def _watch(
         sensor.hook.clock.sleep(wait)
 
 
-def _watch_live(console: AirflowConsole, sensor: MigrationSensor, tracker: WaitTracker) -> Poll:
+def _watch_live(console: Console, sensor: MigrationSensor, tracker: WaitTracker) -> Poll:
     """Watch with a display that is refreshed between the polls too."""
     display = WatchView(tracker)
     with Live(display, console=console, refresh_per_second=REFRESHES_PER_SECOND):
@@ -283,10 +308,10 @@ def _watch_live(console: AirflowConsole, sensor: MigrationSensor, tracker: WaitT
 
 
 @_command
-def check(args: Namespace) -> ExitCode:
+def check(args: Namespace, out: TextIO) -> ExitCode:
     """Test a connection."""
     with closing(_hook(args)) as hook:
         works, message = hook.test_connection()
     found = {"service": args.service, "conn_id": hook._conn_id, "works": works, "message": message}
-    _print(args, found, lambda: Text(message))
+    _print(args, out, found, lambda: Text(message))
     return ExitCode.OK if works else ExitCode.FAILED
