@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import wraps
 from importlib import import_module
-from inspect import Parameter, signature
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
@@ -29,7 +28,6 @@ from airflow_provider_migration.exceptions import (
     MigrationError,
     error_from_json,
 )
-from airflow_provider_migration.polling import Poll, poll_once
 from airflow_provider_migration.sensors.base import MigrationSensor
 from airflow_provider_migration.wait.messages import describe
 from airflow_provider_migration.wait.tracker import Outcome, WaitTracker
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from airflow_provider_migration.hooks.base import MigrationHook
+    from airflow_provider_migration.polling import Poll
 
 
 class ExitCode(IntEnum):
@@ -150,15 +149,11 @@ def _hook(args: Namespace) -> MigrationHook[Any]:
 
 def _place(args: Namespace) -> dict[str, Any]:
     """
-    Return the arguments that a service needs besides the id of a migration.
+    Return the arguments that a service needs besides the id or the name of a migration.
 
     :raises MigrationConfigurationError: if one is missing, or is not an argument of this service.
     """
-    sensor = _sensor_class(args.service)
-    takes, migration = signature(sensor).parameters, resolve_name(sensor.hook_class).migration_argument
-    needed = [
-        name for name in sensor.id_arguments if name != migration and takes[name].default is Parameter.empty
-    ]
+    needed = _sensor_class(args.service).list_arguments
     given = {} if args.project_id is None else {"project_id": args.project_id}
     for problem, names in (("needs", set(needed) - set(given)), ("does not take", set(given) - set(needed))):
         for name in names:
@@ -174,29 +169,19 @@ def _sensor(args: Namespace, **options: Any) -> MigrationSensor:
     """
     if (args.migration_id is None) is (args.name is None):
         raise MigrationConfigurationError("Give either the ID of a migration or its --name.")
-    ids, kind = _place(args), _sensor_class(args.service)
-    with closing(_hook(args)) as hook:
-        found = args.migration_id if args.name is None else hook.find_migration(args.name, **ids)
-        given: dict[str, Any] = {
-            **options,
-            **ids,
-            "target_status": args.target,
-            "max_lag": args.max_lag,
-            kind.conn_argument: args.conn_id,
-            hook.migration_argument: found,
-        }
-        return kind(
-            task_id=args.subcommand,
-            **{name: value for name, value in given.items() if value is not None},
-        )
-
-
-def _poll(sensor: MigrationSensor, tracker: WaitTracker, log: Callable[..., None]) -> Poll:
-    """Poll once, as the sensor does."""
-    ids, hook = sensor._ids(), sensor.hook
-    with poll_once(tracker, sensor.hook_class, ids, log, monotonic=hook.clock.monotonic) as poll:
-        poll.answer = hook.get_progress(**ids, **tracker.policy.poll_arguments)
-    return poll
+    kind = _sensor_class(args.service)
+    given: dict[str, Any] = {
+        **options,
+        **_place(args),
+        kind.migration_argument: args.migration_id,
+        kind.conn_argument: args.conn_id,
+        "migration_name": args.name,
+        "target_status": args.target,
+        "max_lag": args.max_lag,
+    }
+    return kind(
+        task_id=args.subcommand, **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def _print(args: Namespace, out: TextIO, data: Any, view: Callable[[], RenderableType]) -> None:
@@ -232,7 +217,7 @@ def status(args: Namespace, out: TextIO) -> ExitCode:
     sensor = _sensor(args)
     tracker = WaitTracker(sensor._policy(time.time()))
     with closing(sensor.hook):
-        poll = _poll(sensor, tracker, _log_nothing)
+        poll = sensor._poll_once(tracker, _log_nothing)
     if isinstance(poll.answer, MigrationError):
         raise poll.answer
     record = poll.answer
@@ -289,7 +274,7 @@ def _watch(
     :param polled: called after each poll with the seconds until the next one.
     """
     while True:
-        poll = _poll(sensor, tracker, log)
+        poll = sensor._poll_once(tracker, log)
         wait = 0 if poll.verdict.ends else tracker.next_poll_in(time.time())
         polled(poll, wait)
         if poll.verdict.ends:

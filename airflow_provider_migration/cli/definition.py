@@ -43,7 +43,7 @@ def tag(text: str) -> tuple[str, str]:
 
 _SERVICE: Final = Arg(("service",), metavar="SERVICE", choices=tuple(SERVICES), help=", ".join(SERVICES))
 _ID: Final = Arg(
-    ("migration_id",), metavar="ID", nargs="?", help="ID of the migration, as the sensor takes it"
+    ("migration_id",), metavar="ID", nargs="?", help="ID of the migration, directly after SERVICE"
 )
 _CONN_ID: Final = Arg(("--conn-id",), help="ID of the Airflow connection (default: <SERVICE>_default)")
 _PROJECT_ID: Final = Arg(("--project-id",), help="number of the workspace; required for DataWorks")

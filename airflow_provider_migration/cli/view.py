@@ -59,7 +59,7 @@ def progress_view(progress: MigrationProgress) -> RenderableType:
         title.append(f"  {progress.name}", style="not bold")
     bars = Table.grid(padding=(0, 2, 0, 0))
     bars.add_column(no_wrap=True)
-    bars.add_column(width=BAR_WIDTH)
+    bars.add_column(max_width=BAR_WIDTH)
     bars.add_column(justify="right", no_wrap=True)
     bars.add_column(no_wrap=True)
     for phase in progress.phases:
@@ -83,9 +83,7 @@ def _bar(percent: float | None, state: Any) -> tuple[RenderableType, Text]:
     if percent is None:
         return Text(""), Text("")
     style = STYLES.get(state, "cyan")
-    bar = ProgressBar(
-        total=100, completed=percent, width=BAR_WIDTH, complete_style=style, finished_style=style
-    )
+    bar = ProgressBar(total=100, completed=percent, complete_style=style, finished_style=style)
     return bar, Text(f"{percent:.0f} %")
 
 
