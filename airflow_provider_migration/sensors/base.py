@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
+    from airflow_provider_migration.polling import Poll
     from airflow_provider_migration.progress import MigrationProgress
     from airflow_provider_migration.wait.outbox import XComOutbox
     from airflow_provider_migration.wait.policy import WaitPolicy
@@ -418,20 +419,32 @@ class MigrationSensor(BaseSensorOperator):
 
     def _poll(self, context: Context, tracker: WaitTracker, *, is_confirmed: bool = False) -> bool:
         """Poll once and tell whether the target is reached; raise the error of any other outcome."""
-        from airflow_provider_migration.polling import poll_once
-
-        monotonic, ids = self.hook.clock.monotonic, self._known_ids()
-        with poll_once(
-            tracker, self.hook_class, ids, self.log.log, monotonic=monotonic, is_confirmed=is_confirmed
-        ) as poll:
-            ids.update(self._ids())
-            tracker.policy = replace(tracker.policy, migration_id=ids[self.migration_argument])
-            poll.answer = self.hook.get_progress(**ids, **tracker.policy.poll_arguments)
+        poll = self._poll_once(tracker, self.log.log, is_confirmed=is_confirmed)
         self._publish(context, tracker, poll.verdict, poll.error)
         self._raise_for(poll.verdict, tracker.progress, poll.error)
         if poll.verdict.ends:
             self.log.info("%s", poll.verdict.reason)
         return poll.verdict.ends
+
+    def _poll_once(
+        self, tracker: WaitTracker, log: Callable[..., Any], *, is_confirmed: bool = False
+    ) -> Poll:
+        """
+        Look the migration up if it was named, poll it once, and decide.
+
+        :param log: takes the level, ``"%s"`` and the text of a log line.
+        :param is_confirmed: as in :meth:`WaitTracker.observe`.
+        """
+        from airflow_provider_migration.polling import poll_once
+
+        monotonic, ids = self.hook.clock.monotonic, self._known_ids()
+        with poll_once(
+            tracker, self.hook_class, ids, log, monotonic=monotonic, is_confirmed=is_confirmed
+        ) as poll:
+            ids.update(self._ids())
+            tracker.policy = replace(tracker.policy, migration_id=ids[self.migration_argument])
+            poll.answer = self.hook.get_progress(**ids, **tracker.policy.poll_arguments)
+        return poll
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None
