@@ -106,7 +106,6 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="cancelled")]}, "is cancelled by now", id="ended since"),
         pytest.param({"found": [summary(state="unknown")]}, "is unknown by now", id="unknown since"),
         pytest.param({"found": [summary(state="pending")]}, "is pending by now", id="started again"),
-        pytest.param({"found": [summary("dts2")]}, "does not list it any more", id="vanished since"),
         pytest.param({"found": []}, "does not list it any more", id="empty list"),
         pytest.param(
             {"reached": [record(state="succeeded")], "found": []}, None, id="succeeded, and released since"
@@ -140,6 +139,32 @@ def test_report_counts_what_still_stands(changes: dict[str, Any], reason: str | 
     if reason is not None:
         assert reason in report["failures"][0]["reason"]
         assert reason in describe_report(report)
+
+
+def test_report_names_what_was_not_watched() -> None:
+    """A migration that joins the wave later, or that the first list has missed, has not reached anything."""
+    report = made(found=[summary("dts1"), summary("dts2", name="late")])
+    assert (report["total"], report["reached"], report["failed"]) == (2, 1, 1)
+    assert report["failures"][0] == {
+        "migration_id": "dts2",
+        "name": "late",
+        "reason": "it was not selected when the fleet was listed: start a new run to watch it",
+    }
+
+
+def test_report_of_a_fleet_with_a_status_does_not_look_at_others(listed: list[MigrationSummary]) -> None:
+    at = datetime.now(UTC)
+    listed += [summary("dts1"), summary("dts2")]
+    report, _ = run(
+        dag_of(status="running"),
+        "report",
+        migrations=["dts1"],
+        listing={"listed_at": at.isoformat(), "names": {"dts1": None}},
+        reached=[record("dts1", at)],
+        records=[record("dts1", at)],
+        waits=[wait("dts1")],
+    )
+    assert (report["total"], report["reached"], report["failed"]) == (1, 1, 0)
 
 
 def test_report_names_at_most_twenty() -> None:

@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from itertools import islice
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Final
@@ -113,12 +114,13 @@ class MigrationFleetTaskGroup(TaskGroup):
                 read_text(subject, text, word)
         super().__init__(group_id=group_id, tooltip="Watch every migration of a list.")
         watch_arguments = {"deferrable": True, "poll_before_deferring": False, **sensor_arguments}
-        conn_id = sensor_arguments.get(sensor.conn_argument)
         source = {
-            "sensor": f"{sensor.__module__}:{sensor.__qualname__}",
-            "connection": {} if conn_id is None else {sensor.conn_argument: conn_id},
-            "place": {own: sensor_arguments[own] for own in sensor.list_arguments},
-            "selection": {"name": name, "tags": tags, "group": group},
+            "hook": sensor.hook_class,
+            "arguments": {key: value for key, value in sensor_arguments.items() if isinstance(value, str)},
+            "selection": {
+                **{own: sensor_arguments[own] for own in sensor.list_arguments},
+                **{"name": name, "tags": tags, "group": group},
+            },
         }
         with self:
             listed: Any = _ListOperator(
@@ -140,6 +142,7 @@ class MigrationFleetTaskGroup(TaskGroup):
                 records=watch.output[PROGRESS_KEY],
                 waits=watch.output[WAIT_KEY],
                 max_lag=to_seconds(sensor_arguments.get("max_lag", 60)),
+                is_whole=status is None,
                 trigger_rule="all_done",
             )
             gate = _GateOperator(
@@ -161,11 +164,11 @@ class _FleetOperator(BaseOperator):
     def listed(self, status: Any, limit: int) -> list[MigrationSummary]:
         """Return at most ``limit`` migrations of the fleet; all pages are requested only as needed."""
         source: Any = self.source
-        sensor = resolve_name(source["sensor"])
-        hook = resolve_name(sensor.hook_class)(**source["connection"])
-        selection = {name: value for name, value in source["selection"].items() if value is not None}
+        hook_class = resolve_name(source["hook"])
+        taken = signature(hook_class).parameters
+        hook = hook_class(**{name: value for name, value in source["arguments"].items() if name in taken})
         try:
-            return list(islice(hook.iter_migrations(status=status, **selection, **source["place"]), limit))
+            return list(islice(hook.iter_migrations(status=status, **source["selection"]), limit))
         finally:
             hook.close()
 
@@ -212,6 +215,7 @@ class _ReportOperator(_FleetOperator):
         records: Any,
         waits: Any,
         max_lag: float,
+        is_whole: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -221,6 +225,7 @@ class _ReportOperator(_FleetOperator):
         self.records = records
         self.waits = waits
         self.max_lag = max_lag
+        self.is_whole = is_whole
 
     def execute(self, context: Context) -> dict[str, Any]:
         if not self.migrations or not self.listing:
@@ -236,6 +241,7 @@ class _ReportOperator(_FleetOperator):
             found,
             now=datetime.now(UTC),
             max_lag=self.max_lag,
+            is_whole=self.is_whole,
         )
         self.log.info("%s", describe_report(report))
         return report
@@ -281,6 +287,7 @@ def report_of(
     *,
     now: datetime,
     max_lag: float,
+    is_whole: bool = True,
 ) -> dict[str, Any]:
     """
     Return the report on a fleet, as plain JSON.
@@ -292,6 +299,7 @@ def report_of(
     :param waits: the ``migration_wait`` of each of these.
     :param found: the migrations as they are listed now, by id.
     :param max_lag: largest lag in seconds that counts as in sync.
+    :param is_whole: True if the fleet is everything that is selected, whatever its status.
     """
     # A task whose index the list no longer has keeps the XCom of an earlier list.
     since = datetime.fromisoformat(listing["listed_at"]) - MAX_SKEW
@@ -305,6 +313,10 @@ def report_of(
         )
         if reason is not None:
             failed.append({**_identity(migration_id, listing), "reason": reason})
+    fleet = set(ids)
+    new = [row for each, row in found.items() if each not in fleet] if is_whole else []
+    failed += [{"migration_id": row.migration_id, "name": row.name, "reason": _NOT_WATCHED} for row in new]
+    total = len(ids) + len(new)
     states = Counter(
         str(found[each].state) if each in found else last.get(each, {}).get("state", "unknown")
         for each in ids
@@ -323,8 +335,8 @@ def report_of(
         "schema_version": 1,
         "listed_at": listing["listed_at"],
         "reported_at": now.isoformat(),
-        "total": len(ids),
-        "reached": len(ids) - len(failed),
+        "total": total,
+        "reached": total - len(failed),
         "failed": len(failed),
         "states": dict(sorted(states.items())),
         "worst_lag": {**_identity(worst[1], listing), "lag_seconds": worst[0]} if worst else None,
@@ -333,6 +345,9 @@ def report_of(
         ],
         "failures": failed[:MAX_NAMED],
     }
+
+
+_NOT_WATCHED: Final = "it was not selected when the fleet was listed: start a new run to watch it"
 
 
 def _shortfall(
