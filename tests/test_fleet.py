@@ -177,12 +177,17 @@ def test_report_names_at_most_twenty() -> None:
 # --- the tasks --------------------------------------------------------------------------------------------
 
 
-def run(dag: Any, task_id: str, **attributes: Any) -> Any:
+def run(dag: Any, task_id: str, *, listing: Any = None, **attributes: Any) -> Any:
     """Run a task, with its templated arguments as given, and return its result and what it has pushed."""
     task, pushed = dag.get_task(f"fleet.{task_id}"), {}
+    left = {("fleet.list", "migration_list", -1): listing}
     for name, value in attributes.items():
         setattr(task, name, value)
-    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    ti = SimpleNamespace(
+        map_index=-1,
+        xcom_push=lambda key, value: pushed.update({key: value}),
+        xcom_pull=lambda task_ids, key, map_indexes: left.get((task_ids, key, map_indexes)),
+    )
     return task.execute({"ti": ti}), pushed
 
 

@@ -137,7 +137,7 @@ class MigrationFleetTaskGroup(TaskGroup):
                 task_id="report",
                 source=source,
                 migrations=listed.output,
-                listing=listed.output[LIST_KEY],
+                list_task_id=listed.task_id,
                 reached=watch.output,
                 records=watch.output[PROGRESS_KEY],
                 waits=watch.output[WAIT_KEY],
@@ -204,13 +204,13 @@ class _ListOperator(_FleetOperator):
 class _ReportOperator(_FleetOperator):
     """Return the report on a fleet."""
 
-    template_fields: Sequence[str] = ("source", "migrations", "listing", "reached", "records", "waits")
+    template_fields: Sequence[str] = ("source", "migrations", "reached", "records", "waits")
 
     def __init__(
         self,
         *,
         migrations: Any,
-        listing: Any,
+        list_task_id: str,
         reached: Any,
         records: Any,
         waits: Any,
@@ -220,7 +220,7 @@ class _ReportOperator(_FleetOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.migrations = migrations
-        self.listing = listing
+        self.list_task_id = list_task_id
         self.reached = reached
         self.records = records
         self.waits = waits
@@ -228,13 +228,15 @@ class _ReportOperator(_FleetOperator):
         self.is_whole = is_whole
 
     def execute(self, context: Context) -> dict[str, Any]:
-        if not self.migrations or not self.listing:
+        ti = context["ti"]
+        listing = ti.xcom_pull(task_ids=self.list_task_id, key=LIST_KEY, map_indexes=ti.map_index)
+        if not self.migrations or not listing:
             raise AirflowFailException("There is no list of migrations: look at the task 'list'.")
         ids = list(self.migrations)
         found = {row.migration_id: row for row in self.listed(None, MAX_RELISTED)}
         report = report_of(
             ids,
-            self.listing,
+            listing,
             _rows(self.reached),
             _rows(self.records),
             _rows(self.waits),
