@@ -25,8 +25,8 @@ IDS: Final[dict[str, Callable[[int], Any]]] = {
 """The services that have a list, with the ids of a wave."""
 
 ACTIONS: Final = {"dataworks": "ListMigrations", "oms": "ListProjects"}
-PAGES: Final = {"dataworks": 4, "oms": 4}
-"""Number of requests for a wave: three full pages, and one for the empty list of the other kind."""
+PAGES: Final = {"dataworks": 4, "oms": 7}
+"""Number of requests for a wave: its full pages, and one for the empty list of the other kind."""
 
 each_list = pytest.mark.parametrize(
     "service", [service for service in SERVICES if service.name in IDS], ids=str
