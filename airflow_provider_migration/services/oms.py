@@ -193,8 +193,8 @@ PROJECT_TYPES: Final = ("MIGRATION", "SYNC")
 """Types of projects, each of which is a list of its own."""
 LIST_PAGE: Final = 50
 """
-Projects per page of :data:`LIST_API`, which allows 150. Each row has all tables of its project, so that a full
-page of large projects would exceed the limit of a response.
+Projects per page of :data:`LIST_API`, which allows 150. Each row has all tables of its project, so that a
+full page of large projects would exceed the limit of a response.
 """
 
 RESULT_API: Final = "ListProjectFullVerifyResult"

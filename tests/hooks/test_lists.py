@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
-from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationNotFoundError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+)
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.simulator import Simulator
@@ -183,6 +188,31 @@ def test_several_migrations_of_one_name_are_named(connect: Connect, service: Ser
     said = str(caught.value)
     assert said.startswith("2 migrations have the name 'orders'")
     assert all(f"{IDS[service.name](number)} (pending)" in said for number in range(2))
+
+
+@each_list
+@pytest.mark.parametrize("kind", ["throttle", "server_error", "truncated", "drop", "html"])
+def test_list_is_complete_after_a_failed_page(connect: Connect, service: Service, kind: str) -> None:
+    migrations = [migration(service, number) for number in range(WAVE)]
+    faults = [{"kind": kind, "rate": 0.3}]
+    with Simulator({"seed": 3, "migrations": migrations, "faults": faults}) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        hook = service.hook()
+        hook.clock = replace(hook.clock, sleep=lambda seconds: None)
+        rows = hook.list_migrations(**of(service))
+        assert len({row.migration_id for row in rows}) == len(rows) == WAVE
+        assert len(simulator.requests) > PAGES[service.name]
+
+
+@each_list
+def test_list_whose_page_is_refused_is_an_error(connect: Connect, service: Service) -> None:
+    faults = [{"kind": "html", "status": 403}]
+    with Simulator({"migrations": [migration(service, 1)], "faults": faults}) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        with pytest.raises(MigrationPermissionError):
+            service.hook().list_migrations(**of(service))
 
 
 # --- OMS ------------------------------------------------------------------------------------------------
