@@ -130,6 +130,7 @@ class MigrationListing:
         *,
         received: int,
         total: int | None,
+        may_continue: bool = False,
     ) -> list[MigrationSummary]:
         """
         Return the selected new migrations of a page, and go on to the next page or part.
@@ -138,8 +139,9 @@ class MigrationListing:
             :meth:`MigrationFilter.selects`.
         :param received: number of rows of the page, with those that cannot be read.
         :param total: number of rows of all pages by the service's count; None if it does not count.
-        :raises MigrationResponseError: if the list does not end, changes while it is read, or misses rows at
-            its end.
+        :param may_continue: request a next page even if the count is reached.
+        :raises MigrationResponseError: if the list does not end, if its count falls while it is read, or if
+            rows are missing at its end.
         """
         page = {row.migration_id: (row, tags) for row, tags in rows}
         is_new = not self._ids_of_part.issuperset(page)
@@ -149,15 +151,16 @@ class MigrationListing:
         self.received += received
         self.page += 1
         if received and total is not None:
-            # After a deletion the next page begins one row later than the last one ended.
-            if self._total not in (None, total):
+            # After a deletion the next page begins one row later than the last one ended. An addition only
+            # repeats a row, or misses one at the end, where the count shows it.
+            if self._total is not None and total < self._total:
                 raise MigrationResponseError(
                     f"The list of migrations has changed while it was read, from {self._total} to {total} "
                     "rows, so that rows may be missing: list again."
                 )
             self._total = total
         # A count that is smaller than the rows does not count rows: then an empty page is the end.
-        if not is_new or self.received == self._total:
+        if not is_new or (self.received == self._total and not may_continue):
             readable, expected = len(self._ids_of_part), max(self._total or 0, total or 0)
             is_short = readable < expected
             if is_short or (received and not is_new and readable != self._total):

@@ -180,13 +180,18 @@ class _VerifiedMigration(_Migration, ABC):
 
 class DtsMigration(_VerifiedMigration):
     """
-    A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it.
+    A job of DTS; with ``legacy: false``, as any synchronization, only DescribeDtsJobs knows it.
 
+    :param job_type: ``SYNC`` for a synchronization, which always has an incremental phase.
+    :param two_way: a synchronization in both directions. The fields of its reverse direction are below
+        ``reverse`` in a step, named as the fields of a step itself.
     :param objects: number of its tables, up to 100,000.
     """
 
     service: Literal["dts"]
     migration_job_id: str
+    job_type: Literal["MIGRATION", "SYNC"] = "MIGRATION"
+    two_way: bool = False
     incremental: bool = True
     legacy: bool = True
     objects: int = Field(24, ge=0, le=100_000)
@@ -195,6 +200,14 @@ class DtsMigration(_VerifiedMigration):
     def id(self) -> str:
         """The migration job id."""
         return self.migration_job_id
+
+    @model_validator(mode="after")
+    def _directions_can_be_played(self) -> DtsMigration:
+        if self.two_way and self.job_type != "SYNC":
+            raise ValueError("two_way needs job_type: SYNC")
+        if self.job_type == "SYNC" and not self.incremental:
+            raise ValueError("job_type SYNC needs incremental: true")
+        return self
 
 
 class OmsMigration(_VerifiedMigration):

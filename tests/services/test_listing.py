@@ -121,7 +121,7 @@ def test_listing_counts_a_migration_of_two_parts_once() -> None:
         ([((1, 2), None, 2), ((1, 2), None, 2)], "a page repeats"),
         ([((), None, 2)], "a page repeats"),
         ([((1, 2), 4, 2), ((4,), 3, 1)], "has changed while it was read, from 4 to 3"),
-        ([((1, 2), 3, 2), ((2, 3), 4, 2)], "from 3 to 4"),
+        ([((1, 2), 3, 2), ((2, 3), 4, 2)], "3 of 4 can be read"),
         ([((1, 2), 4, 2), ((), 0, 0)], "2 of 4 can be read"),
         ([((1, 2), None, 2), ((), 5, 0)], "2 of 5 can be read"),
     ],

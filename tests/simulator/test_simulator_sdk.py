@@ -118,6 +118,57 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
 
 
+def test_dts_client_lists_a_wave() -> None:
+    """The client reads 300 jobs of both types page by page, with tags and the reverse direction."""
+    migrations = [
+        {
+            "service": "dts",
+            "migration_job_id": f"dts{number:04}",
+            "job_type": "SYNC" if number % 2 else "MIGRATION",
+            "two_way": number % 2 == 1,
+            "tags": {"wave": str(number % 3)},
+        }
+        for number in range(300)
+    ]
+    with Simulator({"migrations": migrations}, speed=0.001) as running:
+        running.jump("dts", "dts0001", 100)
+        client = dts_client.Client(alibaba_config(running))
+
+        def rows(job_type: str, **fields: Any) -> list[Any]:
+            found: list[Any] = []
+            while True:
+                request = dts_models.DescribeDtsJobsRequest(
+                    region="cn-hangzhou",
+                    job_type=job_type,
+                    page_number=len(found) // 30 + 1,
+                    page_size=30,
+                    order_column="CreateTime",
+                    order_direction="ASC",
+                    without_db_list=True,
+                    **fields,
+                )
+                body = client.describe_dts_jobs(request).body
+                found += body.dts_job_list
+                if len(found) >= body.total_record_count:
+                    return found
+
+        migrations_, syncs = rows("MIGRATION"), rows("SYNC")
+        assert (len(migrations_), len(syncs)) == (150, 150)
+        assert {job.job_type for job in migrations_} == {"online"}
+        assert migrations_[0].reverse_job is None
+        job = syncs[0]
+        assert (job.job_type, job.status, job.dts_job_direction) == ("sync", "Synchronizing", "Forward")
+        assert (job.reverse_job.status, job.reverse_job.dts_job_direction) == ("Synchronizing", "Reverse")
+        assert job.reverse_job.dts_job_id != job.dts_job_id
+        assert 0 <= job.reverse_job.delay <= 5
+        assert job.reverse_job.migration_mode.data_synchronization is True
+        assert [(tag.tag_key, tag.tag_value) for tag in job.tag_list] == [("wave", "1")]
+        assert job.create_time == "2026-01-01T00:01:00Z"
+        tags = '[{"key": "wave", "value": "1"}]'
+        assert len(rows("MIGRATION", tags=tags)) + len(rows("SYNC", tags=tags)) == 100
+        assert [one.dts_instance_id for one in rows("SYNC", status="Synchronizing")] == ["dts0001"]
+
+
 def test_dts_client_lists_objects(simulator: Simulator) -> None:
     simulator.jump("dts", "dtsdemo0001", 14)
     client = dts_client.Client(alibaba_config(simulator))

@@ -439,8 +439,8 @@ class TestFailures:
         await asyncio.sleep(1)
         assert [request.action for request in simulator.requests] == [
             "DescribeMigrationJobStatus",
-            "DescribeDtsJobs",  # by the id of an instance
-            "DescribeDtsJobs",  # by the id of a job
+            # Migrations and synchronizations, by the id of an instance, then of a job.
+            *["DescribeDtsJobs"] * 4,
         ]
         assert not watching.task.done()
 
