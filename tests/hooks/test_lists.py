@@ -25,13 +25,17 @@ WAVE: Final = 300
 
 IDS: Final[dict[str, Callable[[int], Any]]] = {
     "dataworks": lambda number: number + 1,
+    "dts": "dts{:04}".format,
     "oms": "np_{}".format,
 }
 """The services that have a list, with the ids of a wave."""
 
-ACTIONS: Final = {"dataworks": "ListMigrations", "oms": "ListProjects"}
-PAGES: Final = {"dataworks": 4, "oms": 7}
-"""Number of requests for a wave: its full pages, and one for the empty list of the other kind."""
+ACTIONS: Final = {"dataworks": "ListMigrations", "dts": "DescribeDtsJobs", "oms": "ListProjects"}
+PAGES: Final = {"dataworks": 4, "dts": 12, "oms": 7}
+"""
+Number of requests for a wave: its full pages, one for the empty list of the other kind, and for DTS one after a
+full last page.
+"""
 
 each_list = pytest.mark.parametrize(
     "service", [service for service in SERVICES if service.name in IDS], ids=str
@@ -155,10 +159,8 @@ def test_migration_that_is_not_found_is_an_error(simulator: Simulator, service: 
     [
         ({"name": ""}, "name must be a text"),
         ({"status": "succeded"}, "did you mean 'succeeded'"),
-        ({"status": "caught_up"}, "'caught_up' is not known"),
         ({"limit": 0}, "limit must be a whole number"),
         ({"limit": True}, "limit must be a whole number"),
-        ({"group": "g"}, "group must be None"),
         ({"region": "x"}, "takes name, status, tags, group.*, but not region"),
     ],
 )
@@ -168,6 +170,21 @@ def test_wrong_argument_of_a_list_is_refused_before_a_request(
     with pytest.raises(MigrationConfigurationError, match=said):
         service.hook().list_migrations(**{**of(service), **arguments})
     assert len(asked()) == 0
+
+
+@pytest.mark.parametrize("name", ["dataworks", "oms"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"status": "caught_up"}, "'caught_up' is not known"), ({"group": "g"}, "group must be None")],
+)
+def test_filter_that_a_list_does_not_have_is_refused_before_a_request(
+    simulator: Simulator, asked: Asked, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    """An empty list would look like an answer."""
+    service = next(each for each in SERVICES if each.name == name)
+    with pytest.raises(MigrationConfigurationError, match=said):
+        service.hook().list_migrations(**{**of(service), **arguments})
+    assert asked() == []
 
 
 @each_list
