@@ -33,8 +33,8 @@ IDS: Final[dict[str, Callable[[int], Any]]] = {
 ACTIONS: Final = {"dataworks": "ListMigrations", "dts": "DescribeDtsJobs", "oms": "ListProjects"}
 PAGES: Final = {"dataworks": 4, "dts": 12, "oms": 7}
 """
-Number of requests for a wave: its full pages, one for the empty list of the other kind, and for DTS one after a
-full last page.
+Number of requests for a wave: its full pages, one for the empty list of the other kind, and for DTS one after
+a full last page.
 """
 
 each_list = pytest.mark.parametrize(
