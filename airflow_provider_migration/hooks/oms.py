@@ -36,8 +36,8 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         ADMIN-VIEWER can see every project and change none), or with an AccessKey and ``auth_type`` =
         ``access_key``.
     :param api: the call that :meth:`get_progress` makes at a console: ``GetMigrationProgress`` (up to OMS
-        4.1.0) or ``DescribeProjectProgress`` (from 4.1.1 on). Default: the second for ids ``np_…``, else the
-        first.
+        4.1.0, with that for synchronization projects) or ``DescribeProjectProgress`` (from 4.1.1 on).
+        Default: the second for ids ``np_…``, else the first.
     """
 
     conn_name_attr = "oms_conn_id"

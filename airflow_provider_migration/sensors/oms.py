@@ -15,7 +15,7 @@ from airflow_provider_migration.sensors.base import (
 
 class OmsProjectSensor(MigrationSensor):
     """
-    Wait for a migration project of OceanBase Migration Service.
+    Wait for a migration or synchronization project of OceanBase Migration Service.
 
     A project with an incremental phase runs until a person switches over, so the default target is
     ``caught_up``. OMS samples its checkpoints every 10 s and saves them every 10 s: a ``max_lag`` below 25 s

@@ -191,8 +191,11 @@ TABLE_STATUSES: Final = StatusTable(
 LIST_API: Final = "ListProjects"
 PROJECT_TYPES: Final = ("MIGRATION", "SYNC")
 """Types of projects, each of which is a list of its own."""
-LIST_PAGE: Final = 100
-"""Projects per page of :data:`LIST_API`, which allows 150; each row has all settings of its project."""
+LIST_PAGE: Final = 50
+"""
+Projects per page of :data:`LIST_API`, which allows 150. Each row has all tables of its project, so that a
+full page of large projects would exceed the limit of a response.
+"""
 
 RESULT_API: Final = "ListProjectFullVerifyResult"
 MAX_TABLES: Final = 100
@@ -1198,6 +1201,8 @@ class OmsApi(_Projects):
                 )
                 # The 404 that led here did not come from OMS.
                 error.tolerated_after_success = True
+                if error.code:
+                    raise  # by OMS itself, whose newer call serves both types of projects
                 refusal = error
             else:
                 self.memory.has_moved_on = True

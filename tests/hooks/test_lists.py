@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
-from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationNotFoundError
+from airflow_provider_migration.exceptions import (
+    MigrationConfigurationError,
+    MigrationNotFoundError,
+    MigrationPermissionError,
+)
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.simulator import Simulator
@@ -20,13 +25,17 @@ WAVE: Final = 300
 
 IDS: Final[dict[str, Callable[[int], Any]]] = {
     "dataworks": lambda number: number + 1,
+    "dts": "dts{:04}".format,
     "oms": "np_{}".format,
 }
 """The services that have a list, with the ids of a wave."""
 
-ACTIONS: Final = {"dataworks": "ListMigrations", "oms": "ListProjects"}
-PAGES: Final = {"dataworks": 4, "oms": 4}
-"""Number of requests for a wave: three full pages, and one for the empty list of the other kind."""
+ACTIONS: Final = {"dataworks": "ListMigrations", "dts": "DescribeDtsJobs", "oms": "ListProjects"}
+PAGES: Final = {"dataworks": 4, "dts": 12, "oms": 7}
+"""
+Number of requests for a wave: its full pages, one for the empty list of the other kind, and for DTS one after
+a full last page.
+"""
 
 each_list = pytest.mark.parametrize(
     "service", [service for service in SERVICES if service.name in IDS], ids=str
@@ -150,10 +159,8 @@ def test_migration_that_is_not_found_is_an_error(simulator: Simulator, service: 
     [
         ({"name": ""}, "name must be a text"),
         ({"status": "succeded"}, "did you mean 'succeeded'"),
-        ({"status": "caught_up"}, "'caught_up' is not known"),
         ({"limit": 0}, "limit must be a whole number"),
         ({"limit": True}, "limit must be a whole number"),
-        ({"group": "g"}, "group must be None"),
         ({"region": "x"}, "takes name, status, tags, group.*, but not region"),
     ],
 )
@@ -163,6 +170,21 @@ def test_wrong_argument_of_a_list_is_refused_before_a_request(
     with pytest.raises(MigrationConfigurationError, match=said):
         service.hook().list_migrations(**{**of(service), **arguments})
     assert len(asked()) == 0
+
+
+@pytest.mark.parametrize("name", ["dataworks", "oms"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"status": "caught_up"}, "'caught_up' is not known"), ({"group": "g"}, "group must be None")],
+)
+def test_filter_that_a_list_does_not_have_is_refused_before_a_request(
+    simulator: Simulator, asked: Asked, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    """An empty list would look like an answer."""
+    service = next(each for each in SERVICES if each.name == name)
+    with pytest.raises(MigrationConfigurationError, match=said):
+        service.hook().list_migrations(**{**of(service), **arguments})
+    assert asked() == []
 
 
 @each_list
@@ -183,6 +205,31 @@ def test_several_migrations_of_one_name_are_named(connect: Connect, service: Ser
     said = str(caught.value)
     assert said.startswith("2 migrations have the name 'orders'")
     assert all(f"{IDS[service.name](number)} (pending)" in said for number in range(2))
+
+
+@each_list
+@pytest.mark.parametrize("kind", ["throttle", "server_error", "truncated", "drop", "html"])
+def test_list_is_complete_after_a_failed_page(connect: Connect, service: Service, kind: str) -> None:
+    migrations = [migration(service, number) for number in range(WAVE)]
+    faults = [{"kind": kind, "rate": 0.3}]
+    with Simulator({"seed": 3, "migrations": migrations, "faults": faults}) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        hook = service.hook()
+        hook.clock = replace(hook.clock, sleep=lambda seconds: None)
+        rows = hook.list_migrations(**of(service))
+        assert len({row.migration_id for row in rows}) == len(rows) == WAVE
+        assert len(simulator.requests) > PAGES[service.name]
+
+
+@each_list
+def test_list_whose_page_is_refused_is_an_error(connect: Connect, service: Service) -> None:
+    faults = [{"kind": "html", "status": 403}]
+    with Simulator({"migrations": [migration(service, 1)], "faults": faults}) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        with pytest.raises(MigrationPermissionError):
+            service.hook().list_migrations(**of(service))
 
 
 # --- OMS ------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_console_request_is_as_documented(talk: Any) -> None:
         ("POST", "http://oms.example:8089/api/v2?Action=ListProjects")
     }
     assert [json.loads(request.body) for request in requests] == [
-        {"type": kind, "pageNumber": 1, "pageSize": 100} for kind in PROJECT_TYPES
+        {"type": kind, "pageNumber": 1, "pageSize": 50} for kind in PROJECT_TYPES
     ]
     assert {request.headers["content-type"] for request in requests} == {"application/json"}
 
@@ -116,14 +116,14 @@ def test_hosted_request_is_a_form(talk: Any) -> None:
     assert parse_qs(request.body.decode()) == {
         "Type": ["MIGRATION"],
         "PageNumber": ["1"],
-        "PageSize": ["100"],
+        "PageSize": ["50"],
     }
 
 
 def test_list_goes_to_the_next_page(talk: Any) -> None:
-    first = page(*(listed(f"np_{number}") for number in range(100)), total=101)
-    rows, requests = read(talk, first, page(listed("np_100"), total="101"), page(listed("np_s", type="SYNC")))
-    assert len(rows) == 102
+    first = page(*(listed(f"np_{number}") for number in range(50)), total=51)
+    rows, requests = read(talk, first, page(listed("np_50"), total="51"), page(listed("np_s", type="SYNC")))
+    assert len(rows) == 52
     assert [json.loads(request.body)["pageNumber"] for request in requests] == [1, 2, 1]
     assert (rows[-1].migration_id, rows[-1].kind) == ("np_s", "sync")
 
