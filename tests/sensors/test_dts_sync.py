@@ -28,7 +28,7 @@ def test_job_type_must_be_known(value: Any) -> None:
         MigrationConfigurationError, match="job_type must be 'MIGRATION', 'SYNC' or None, not"
     ):
         wait(job_type=value)
-    with pytest.raises(MigrationConfigurationError, match="job_type (must be|is empty)"):
+    with pytest.raises(MigrationConfigurationError, match=r"job_type (must be|is empty)"):
         MigrationEventTrigger.of(DtsMigrationJobSensor, job_type=value, **IDS)
 
 
