@@ -160,8 +160,8 @@ class TestArguments:
         [
             (
                 {"max_lags": 3},
-                "it takes migration_job_id, objects, dts_conn_id, region, api, job_type, target_status, max_lag, "
-                "hold_for, poke_interval",
+                "it takes migration_job_id, objects, dts_conn_id, region, api, job_type, target_status, "
+                "max_lag, hold_for, poke_interval",
             ),
             ({}, "missing a required argument: 'migration_job_id'; it takes migration_job_id, objects,"),
             ({"migration_job_id": ""}, "migration_job_id is empty"),
