@@ -147,8 +147,8 @@ _WORST_FIRST: Final = (
     MigrationState.CANCELLED,
     MigrationState.PAUSED,
     MigrationState.UNKNOWN,
-    MigrationState.PENDING,
     MigrationState.RUNNING,
+    MigrationState.PENDING,
     MigrationState.CAUGHT_UP,
     MigrationState.SUCCEEDED,
 )
@@ -527,6 +527,11 @@ class DtsPrecheckStatus(WireModel):
         )
 
 
+def _unreadable_is_a_word(value: object) -> object:
+    # If an unreadable direction were dropped, a two-way job would look like a one-way job.
+    return value if value is None or isinstance(value, str) else "unreadable"
+
+
 class DtsDirection(WireModel):
     """
     One direction of a job in ``DescribeDtsJobs``: a job, or the ``ReverseJob`` of a two-way job.
@@ -542,7 +547,7 @@ class DtsDirection(WireModel):
     dts_job_class: str | None = None
     pay_type: str | None = None
     status: Verbatim = None
-    dts_job_direction: Verbatim = None
+    dts_job_direction: Annotated[Verbatim, BeforeValidator(_unreadable_is_a_word)] = None
     error_message: str | None = None
     delay: Lag | None = None
     checkpoint: Number | None = None
@@ -604,6 +609,11 @@ class Tag(WireModel):
     tag_value: Verbatim = None
 
 
+def _is_synchronizing(status: str | None) -> bool:
+    """Tell whether a status is that of a synchronization, and of no other job."""
+    return (status or "").strip().lower() == "synchronizing"
+
+
 def _unreadable_is_empty(value: object) -> object:
     # If an unreadable direction were dropped, a two-way job would be judged by the other one alone.
     return value if value is None or isinstance(value, (dict, DtsDirection)) else {}
@@ -641,12 +651,10 @@ class DtsJob(DtsDirection):
     def _other_direction(self) -> DtsDirection | None:
         """The other direction; None if the answer does not show it, or shows this one a second time."""
         other = self.reverse_job
-        pairs = (
-            ((self.dts_job_id, other.dts_job_id), (self.dts_job_direction, other.dts_job_direction))
-            if other is not None
-            else ()
-        )
-        is_same = any(mine and mine == others for mine, others in pairs)
+        if other is None:
+            return None
+        pairs = (self.dts_job_id, other.dts_job_id), (self.dts_job_direction, other.dts_job_direction)
+        is_same = any(mine and mine.lower() == (others or "").lower() for mine, others in pairs)
         return None if is_same else other
 
     def as_listed_job(self, job_type: str, request_id: str | None = None) -> ListedJob:
@@ -659,7 +667,7 @@ class DtsJob(DtsDirection):
         :param job_type: the ``JobType`` of the request.
         """
         word = (self.job_type or "").strip().lower()
-        is_synchronizing = self.is_two_way or (self.status or "").strip().lower() == "synchronizing"
+        is_synchronizing = self.is_two_way or _is_synchronizing(self.status)
         is_migration = job_type == MIGRATION and word in ("", "online") and not is_synchronizing
         job = self.as_migration_job(request_id, units_per_second=1000 if is_migration else 1)
         further = {
@@ -1246,11 +1254,17 @@ class DtsApi(AlibabaApi):
         if is_listed or job_id in self._listed_only or job_id in self._instances:
             return (yield from self._listed_job(job_id))
         try:
-            return (yield from self.describe_migration_job_status(job_id))
+            told = yield from self.describe_migration_job_status(job_id)
         except MigrationNotFoundError as error:
             if error.code is None:  # not a refusal by DTS itself
                 raise
             unknown = error
+        else:
+            if not _is_synchronizing(told.migration_job_status):
+                return told
+            # This call is not made for synchronizations: it would hide a reverse direction.
+            cache_put(self._listed_only, job_id, None)
+            return (yield from self._listed_job(job_id))
         try:
             job = yield from self._listed_job(job_id)
         except MigrationApiError as error:
@@ -1842,14 +1856,18 @@ def _read_job(job: MigrationJob, max_lag: float) -> _Reading:
         phases=_phases_of_both(forward.phases, reverse.phases),
         lag=None if None in lags else max(filter(None, lags), default=0.0),
         positions=(*forward.positions, *reverse.positions),
-        error=errors[0][1].model_copy(
-            update={"message": "; ".join(f"{name} direction: {error.message}" for name, error in errors)}
-        )
-        if errors
-        else None,
+        error=_error_of_both(errors),
         statuses_reached=words,
         warnings=tuple(warnings),
     )
+
+
+def _error_of_both(errors: Sequence[tuple[str, MigrationErrorInfo]]) -> MigrationErrorInfo | None:
+    """Return the errors of the directions as one, whose message names each direction."""
+    if not errors:
+        return None
+    message = "; ".join(f"{name} direction: {error.message}" for name, error in errors)
+    return MigrationErrorInfo(**{**dict(errors[0][1]), "message": message})
 
 
 _ONE_ENDED: Final = (

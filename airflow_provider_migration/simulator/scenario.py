@@ -430,6 +430,14 @@ BUILT_IN: dict[str, Any] = {
             "name": "MySQL migration",
             "verification": {"outcome": "consistent"},
         },
+        {
+            "service": "dts",
+            "migration_job_id": "dtssync0001",
+            "job_type": "SYNC",
+            "two_way": True,
+            "name": "MySQL synchronization",
+            "tags": {"wave": "3"},
+        },
         {"service": "oms", "project_id": "p_demo0001"},
         {
             "service": "drs",

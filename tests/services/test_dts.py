@@ -136,7 +136,6 @@ STATUSES = [
     ("ModifyFailed", "failed"),
     ("Abnormal", "failed"),
     ("Migrating", "caught_up"),
-    ("Synchronizing", "caught_up"),
 ]
 NOT_STATUSES = ["Rebalancing", "Migrating?", 7, 1.5]
 NO_STATUSES = ["", "  ", None, True, [], ["Migrating"], {"a": 1}]
@@ -909,9 +908,8 @@ def both(talk: Any, status: str, phase: Any, delay: float | None) -> Iterator[Mi
     """Ask for the same with both calls: seconds as text in one, milliseconds in the other."""
     section = {"Status": phase, **({} if delay is None else {"Delay": f"{delay:g}"})}
     yield talk(API.progress(ID, max_lag=60), job(status, DataSynchronizationStatus=section)).result
-    milliseconds = status != "Synchronizing"
-    number = None if delay is None else int(delay * 1000) if milliseconds else delay
-    item = listed(status, DataSynchronizationStatus={"Status": phase}, Delay=number)
+    milliseconds = None if delay is None else int(delay * 1000)
+    item = listed(status, DataSynchronizationStatus={"Status": phase}, Delay=milliseconds)
     yield talk(LISTING.progress(ID, max_lag=60), jobs(item)).result
 
 
@@ -996,9 +994,9 @@ def test_unreadable_delay_is_never_in_sync(talk: Any, status: str, state: str, d
 )
 @pytest.mark.parametrize("status", [*(word for word, _ in STATUSES), "Odd"])
 def test_catched_needs_a_job_that_runs_well(talk: Any, status: str, phase: str, delay: float | None) -> None:
-    """Over every status and status of the phase: only Migrating, Synchronizing, or Finished, in sync."""
+    """Over every status and status of the phase: only Migrating, or Finished, in sync."""
     in_sync = delay is None or 0 <= delay <= 60
-    runs_well = in_sync and status in ("Migrating", "Synchronizing") and phase == "Catched"
+    runs_well = in_sync and (status, phase) == ("Migrating", "Catched")
     is_done = in_sync and status == "Finished" and phase in ("Catched", "Finished")
     for record in both(talk, status, phase, delay):
         assert (

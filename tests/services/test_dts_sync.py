@@ -304,9 +304,15 @@ BEHIND = {"Status": "Migrating"}
         (two_way(0), "unknown", "Synchronizing"),
         (sync(DtsJobDirection="Forward"), "unknown", "Synchronizing"),
         (sync(DtsJobDirection="Reverse"), "unknown", "Synchronizing"),
+        (sync(DtsJobDirection=["Forward"]), "unknown", "Synchronizing"),
+        (sync(DtsJobDirection=0), "unknown", "Synchronizing"),
         (sync(ReverseJob={}), "unknown", "Synchronizing"),
         (two_way(reverse(DtsJobId="j1")), "unknown", "Synchronizing"),
         (two_way(reverse(DtsJobDirection="Forward")), "unknown", "Synchronizing"),
+        (two_way(reverse(DtsJobDirection="forward")), "unknown", "Synchronizing"),
+        (two_way(reverse(), DtsJobDirection="Reverse"), "unknown", "Synchronizing"),
+        # The reverse direction begins later.
+        (two_way(reverse("NotStarted"), Status="Initializing"), "running", "Initializing"),
         # One direction was ended, or both.
         (two_way(reverse("Finished")), "unknown", "Synchronizing"),
         (two_way(Status="Finished"), "unknown", "Synchronizing"),
@@ -369,6 +375,13 @@ def test_checkpoint_of_a_two_way_job_is_the_older(forward: Any, backward: Any, a
 def test_ended_direction_is_a_warning(row: Any) -> None:
     (warning,) = ask(row).warnings
     assert "One direction of the two-way synchronization has been ended" in str(warning)
+
+
+def test_error_of_both_directions_is_limited() -> None:
+    failed = two_way(reverse("Failed", ErrorMessage="y" * 10**4), Status="Failed", ErrorMessage="x" * 10**4)
+    error = ask(failed).error
+    assert error is not None
+    assert len(str(error.message)) == 2000
 
 
 def test_errors_name_the_direction() -> None:
@@ -578,6 +591,16 @@ def test_sync_job_is_not_requested_with_the_older_call() -> None:
     assert requested(hold(api.progress("dts1", max_lag=60), page(sync()))) == [
         ("DtsJobs", "SYNC", "DtsInstanceId=dts1")
     ]
+
+
+@pytest.mark.parametrize(("other", "state"), [(reverse(), "caught_up"), (reverse("Failed"), "failed")])
+def test_older_call_that_answers_for_a_sync_job_is_not_trusted(other: Any, state: str) -> None:
+    """It would show the forward direction only."""
+    told = {"MigrationJobStatus": "synchronizing", "MigrationMode": MODE, **sync(Status=None)}
+    api = replace(API, api="DescribeMigrationJobStatus")
+    first = hold(api.progress("dts1", max_lag=60), told, page(), page(two_way(other)))
+    again = hold(api.progress("dts1", max_lag=60), page(two_way(other)))
+    assert first.result.state == again.result.state == state
 
 
 def test_sync_job_is_found_by_its_job_id() -> None:

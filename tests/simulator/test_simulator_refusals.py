@@ -72,7 +72,7 @@ def test_dts_list_refusals(ask: Any, parameters: dict[str, str], code: str) -> N
         ({"DtsJobId": "dtsdemo0001"}, []),
         ({"DtsInstanceId": "dtsnobody", "DtsJobId": "demo0001"}, []),
         ({"DtsJobId": "demo0001", "JobType": "SYNC"}, []),
-        ({"JobType": "SYNC"}, []),
+        ({"JobType": "SYNC"}, ["dtssync0001"]),
         ({"PageNumber": "2"}, []),
     ],
 )
