@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,17 +36,25 @@ STYLES: Final = {
 """Colours of the states; the others have none."""
 
 
-def list_view(rows: Iterable[MigrationSummary]) -> RenderableType:
-    """Return a list of migrations as a table with the fields of the summary."""
-    table = SimpleTable(show_header=True)
-    shown = [row.model_dump(mode="json", exclude={"service"}) for row in rows]
-    if not shown:
+def list_view(rows: Sequence[MigrationSummary]) -> RenderableType:
+    """Return a list of migrations as a table; in a narrow terminal names and statuses are wrapped."""
+    if not rows:
         return Text("No migrations found.")
-    for name in shown[0]:
-        table.add_column(name)
-    for row in shown:
+    table = SimpleTable(show_header=True)
+    for name in ("id", "name", "kind", "state", "status", "lag", "created"):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("name", "status"))
+    for row in rows:
+        cells = (
+            row.migration_id,
+            row.name,
+            row.kind,
+            row.state,
+            row.service_status,
+            None if row.lag_seconds is None else f"{row.lag_seconds:.0f} s",
+            row.created_at and f"{row.created_at:%Y-%m-%d}",
+        )
         # Text, because a name may contain what rich takes for markup.
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+        table.add_row(*(Text(cell or "") for cell in cells))
     return table
 
 

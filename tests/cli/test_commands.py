@@ -27,8 +27,11 @@ from airflow_provider_migration.hooks.base import MAX_LISTED
 from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.progress import MigrationProgress, MigrationState, MigrationSummary
+from airflow_provider_migration.simulator.scenario import BUILT_IN
 from airflow_provider_migration.wait.tracker import Outcome
 from tests.catalogue import Service, each_service
+from tests.conftest import ROOT
+from tests.docs.pages import quoted, tables_of
 from tests.simulators import BriefSimulator
 
 TAKES_COMMANDS = hasattr(ProvidersManager, "cli_command_functions")
@@ -47,16 +50,12 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def simulator() -> Iterator[BriefSimulator]:
-    migrations = [
+    more = [
         {"service": "dts", "migration_job_id": "dtsgood", "name": "Orders"},
-        {"service": "oms", "project_id": "p_late", "script": "flap", "duration": 100},
         {"service": "dts", "migration_job_id": "dtsbad", "script": "failure", "duration": 1},
-        {"service": "dataworks", "project_id": 123456, "migration_id": 1234},
-        {"service": "oms", "project_id": "p_demo0001"},
-        {"service": "drs", "job_id": "163b98e8-6088-46c3-8b86-c18fea6jb502"},
-        {"service": "dts", "migration_job_id": "dtsdemo0001"},
+        {"service": "oms", "project_id": "p_late", "script": "flap", "duration": 100},
     ]
-    with BriefSimulator({"migrations": migrations}, speed=20) as simulator:
+    with BriefSimulator({"migrations": [*BUILT_IN["migrations"], *more]}, speed=20) as simulator:
         yield simulator
 
 
@@ -150,17 +149,12 @@ def test_status_max_lag_decides(connected: BriefSimulator, run: Run) -> None:
     assert run("status", "oms", "p_late", "--max-lag", "1000").code == ExitCode.OK
 
 
-def test_status_by_name(connected: BriefSimulator, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def find(hook: DtsHook, name: str, tags: Any, **ids: Any) -> str:
-        asked.append((name, tags, ids))
-        return "dtsgood"
-
-    monkeypatch.setattr(DtsHook, "find_migration", find)
+def test_status_by_name(connected: BriefSimulator, run: Run) -> None:
     done = run("status", "dts", "--name", "Orders", "-o", "json")
     assert json.loads(done.out)["migration_id"] == "dtsgood"
-    assert asked == [("Orders", None, {})]
+    nobodys = run("status", "dts", "--name", "Order", "-o", "json")
+    assert (nobodys.code, nobodys.out) == (ExitCode.USAGE, "")
+    assert "No migration has the name 'Order'" in nobodys.err
 
 
 USAGE = {
@@ -287,7 +281,15 @@ def test_list_json_and_yaml_are_the_rows(asked: list[Any], run: Run) -> None:
 def test_list_table_shows_names_as_they_are(asked: list[Any], run: Run) -> None:
     out = run("list", "dts").out
     assert "Orders [red]to[/red] OceanBase" in out
-    assert "migration_id" in out
+    assert re.search(r"^id +\| name +\| kind", out, re.MULTILINE)
+
+
+def test_list_of_a_service(connected: BriefSimulator, run: Run) -> None:
+    rows = json.loads(run("list", "dts", "--name", "ord", "-o", "json").out)
+    assert [row["migration_id"] for row in rows] == ["dtsgood"]
+    done = run("list", "dts", "--limit", "1", "-o", "json")
+    assert len(json.loads(done.out)) == 1
+    assert done.err == "warning: There are more than 1 migrations: raise limit, or select fewer.\n"
 
 
 def test_list_says_that_it_is_empty() -> None:
@@ -409,6 +411,14 @@ def test_view_fits_a_narrow_terminal() -> None:
     assert "Orders [red]to[/red] OceanBase" in text
     assert "1:05:05 (estimated)" in text
     assert "42 %" in text
+
+
+# --- the page -------------------------------------------------------------------------------------------
+
+
+def test_page_has_the_exit_codes() -> None:
+    ((_, rows),) = tables_of(ROOT / "docs" / "shell.md", "exit codes")
+    assert [int(quoted(row[0])[0]) for row in rows] == sorted(ExitCode)
 
 
 # --- the command line -----------------------------------------------------------------------------------
