@@ -107,6 +107,7 @@ class MigrationListing:
         self.page: int = 1
         self.received: int = 0
         self._unique = 0
+        self._total = 0
 
     @property
     def at_end(self) -> bool:
@@ -139,11 +140,13 @@ class MigrationListing:
         self._unique += len(new)
         self.received += received
         self.page += 1
+        self._total = max(self._total, total or 0)
         if not new or (total is not None and self.received >= total):
-            if self._unique < (total or 0):
+            # A row that leaves an earlier page moves another over the edge of a page, and lowers the total.
+            if self._unique < self._total:
                 raise MigrationResponseError(
-                    f"The list of migrations is incomplete: {self._unique} of {total} can be read. It may "
-                    "have changed in the meantime: list again."
+                    f"The list of migrations is incomplete: {self._unique} of {self._total} can be read. It "
+                    "may have changed in the meantime: list again."
                 )
             self._parts.pop(0)
             self._start_part()
