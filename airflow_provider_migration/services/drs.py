@@ -1399,22 +1399,22 @@ class DrsApi:
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
         needs a new look-up. Where no list knows the job, or lists are refused, its own status counts, with a
-        warning; while the look-up fails for another reason, there is no yes.
+        warning; while the look-up fails for another reason, there is no yes. A job that has ended is judged
+        by its own figures alone, because waiting would not change them.
         """
-        in_sync = state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
-        if not in_sync and _word(job) not in (_COPIED, _INCREMENTAL):
+        if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
+            return None, ()
+        if state not in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
             return None, ()
         family, now = self._families.get(job_id), self.clock()
         is_old = family is None or abs(now - family.at) >= ASK_AGAIN_AFTER
-        if family is None or is_old or (in_sync and family.job_type == _SYNC):
+        if family is None or is_old or family.job_type == _SYNC:
             try:
                 family = yield from self._find_family(job_id, now)
             except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
                 return None, (f"{_UNKNOWN_FAMILY} {error}",)
             except MigrationApiError as error:
-                if _word(job) == _RELEASED:
-                    raise
                 return _Reservation(_open_phase("children"), f"{_UNKNOWN_FAMILY} {error}"), ()
             if family is None:
                 return None, (f"{_UNKNOWN_FAMILY} The job is in no list of DRS.",)
@@ -2168,8 +2168,6 @@ def _progress_of_job(
 ) -> MigrationProgress:
     bulk_done = bool(_is_bulk_done(job, lists)) and (held is None or held.is_copied)
     shortfall = _shortfall(job, bulk_done, max_lag)
-    if held is not None and shortfall is None:
-        shortfall = "its child jobs are not known to be in sync"
     state = _state(job, shortfall, max_lag)
     if held is not None and state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
         state = MigrationState.RUNNING

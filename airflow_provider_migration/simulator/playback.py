@@ -103,7 +103,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 class Playback:
     """
-    The running scenario; a migration's script begins with its first poll.
+    The running scenario; a migration's script begins with its first poll, and not with a list.
 
     :param clock: returns the time in epoch seconds.
     :param speed: seconds of script per second of clock.
@@ -128,6 +128,14 @@ class Playback:
         began = self._began.setdefault(key, now)
         seconds = max((now - began) * self._speed, 0.0)
         return Frame(migration, began=began, now=now, seconds=seconds, speed=self._speed)
+
+    def peek(self, service: str, migration_id: str) -> Frame | None:
+        """Return the current frame of a migration as a list shows it: one that was never polled stays so."""
+        was_polled = (service, migration_id) in self._began
+        frame = self.poll(service, migration_id)
+        if not was_polled:
+            self._began.pop((service, migration_id), None)
+        return frame
 
     def jump(self, service: str, migration_id: str, seconds: float) -> None:
         """

@@ -339,13 +339,15 @@ def test_refused_list_leaves_the_state_and_warns(
     state: str,
 ) -> None:
     def answer(asked: Asked) -> Reply:
+        if "/jobs?" in asked.target:
+            return http(200, b'{"total_count": 1, "jobs": [{"id": "job", "job_type": "migration"}]}')
         return status if asked.method == "POST" else refusal
 
     with Server([answer]) as server:
         hook = drs(server)
         polls = [get_progress(hook, job_id="job") for _ in range(2)]
         hook.close()
-        lists = [asked for asked in server.asked if asked.method == "GET"]
+        lists = [asked for asked in server.asked if "progress-data" in asked.target]
     for progress in polls:
         assert (progress.state, progress.objects) == (state, None)
         assert len(progress.warnings) <= 1
