@@ -1947,8 +1947,9 @@ def _either(
 
 
 def _is_unserved(error: MigrationApiError) -> bool:
-    """Tell whether a refusal is the service's own and concerns the job."""
-    return isinstance(error, (MigrationNotFoundError, MigrationRequestError)) and error.code is not None
+    """Tell whether a refusal concerns the job, and is the service's own rather than that of a proxy."""
+    concerns_job = isinstance(error, (MigrationNotFoundError, MigrationRequestError))
+    return concerns_job and not error.tolerated_after_success
 
 
 def _is_missing_call(error: MigrationApiError) -> bool:
