@@ -52,7 +52,11 @@ def hold(flow: Flow[Any], *answers: Any, families: bool = False) -> Talk:
         except StopIteration as stop:
             assert not canned, "fewer requests than answers"
             return Talk(requests, stop.value)
-        if request.action.startswith("ListJobs (") and request.coalescing_key and not families:
+        if (
+            request.action.startswith(("ListJobs (", "ShowJobList ("))
+            and request.coalescing_key
+            and not families
+        ):
             resume = partial(flow.send, request.read(request, to_response(plain_job(request))))
             continue
         requests.append(request)

@@ -115,7 +115,7 @@ JOBS_PER_PAGE: Final = 100
 """Jobs per page of a list of jobs: the maximum of v3; v5 states none."""
 
 MAX_NAMED_JOBS: Final = 10
-"""Maximum ids in the ``name`` of a v5 list of jobs."""
+"""Maximum ids in the ``name`` of a v5 list of jobs; v3 takes 100, a page."""
 
 KINDS: Final = {"migration": "migration", "sync": "sync", "cloudDataGuard": "disaster_recovery"}
 """``kind`` of a summary by ``job_type``. A job of the fourth type, ``replay``, moves no data."""
@@ -1432,19 +1432,11 @@ class DrsApi:
         return (yield from self._child_reservation(family.children, max_lag)), ()
 
     def _find_family(self, job: str, now: datetime) -> Flow[_Family | None]:
-        """Look a job up in the lists; None if it is in none."""
-        is_v3 = self._has_no_v5_list
-        found, is_elsewhere = yield from _either(
+        """Look a job up in the lists of the API that serves it, else of the other; None if it is in none."""
+        is_v3 = job not in self._in_v5
+        found, _ = yield from _either(
             self._find_row(job, is_v3), self._find_row(job, not is_v3), _is_missing_call
         )
-        if is_elsewhere:
-            self._has_no_v5_list = not is_v3
-        elif found is None and not is_v3 and job not in self._in_v5:
-            with_v3 = self._find_row(job, True)
-            try:
-                found = yield from with_v3
-            except MigrationNotFoundError:
-                return None
         if found is None:
             return None
         job_type, row = found
@@ -1461,7 +1453,7 @@ class DrsApi:
                     self._request_row_of(job_type, [job], is_v3, lambda page: _row_in(page, job)),
                     coalescing_key=job,
                     batch=partial(self._request_rows, job_type, is_v3),
-                    batch_limit=MAX_NAMED_JOBS,
+                    batch_limit=JOBS_PER_PAGE if is_v3 else MAX_NAMED_JOBS,
                 )
             )
             if row is not None:
@@ -1953,8 +1945,9 @@ def _is_unserved(error: MigrationApiError) -> bool:
 
 
 def _is_missing_call(error: MigrationApiError) -> bool:
-    """Tell whether an API lacks a call."""
-    return isinstance(error, MigrationNotFoundError) and error.http_status == 404
+    """Tell whether an API lacks a call; the 404 of a proxy does not say so."""
+    is_missing = isinstance(error, MigrationNotFoundError) and error.http_status == 404
+    return is_missing and not error.tolerated_after_success
 
 
 def _detail_of(job: str, request: Request[Any], response: Response) -> _JobDetail:

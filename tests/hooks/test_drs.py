@@ -348,7 +348,7 @@ def test_refused_list_leaves_the_state_and_warns(
     state: str,
 ) -> None:
     def answer(asked: Asked) -> Reply:
-        if "/jobs?" in asked.target:
+        if asked.target == "/v3/p/jobs":
             return http(200, b'{"total_count": 1, "jobs": [{"id": "job", "job_type": "migration"}]}')
         return status if asked.method == "POST" else refusal
 

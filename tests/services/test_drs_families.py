@@ -90,7 +90,8 @@ class Cloud:
     def __call__(self, request: Request) -> Any:
         self.asked.append(request.action)
         action = request.action.partition(" ")[0]
-        of_list = self.answers.get(action, self.answers["lists"] if action == "ListJobs" else NO_CALL)
+        is_list = action in ("ListJobs", "ShowJobList")
+        of_list = self.answers.get(action, self.answers["lists"] if is_list else NO_CALL)
         answer = of_list(request) if callable(of_list) else of_list
         if isinstance(answer, Exception):
             raise answer
@@ -361,27 +362,29 @@ def test_refused_look_up_leaves_the_state_and_warns(refusal: Any) -> None:
     assert "child jobs" in warning
 
 
-def test_job_is_looked_up_in_v3_where_v5_has_no_list() -> None:
-    def jobs(request: Request) -> Any:
-        kind = json.loads(request.body)["db_use_type"]
-        found = family()["jobs"] if kind == "sync" else []
-        return {"total_record": len(found), "jobs": found}
-
-    cloud, api = (
-        Cloud(BatchListProgresses=siblings(word="PAUSING"), lists=NO_CALL, ShowJobList=jobs),
-        replace(API),
-    )
-    assert poll(cloud, api).state == "running"
-    cloud.asked.clear()
-    assert poll(cloud, api).state == "running"
-    assert not any(action.startswith("ListJobs") for action in cloud.asked)
+@pytest.mark.parametrize(
+    ("served", "first", "other"),
+    [
+        ({}, "ShowJobList", "ListJobs"),
+        ({"BatchListProgresses": UNKNOWN_V3, "ShowJobDetail": v5()}, "ListJobs", "ShowJobList"),
+    ],
+)
+def test_job_is_looked_up_in_the_api_that_serves_it_first(
+    served: dict[str, Any], first: str, other: str
+) -> None:
+    plain = rows(row())
+    cloud = Cloud(**served, **{first: plain, other: NO_RIGHT})
+    assert poll(cloud).state == "caught_up"
+    assert not any(action.startswith(other) for action in cloud.asked)
+    parent = rows(row(job_mode_role="parent"))
+    assert poll(Cloud(**served, **{first: NO_CALL, other: parent})).state == "running"
 
 
 def test_migration_is_looked_up_once_and_a_synchronisation_at_each_yes() -> None:
     for lists, calls in ((rows(row()), 1), (family([]), 2)):
         cloud, api = Cloud(lists=lists), replace(API)
         assert [poll(cloud, api).state for _ in range(2)] == ["caught_up"] * 2
-        assert cloud.asked.count("ListJobs (migration)") == calls
+        assert cloud.asked.count("ShowJobList (migration)") == calls
 
 
 def test_look_up_expires() -> None:
@@ -395,19 +398,20 @@ def test_look_up_expires() -> None:
         assert poll(cloud, api).state == "running"
 
 
-def test_many_jobs_are_looked_up_together() -> None:
-    api = replace(API)
+@pytest.mark.parametrize(("is_v3", "most"), [(True, 100), (False, 10)])
+def test_many_jobs_are_looked_up_together(is_v3: bool, most: int) -> None:
     (request,) = hold(
-        api._find_row("job-0", False), lambda request: rows(row("job-0")), families=True
+        replace(API)._find_row("job-0", is_v3), lambda request: rows(row("job-0")), families=True
     ).requests
     assert request.batch is not None
-    together = request.batch([f"job-{number}" for number in range(10)])
-    query = dict(parse_qsl(urlsplit(together.url).query))
-    assert query["name"].split(",") == [f"job-{number}" for number in range(10)]
-    assert (query["job_type"], request.batch_limit) == ("migration", 10)
+    names = [f"job-{number}" for number in range(most)]
+    together = request.batch(names)
+    query = json.loads(together.body) if is_v3 else dict(parse_qsl(urlsplit(together.url).query))
+    assert query["name"].split(",") == names
+    assert (query["db_use_type" if is_v3 else "job_type"], request.batch_limit) == ("migration", most)
     found = together.read(together, to_response(rows(row("job-3"))))
     assert {job for job, each in found.items() if each} == {"job-3"}
-    assert len(found) == 10
+    assert len(found) == most
 
 
 # --- disaster recovery ----------------------------------------------------------------------------------
@@ -636,7 +640,7 @@ def test_list_of_v3_where_v5_has_none() -> None:
     assert [request.method for request in requests].count("GET") == 1
 
 
-@pytest.mark.parametrize("answer", [NO_RIGHT, THROTTLED, AWAY, to_response(b"<html>", 200)])
+@pytest.mark.parametrize("answer", [NO_RIGHT, THROTTLED, AWAY, PROXY, to_response(b"<html>", 200)])
 def test_refused_list_is_an_error_and_asks_no_other_api(answer: Response) -> None:
     requests: list[Request] = []
 
