@@ -1337,7 +1337,6 @@ class DrsApi:
                 "POST",
                 f"/v5/{project}/{job_type}/resource-instances/filter?{encode_query(listing.query)}",
                 _read_tagged,
-                asked_for=job_type,
                 body=json.dumps(body).encode(),
             )
             if listing.pages >= MAX_PAGES:
@@ -1347,7 +1346,8 @@ class DrsApi:
             page = yield from send(request)
             rows, total = page.resources or (), max(total, page.total_count or 0)
             for row in listing.take(rows, (row.resource_id for row in rows), page.total_count):
-                found[row.resource_id or ""] = {tag.key or "": tag.value or "" for tag in row.tags or ()}
+                if row.resource_id:
+                    found[row.resource_id] = {tag.key or "": tag.value or "" for tag in row.tags or ()}
         if len(found) < total:
             text = f"the list is incomplete: {len(found)} of {total} jobs with these tags can be read"
             raise api_error(MigrationResponseError, request, None, text)
@@ -1376,7 +1376,7 @@ class DrsApi:
     ) -> Request[_T]:
         encoded = encode_query([("job_type", job_type), *query])
         path = f"/v5/{quote(self.project_id, safe='')}/jobs?{encoded}"
-        return self._request(f"ListJobs ({job_type})", "GET", path, read, asked_for=job_type)
+        return self._request(f"ListJobs ({job_type})", "GET", path, read)
 
     def _request_v3_jobs(
         self, job_type: str, filters: Mapping[str, Any], read: Callable[[Request[Any], Response], _T]
@@ -1386,7 +1386,6 @@ class DrsApi:
             "POST",
             f"/v3/{quote(self.project_id, safe='')}/jobs",
             read,
-            asked_for=job_type,
             body=json.dumps({"db_use_type": job_type, **filters}).encode(),
         )
 
@@ -1398,27 +1397,34 @@ class DrsApi:
 
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
-        needs a new look-up. Where no list knows the job, or lists are refused, its own status counts, with a
-        warning; while the look-up fails for another reason, there is no yes. A job that has ended is judged
-        by its own figures alone, because waiting would not change them.
+        needs a new look-up. Where no list has ever shown the job, or lists are refused, its own status
+        counts, with a warning; while the look-up fails for another reason, there is no yes. A job that has
+        ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
             return None, ()
         if state not in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
             return None, ()
-        family, now = self._families.get(job_id), self.clock()
+        family, now, unknown = self._families.get(job_id), self.clock(), ""
         is_old = family is None or abs(now - family.at) >= ASK_AGAIN_AFTER
         if family is None or is_old or family.job_type == _SYNC:
             try:
-                family = yield from self._find_family(job_id, now)
+                found = yield from self._find_family(job_id, now)
             except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
-                return None, (f"{_UNKNOWN_FAMILY} {error}",)
+                found, unknown = None, _came_back(error)
             except MigrationApiError as error:
-                return _Reservation(_open_phase("children"), f"{_UNKNOWN_FAMILY} {error}"), ()
-            if family is None:
-                return None, (f"{_UNKNOWN_FAMILY} The job is in no list of DRS.",)
-            cache_put(self._families, job_id, family)
+                text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
+                return _Reservation(_open_phase("children"), text), ()
+            if found is not None:
+                family = found
+                cache_put(self._families, job_id, family)
+            elif family is None:
+                why = unknown or "DRS does not list the job"
+                return None, (
+                    f"{_UNKNOWN_FAMILY}, so its own status counts alone: {why}. The policy DRS "
+                    "ReadOnlyAccess covers the lists.",
+                )
         if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:
             switchover = yield from self._switchover(job_id, job)
             if switchover is not None:
@@ -1491,7 +1497,7 @@ class DrsApi:
             if not (job.direction and job.kernel_direction):
                 job = yield from send(self._request_detail(job_id, "detail", read))
         except MigrationApiError as error:
-            text = str(error)
+            text = f"{_came_back(error)}."
         given = [(each or "").strip().lower() for each in (job.direction, job.kernel_direction)]
         if not text and all(given):
             if given[0] == given[1]:
@@ -1625,8 +1631,9 @@ class DrsApi:
         progress = _progress_of_job(job, lists, max_lag, warnings=lists.warnings(), **common)
         held, warned = yield from self._reservation(job_id, job, progress.state, max_lag)
         warnings = (*lists.warnings(), *warned, *((held.text,) if held and held.text else ()))
-        common["held"] = held
-        progress = _progress_of_job(job, lists, max_lag, warnings=warnings, **common)
+        if held or warned:
+            common["held"] = held
+            progress = _progress_of_job(job, lists, max_lag, warnings=warnings, **common)
         if not verification:
             return progress
         found, unread = yield from self._verification(job_id, _word(job), progress.state)
@@ -1856,7 +1863,7 @@ class DrsApi:
         path: str,
         read: Callable[[Request[Any], Response], _T],
         *,
-        asked_for: str,
+        asked_for: str = "",
         body: bytes = b"",
         language: str | None = None,
     ) -> Request[_T]:
@@ -1909,9 +1916,14 @@ _SYNC: Final = "sync"
 _DISASTER_RECOVERY: Final = "cloudDataGuard"
 _CHILD_ENDED: Final = "RELEASE_CHILD_TRANSFER_COMPLETE"
 
-_UNKNOWN_FAMILY: Final = (
-    "It is not known whether the job has child jobs or is switching over: its own status counts alone."
-)
+_UNKNOWN_FAMILY: Final = "It is not known whether the job has child jobs or is switching over"
+
+
+def _came_back(error: MigrationApiError) -> str:
+    """Describe a failed call without its request id, so that the same problem is logged once."""
+    status = f"HTTP {error.http_status}" if error.http_status else None
+    told = ", ".join(filter(None, (status, error.code, error.reason))) or type(error).__name__
+    return f"{error.action} failed ({told})"
 
 
 def _either(

@@ -387,6 +387,32 @@ def test_migration_is_looked_up_once_and_a_synchronisation_at_each_yes() -> None
         assert cloud.asked.count("ShowJobList (migration)") == calls
 
 
+@pytest.mark.parametrize("refusal", [NO_RIGHT, NO_CALL, PROXY, rows()])
+def test_children_that_were_listed_count_while_lists_are_refused(refusal: Any) -> None:
+    cloud, api = Cloud(BatchListProgresses=siblings(), lists=family()), replace(API)
+    assert poll(cloud, api).state == "caught_up"
+    cloud.answers |= {"BatchListProgresses": siblings(word="PAUSING"), "lists": refusal}
+    assert poll(cloud, api).state == "running"
+
+
+def test_child_that_appears_with_an_edited_object_counts() -> None:
+    cloud, api = Cloud(lists=family([])), replace(API)
+    assert poll(cloud, api).state == "caught_up"
+    cloud.answers |= {"BatchListProgresses": siblings(word=COPYING, progress="5"), "lists": family()}
+    assert poll(cloud, api).state == "running"
+
+
+def test_warning_is_the_same_at_each_poll() -> None:
+    """A request id would make every poll log it again."""
+    numbers = iter(range(10))
+
+    def refused(request: Request) -> Any:
+        return replace(NO_RIGHT, headers={"x-request-id": f"r-{next(numbers)}"})
+
+    cloud, api = Cloud(lists=refused), replace(API)
+    assert len({poll(cloud, api).warnings for _ in range(3)}) == 1
+
+
 def test_look_up_expires() -> None:
     now = NOW
     cloud, api = Cloud(), replace(API, clock=lambda: now)
