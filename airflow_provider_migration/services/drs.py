@@ -1945,7 +1945,7 @@ def _either(
     except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
         problem = error
     # Outside the except clause, so that the second refusal does not become the context of the first.
-    refusal.add_hint(f"The other API does not serve it either: {problem}")
+    refusal.add_hint(f"The other API does not serve it either: {_came_back(problem)}.")
     refusal.tolerated_after_success |= problem.tolerated_after_success
     raise refusal
 

@@ -151,7 +151,7 @@ def test_other_refusal_never_leads_to_v5(refusal: Any, error: type[MigrationApiE
 @pytest.mark.parametrize("second", [UNKNOWN, NO_CALL, NO_RIGHT, PROXY])
 def test_job_that_neither_serves_names_both(second: Any) -> None:
     cloud = Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=second)
-    with pytest.raises(MigrationNotFoundError, match=r"M05003.*ShowJobDetail at .*HTTP 40\d") as caught:
+    with pytest.raises(MigrationNotFoundError, match=r"M05003.*ShowJobDetail failed \(HTTP 40\d") as caught:
         poll(cloud)
     assert not caught.value.is_transient
     # A proxy in front of v5 must not end the wait for a job that v5 has served before.
