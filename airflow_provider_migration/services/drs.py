@@ -556,8 +556,8 @@ class _TaggedRow(WireModel):
 
 
 class _Tag(WireModel):
-    key: str | None = None
-    value: str | None = None
+    key: Verbatim = None
+    value: Verbatim = None
 
 
 _TaggedRow.model_rebuild()
