@@ -163,7 +163,7 @@ class Phase(_Record):
     One part of a migration.
 
     :ivar name: ``precheck``, ``structure``, ``full``, ``incremental``, ``reverse_incremental``, a DRS
-        object type, or a DataWorks step's own name.
+        object type, ``children`` or ``switchover`` of DRS, or a DataWorks step's own name.
     :ivar state: the normalised state.
     :ivar service_status: the service's own status of the phase, or None.
     :ivar percent: 0–100, or None when not known.

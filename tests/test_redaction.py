@@ -223,9 +223,26 @@ CASES = (
                         "task_mode": "FULL_INCR_TRANS",
                         "progress": "100",
                         "incre_trans_delay": "10",
-                    }
+                    },
+                    {
+                        "job_id": "child10001",
+                        "transfer_status": "RELEASE_RESOURCE_COMPLETE",
+                        "task_mode": "FULL_TRANS",
+                        "progress": "100",
+                    },
                 ]
-            }
+            },
+            "jobs": {
+                "total_record": 1,
+                "jobs": [
+                    {
+                        "id": "job10001",
+                        "db_use_type": "migration",
+                        "job_mode_role": "parent",
+                        "children": [{"id": "child10001"}],
+                    }
+                ],
+            },
         },
         drs_failed,
         {
@@ -244,6 +261,8 @@ def action_of(asked: Asked) -> str:
     parts = urlsplit(asked.target)
     if actions := parse_qs(parts.query).get("Action"):
         return actions[0]
+    if parts.path.endswith("/jobs"):
+        return "jobs"
     return "batch-progress" if asked.method == "POST" else "progress-data"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.credentials.huawei_iam import AgencyKey, IamToken, find_project
+from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress, ObjectProgress
@@ -15,18 +16,22 @@ from airflow_provider_migration.sansio import Flow, Signer
 from airflow_provider_migration.services.drs import (
     MAX_LIMIT,
     SERVICE,
+    STATUSES,
     TARGETS,
     TARGETS_WITHOUT_JOB_STATUS,
     DrsApi,
+    DrsListing,
     JobProgress,
     ObjectListing,
     ObjectRow,
+    RpoAndRto,
     check_job_status,
     check_language,
     check_object_types,
     endpoint_of,
 )
 from airflow_provider_migration.services.huawei import iam_endpoint_of, is_in_cloud_of
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.services.wire import require_id
 
 _T = TypeVar("_T")
@@ -34,7 +39,7 @@ _T = TypeVar("_T")
 
 class DrsHook(MigrationHook[DrsApi]):
     """
-    Query migration and synchronisation jobs of Huawei Cloud DRS.
+    Query migration, synchronisation and disaster recovery jobs of Huawei Cloud DRS.
 
     :param drs_conn_id: id of a connection with AK and SK, with an IAM user and password, or with a token.
     :param region: region ID such as ``cn-north-4``; default: the connection's.
@@ -141,7 +146,34 @@ class DrsHook(MigrationHook[DrsApi]):
         return None if job_status else "Set job_status=True."
 
     def _probe(self, api: DrsApi) -> Flow[JobProgress]:
-        return api.get_job_status("00000000-0000-0000-0000-000000jb000")
+        return api.probe("00000000-0000-0000-0000-000000jb000")
+
+    def _listing(
+        self,
+        name: str | None,
+        status: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+        group: str | None,
+        **ids: Any,
+    ) -> MigrationListing:
+        """Validate the arguments of a list of jobs; its group is the id of an enterprise project."""
+        if ids:
+            raise MigrationConfigurationError(
+                f"A list of {self.hook_name} does not take {', '.join(sorted(ids))}. Leave it out: the "
+                "connection selects region and project."
+            )
+        words = [word for words in STATUSES.words.values() for word in words]
+        return DrsListing(MigrationFilter.of(name, status, tags, group, words=words))
+
+    def get_rpo_and_rto(self, job_id: str) -> RpoAndRto:
+        """
+        Get how far a disaster recovery job is behind its source.
+
+        :param job_id: the id of the job.
+        :raises MigrationConfigurationError: for a wrong id, before any request.
+        :raises MigrationApiError: if DRS refuses the request, as it does for other jobs, or does not respond.
+        """
+        return self._run(lambda api: api.get_rpo_and_rto(job_id))
 
     def iter_progress_data(
         self,
@@ -194,7 +226,7 @@ class DrsHook(MigrationHook[DrsApi]):
 
     def get_job_status(self, job_id: str) -> JobProgress:
         """
-        Get the status of a job.
+        Get the status of a job: from batch-progress, or from v5 where that does not serve the job.
 
         :param job_id: the id of the job.
         :raises MigrationApiError: if DRS refuses the request or does not respond.

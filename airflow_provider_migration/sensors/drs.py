@@ -29,11 +29,12 @@ OBJECT_TYPES: Final = (
 
 class DrsProgressSensor(MigrationSensor):
     """
-    Wait for a migration or synchronisation job of Huawei Cloud DRS.
+    Wait for a migration, synchronisation or disaster recovery job of Huawei Cloud DRS.
 
     A job with an incremental phase runs until a person ends it, so the default target is ``caught_up``. A job
     that is ended before its existing data is known to be copied, or while its lag is above ``max_lag``, is
-    ``cancelled`` and fails the task.
+    ``cancelled`` and fails the task. A parent job is in sync only while all its child jobs are, and a
+    disaster recovery job only while it is not switching over.
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 

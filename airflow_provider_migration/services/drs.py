@@ -1,6 +1,6 @@
 """
-Huawei Cloud DRS: progress of a job's objects (v5 ``progress-data``) and of the job (v3 ``batch-progress``),
-and results of its comparisons (v3 ``compare``).
+Huawei Cloud DRS: progress of a job (v3 ``batch-progress``, or v5 job detail where that does not serve it) and
+of its objects (v5 ``progress-data``), results of its comparisons (v3 ``compare``), and the lists of jobs.
 
 Source: https://support.huaweicloud.com/intl/en-us/api-drs/drs_api_0001.html. The object list exists only
 while existing data is copied; the job's own ``progress`` has been documented as 0 beside a completed
@@ -12,9 +12,11 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -37,6 +39,7 @@ from airflow_provider_migration.progress import (
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
+    MigrationSummary,
     ObjectProgress,
     ObjectSummary,
     Phase,
@@ -63,6 +66,7 @@ from airflow_provider_migration.sansio import (
     send_optional,
 )
 from airflow_provider_migration.services.huawei import api_object, host_of, refused
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.services.wire import (
     UNREADABLE_LAG,
     Count,
@@ -106,6 +110,15 @@ Maximum jobs per batched call. Huawei's page on BatchListProgresses names no lim
 (https://support.huaweicloud.com/intl/en-us/api-drs/drs_03_0114.html); if there is one, a refused batch is
 split into single requests.
 """
+
+JOBS_PER_PAGE: Final = 100
+"""Jobs per page of a list of jobs: the maximum of v3; v5 states none."""
+
+MAX_NAMED_JOBS: Final = 10
+"""Maximum ids in the ``name`` of a v5 list of jobs; v3 takes 100, a page."""
+
+KINDS: Final = {"migration": "migration", "sync": "sync", "cloudDataGuard": "disaster_recovery"}
+"""``kind`` of a summary by ``job_type``. A job of the fourth type, ``replay``, moves no data."""
 
 MAX_PAGES: Final = 2000
 """Maximum pages of one list: two million objects."""
@@ -333,6 +346,8 @@ class JobProgress(WireModel):
     :ivar process_time: epoch milliseconds of the last progress; 0 for none.
     :ivar remaining_time: seconds; meaningful only while existing data is copied.
     :ivar apply_rows_rate: rows a second of the incremental phase; -1 before it.
+    :ivar direction: ``up`` or ``down``, as the person set it; only v5 job detail has it, and the next one.
+    :ivar kernel_direction: direction in which a disaster recovery job copies at the moment.
     :ivar request_id: from the header of the response.
     :ivar answered_at: the service's time of the response.
     """
@@ -352,6 +367,8 @@ class JobProgress(WireModel):
     error_code: str | None = None
     error_msg: str | None = None
     error_message: str | None = None
+    direction: Verbatim = None
+    kernel_direction: Verbatim = None
 
     @property
     def mode(self) -> str:
@@ -394,6 +411,196 @@ class JobProgress(WireModel):
 
 class _BatchProgress(WireModel):
     results: list[JobProgress] | None = None
+
+
+class _BaseInfo(WireModel):
+    job_type: Verbatim = None
+    job_direction: Verbatim = None
+    task_type: Verbatim = None
+
+
+class _ProgressInfo(WireModel):
+    """Progress in a v5 job detail; the delays lack an *e* of those of batch-progress."""
+
+    progress: Percentage | None = None
+    incr_trans_delay: Lag | None = None
+    incr_trans_delay_millis: Number | None = None
+    task_mode: Verbatim = None
+    transfer_status: Verbatim = None
+    process_time: str | None = None
+    progress_map: ProgressMap = ProgressMap()
+    error_code: str | None = None
+    error_msg: str | None = None
+
+
+class _JobDetail(WireModel):
+    id: Verbatim = None
+    status: Verbatim = None
+    base_info: _BaseInfo = _BaseInfo()
+    progress_info: _ProgressInfo = _ProgressInfo()
+    job_kernel_direction: Verbatim = None
+    error_code: str | None = None
+    error_msg: str | None = None
+
+    def as_job_progress(self) -> JobProgress:
+        """
+        Convert to the form of batch-progress.
+
+        The answer has the status twice, and the mode as well. Figures beside two different statuses prove
+        nothing, so they are left out; and so is a mode that is not the same in both places.
+        """
+        info, base = self.progress_info, self.base_info
+        words = [word for word in (self.status, info.transfer_status) if (word or "").strip()]
+        modes = {mode.strip().upper() for mode in (info.task_mode, base.task_type) if mode}
+        known: dict[str, Any] = {}
+        if len({word.strip().upper() for word in words if word}) == 1:
+            known = {
+                "task_mode": modes.pop() if len(modes) == 1 else None,
+                "progress": info.progress,
+                "progress_map": info.progress_map,
+                "incre_trans_delay": info.incr_trans_delay,
+                "incre_trans_delay_millis": info.incr_trans_delay_millis,
+                "process_time": info.process_time,
+            }
+        return JobProgress(
+            job_id=self.id,
+            transfer_status=_least_advanced(words),
+            error_code=info.error_code or self.error_code,
+            error_msg=info.error_msg or self.error_msg,
+            direction=base.job_direction,
+            kernel_direction=self.job_kernel_direction,
+            **known,
+        )
+
+
+class _Detail(WireModel):
+    job: _JobDetail | None = None
+
+
+class JobRow(WireModel):
+    """
+    One job in a list of jobs; v3 calls the type ``db_use_type``.
+
+    :ivar task_type: as ``task_mode`` of :class:`JobProgress`.
+    :ivar job_mode_role: ``parent``, ``child``, ``master`` or ``slave``; only v5 has it.
+    :ivar children: the child jobs, each with an id of its own; they do not count in the total.
+    """
+
+    id: Verbatim = None
+    name: str | None = None
+    status: Verbatim = None
+    create_time: str | None = None
+    job_type: Verbatim = None
+    db_use_type: Verbatim = None
+    task_type: Verbatim = None
+    enterprise_project_id: Verbatim = None
+    job_mode_role: Verbatim = None
+    children: tuple[ChildRow, ...] | None = None
+
+    @property
+    def type(self) -> str:
+        """The type of the job; empty if missing."""
+        return (self.job_type or self.db_use_type or "").strip()
+
+    @property
+    def is_parent(self) -> bool:
+        """True if its work is that of child jobs."""
+        return bool(self.children) or (self.job_mode_role or "").strip().lower() == "parent"
+
+    def as_summary(self, job_type: str, now: datetime) -> MigrationSummary:
+        """
+        Convert to the form of a list.
+
+        :param job_type: type of the jobs in this list, for a job that does not name its own.
+        """
+        # A list has no delay and no progress: the state is that of a record without evidence.
+        mode = None if self.is_parent else self.task_type
+        job = JobProgress(transfer_status=self.status, task_mode=mode)
+        own = {name.lower(): kind for name, kind in KINDS.items()}
+        return MigrationSummary(
+            service=SERVICE,
+            migration_id=self.id or "",
+            name=self.name,
+            kind=own.get(self.type.lower(), KINDS[job_type]),
+            state=_state(job, "not known", 0),
+            service_status=self.status,
+            created_at=_created_at(self.create_time, now),
+        )
+
+
+class ChildRow(JobRow):
+    """A child job in the row of its parent."""
+
+    children: None = None
+
+
+JobRow.model_rebuild()
+
+
+class _JobPage(WireModel):
+    """A page of jobs; v3 calls the total ``total_record``."""
+
+    total_count: Count | None = None
+    total_record: Count | None = None
+    jobs: tuple[JobRow, ...] | None = None
+
+    @property
+    def total(self) -> int:
+        """Number of jobs of all pages, without their children."""
+        return max(self.total_count or 0, self.total_record or 0)
+
+
+class _TaggedRow(WireModel):
+    resource_id: Verbatim = None
+    tags: tuple[_Tag, ...] | None = None
+
+
+class _Tag(WireModel):
+    key: Verbatim = None
+    value: Verbatim = None
+
+
+_TaggedRow.model_rebuild()
+
+
+class _TaggedPage(WireModel):
+    total_count: Count | None = None
+    resources: tuple[_TaggedRow, ...] | None = None
+
+
+class RecoveryPoint(WireModel):
+    """
+    How far a disaster recovery job has come at one of its two ends.
+
+    :ivar delay: distance to the source, 0 for none; no page states its unit.
+    :ivar check_point: position in the source's binlog.
+    :ivar gtid_set: executed transactions.
+    :ivar time: time of the figures, ``yyyy-MM-dd HH:mm:ss``; no page states its zone.
+    """
+
+    delay: Number | None = None
+    check_point: str | None = None
+    gtid_set: str | None = None
+    time: str | None = None
+
+
+class RpoAndRto(WireModel):
+    """
+    Recovery point and recovery time of a disaster recovery job, from ``batch-rpo-and-rto``.
+
+    :ivar rpo_info: what has reached DRS: with a delay of 0, no change would be lost.
+    :ivar rto_info: what is applied: with a delay of 0, no change is left to apply.
+    """
+
+    job_id: Verbatim = None
+    rpo_info: RecoveryPoint | None = None
+    rto_info: RecoveryPoint | None = None
+    error_code: str | None = None
+    error_msg: str | None = None
+
+
+class _RposAndRtos(WireModel):
+    results: tuple[RpoAndRto, ...] | None = None
 
 
 class Comparison(WireModel):
@@ -619,6 +826,94 @@ class ObjectListing:
         # A count of 0 beside objects is wrong: ignore it.
         self.at_end = not new or 0 < (count or 0) <= self.offset
         return new
+
+
+class DrsListing(MigrationListing):
+    """
+    Paging state of the lists of jobs, one for each type of job.
+
+    A child job is a row of its own beside its parent, and has the tags of its parent.
+
+    :ivar is_v3: true if the current list is read in v3.
+    :ivar tagged: the tags of the jobs of this type that have the selected ones; None if v3 has selected.
+    """
+
+    def __init__(self, selection: MigrationFilter) -> None:
+        super().__init__(selection, tuple(KINDS))
+        self.is_v3 = False
+        self.tagged: dict[str, Mapping[str, str]] | None = None
+        self._children: set[str] = set()
+
+    def take_jobs(self, jobs: Sequence[JobRow], total: int, now: datetime) -> list[MigrationSummary]:
+        """
+        Return the selected new jobs of a page with their children, and go on to the next page or list.
+
+        :param total: number of jobs of all pages, without the children.
+        """
+        job_type, received = self.part, len(jobs)
+        if self.received + received > total:
+            raise MigrationResponseError(
+                f"The list of migrations contradicts itself: DRS gives {self.received + received} jobs "
+                f"and a total of {total}. List again."
+            )
+        own = {job.id: job for job in jobs if job.id and self._is_in_group(job)}
+        page = [(job.as_summary(job_type, now), self._tags_of(job)) for job in jobs if job.id]
+        found = [
+            row
+            for row in self.take(page, received=received, total=total)
+            if row.migration_id in own and row.migration_id not in self._children
+        ]
+        for job in own.values():
+            for child in job.children or ():
+                if not child.id:
+                    raise MigrationResponseError(
+                        f"The list of migrations is incomplete: a child of {job.id} has no id. List again."
+                    )
+                row = child.as_summary(job_type, now)
+                if child.id not in self._seen | self._children and self.selection.selects(
+                    row, self._tags_of(child) or self._tags_of(job)
+                ):
+                    found.append(row)
+                self._children.add(child.id)
+        return found
+
+    def _is_in_group(self, job: JobRow) -> bool:
+        return self.selection.group is None or job.enterprise_project_id in (None, self.selection.group)
+
+    def _tags_of(self, job: JobRow) -> Mapping[str, str] | None:
+        return None if self.tagged is None else self.tagged.get(job.id or "", {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """
+    What the lists tell of a job beside its status.
+
+    :ivar job_type: a key of :data:`KINDS`.
+    :ivar children: ids of its child jobs; None if it is a parent whose children are not listed.
+    :ivar at: time of the look-up.
+    """
+
+    job_type: str
+    children: tuple[str, ...] | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    """
+    Reason why a job is not in sync, or not known to be, although its own status says so.
+
+    :ivar phase: the part of the work that is not done.
+    :ivar text: warning for the user; empty if the phase says it all.
+    :ivar is_copied: false if existing data is not known to be copied.
+    :ivar lag: lag of the part in seconds, or None.
+    """
+
+    phase: Phase
+    text: str = ""
+    is_copied: bool = True
+    lag: float | None = None
 
 
 def check_object_types(object_types: object) -> tuple[str, ...]:
@@ -866,6 +1161,12 @@ class DrsApi:
     """Cache of the results of ended comparisons, with the time of the reading unless they are final."""
     _verified: dict[str, Verification] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Cache of the last verification of each job."""
+    _in_v5: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The jobs that batch-progress does not serve but v5 does."""
+    _families: dict[str, _Family] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Cache of what the lists tell of a job while its status stays the same."""
+    _has_no_v5_list: bool = field(default=False, init=False, repr=False, compare=False)
+    """True if this region lists jobs in v3 only."""
 
     def progress_data_page(
         self, job_id: str, object_type: str, listing: ObjectListing, *, language: str | None = None
@@ -912,6 +1213,26 @@ class DrsApi:
         return self._job_status(require_id("job_id", job_id))
 
     def _job_status(self, job: str) -> Flow[JobProgress]:
+        """
+        Get the status of a job from batch-progress, or from v5 where that refuses the job.
+
+        The call that serves a job is asked first from then on. Only a refusal with a code of the service
+        leads to the other call: throttling, an outage or a proxy in front says nothing about the job.
+        """
+        calls = self._batched_progress(job), self._show_progress(job)
+        first, second = reversed(calls) if job in self._in_v5 else calls
+        found, is_elsewhere = yield from _either(first, second, _is_unserved)
+        if is_elsewhere and job in self._in_v5:
+            del self._in_v5[job]
+        elif is_elsewhere:
+            cache_put(self._in_v5, job, None)
+        return found
+
+    def probe(self, job: str) -> Flow[JobProgress]:
+        """Request the status of a job from batch-progress alone."""
+        return self._batched_progress(job)
+
+    def _batched_progress(self, job: str) -> Flow[JobProgress]:
         def read(request: Request[Any], response: Response) -> JobProgress:
             results = _BatchProgress.read(api_object(request, response)).results
             if results == []:
@@ -925,25 +1246,314 @@ class DrsApi:
                 raise api_error(MigrationResponseError, request, response, "no transfer_status for this job")
             return result.model_copy(update=_of_the_headers(response))
 
-        def read_many(request: Request[Any], response: Response) -> dict[str, JobProgress]:
-            results = _BatchProgress.read(api_object(request, response)).results or []
-            of_the_headers = _of_the_headers(response)
-            return {
-                item.job_id: item.model_copy(update=of_the_headers)
-                for item in reversed(results)  # of two entries the first counts, as without batching
-                if item.job_id and _word(item)
-            }
-
         return (
             yield from send(
                 replace(
                     self._batch_progress([job], read),
                     coalescing_key=job,
-                    batch=lambda jobs: self._batch_progress(jobs, read_many),
+                    batch=lambda jobs: self._batch_progress(jobs, _read_progress_of_many),
                     batch_limit=MAX_JOBS,
                 )
             )
         )
+
+    def _show_progress(self, job: str) -> Flow[JobProgress]:
+        """Get the status of a job from v5."""
+
+        def read(request: Request[Any], response: Response) -> JobProgress:
+            progress = _detail_of(job, request, response).as_job_progress()
+            if not _word(progress):
+                raise api_error(MigrationResponseError, request, response, "no status for this job")
+            return progress.model_copy(update=_of_the_headers(response))
+
+        return (yield from send(self._request_detail(job, "progress", read)))
+
+    def _request_detail(
+        self, job: str, part: str, read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]:
+        path = f"/v5/{quote(self.project_id, safe='')}/jobs/{quote(job, safe='')}?type={part}"
+        request = self._request("ShowJobDetail", "GET", path, read, asked_for=job)
+        return replace(request, coalescing_key=f"{job} {part}")
+
+    def get_rpo_and_rto(self, job_id: str) -> Flow[RpoAndRto]:
+        """Get recovery point and time of a disaster recovery job; the id is validated immediately."""
+        job = require_id("job_id", job_id)
+
+        def read(request: Request[Any], response: Response) -> RpoAndRto:
+            results = _RposAndRtos.read(api_object(request, response)).results or ()
+            result = next((item for item in results if item.job_id == job), None)
+            if result is None:
+                raise api_error(MigrationResponseError, request, response, "no result for this job")
+            if result.error_code:
+                raise refused(request, response, result.error_code, result.error_msg)
+            return result
+
+        def ask() -> Flow[RpoAndRto]:
+            project, body = quote(self.project_id, safe=""), json.dumps({"jobs": [job]}).encode()
+            path = f"/v3/{project}/jobs/batch-rpo-and-rto"
+            request = self._request("BatchListRposAndRtos", "POST", path, read, asked_for=job, body=body)
+            return (yield from send(request))
+
+        return ask()
+
+    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]:
+        """
+        Get the next page of a list of jobs; v3 lists them where a region has no v5 list.
+
+        Name and status are filtered here: the service's filters would hide a parent, and with it its
+        children, which have names and statuses of their own.
+
+        :param listing: a :class:`DrsListing`.
+        """
+        if not isinstance(listing, DrsListing):
+            raise TypeError(f"a DrsListing is needed, not {type(listing).__name__}")
+        if listing.page > 1:
+            page = yield from send(self._request_jobs(listing))
+        else:
+            first, second = self._first_jobs(listing, self._has_no_v5_list), not self._has_no_v5_list
+            page, is_elsewhere = yield from _either(
+                first, self._first_jobs(listing, second), _is_missing_call
+            )
+            if is_elsewhere:
+                self._has_no_v5_list = second
+        return listing.take_jobs(page.jobs or (), page.total, self.clock())
+
+    def _first_jobs(self, listing: DrsListing, is_v3: bool) -> Flow[_JobPage]:
+        """Get the first page of a list, and find out before which jobs have the selected tags."""
+        listing.is_v3, listing.tagged = is_v3, None
+        if listing.selection.tags and not is_v3:
+            listing.tagged = yield from self._tagged_jobs(listing.part, listing.selection.tags)
+        return (yield from send(self._request_jobs(listing)))
+
+    def _tagged_jobs(self, job_type: str, tags: Mapping[str, str]) -> Flow[dict[str, Mapping[str, str]]]:
+        """Get the jobs of a type that have all of these tags, with all their tags."""
+        project, listing = quote(self.project_id, safe=""), ObjectListing()
+        found: dict[str, Mapping[str, str]] = {}
+        body = {"tags": [{"key": key, "values": [value]} for key, value in sorted(tags.items())]}
+        total = 0
+        while not listing.at_end:
+            request = self._request(
+                "ListInstanceByTags",
+                "POST",
+                f"/v5/{project}/{job_type}/resource-instances/filter?{encode_query(listing.query)}",
+                _read_tagged,
+                body=json.dumps(body).encode(),
+            )
+            if listing.pages >= MAX_PAGES:
+                raise api_error(
+                    MigrationResponseError, request, None, f"the list does not end after {MAX_PAGES} pages"
+                )
+            page = yield from send(request)
+            rows, total = page.resources or (), max(total, page.total_count or 0)
+            for row in listing.take(rows, (row.resource_id for row in rows), page.total_count):
+                if row.resource_id:
+                    found[row.resource_id] = {tag.key or "": tag.value or "" for tag in row.tags or ()}
+        if len(found) < total:
+            text = f"the list is incomplete: {len(found)} of {total} jobs with these tags can be read"
+            raise api_error(MigrationResponseError, request, None, text)
+        return found
+
+    def _request_jobs(self, listing: DrsListing) -> Request[_JobPage]:
+        """Request the next page of a list."""
+        group, tags = listing.selection.group, dict(listing.selection.tags)
+        if listing.is_v3:
+            paging = {"cur_page": listing.page, "per_page": JOBS_PER_PAGE}
+            filters = {
+                **({"enterprise_project_id": group} if group else {}),
+                **({"tags": tags} if tags else {}),
+            }
+            return self._request_v3_jobs(listing.part, {**paging, **filters}, _read_jobs)
+        query = [("offset", str(listing.received)), ("limit", str(JOBS_PER_PAGE))]
+        if group:
+            query.append(("enterprise_project_id", group))
+        return self._request_v5_jobs(listing.part, query, _read_jobs)
+
+    def _request_v5_jobs(
+        self,
+        job_type: str,
+        query: Iterable[tuple[str, str]],
+        read: Callable[[Request[Any], Response], _T],
+    ) -> Request[_T]:
+        encoded = encode_query([("job_type", job_type), *query])
+        path = f"/v5/{quote(self.project_id, safe='')}/jobs?{encoded}"
+        return self._request(f"ListJobs ({job_type})", "GET", path, read)
+
+    def _request_v3_jobs(
+        self, job_type: str, filters: Mapping[str, Any], read: Callable[[Request[Any], Response], _T]
+    ) -> Request[_T]:
+        return self._request(
+            f"ShowJobList ({job_type})",
+            "POST",
+            f"/v3/{quote(self.project_id, safe='')}/jobs",
+            read,
+            body=json.dumps({"db_use_type": job_type, **filters}).encode(),
+        )
+
+    def _reservation(
+        self, job_id: str, job: JobProgress, state: MigrationState, max_lag: float
+    ) -> Flow[tuple[_Reservation | None, tuple[str, ...]]]:
+        """
+        Find out what batch-progress does not tell: child jobs that lag, and a switchover in progress.
+
+        The lists tell the type of a job and its children, which is looked up once while the status stays the
+        same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
+        needs a new look-up. Where no list has ever shown the job, or lists are refused, its own status
+        counts, with a warning; while the look-up fails for another reason, there is no yes. A job that has
+        ended is judged by its own figures alone, because waiting would not change them.
+        """
+        if _word(job) not in (_COPIED, _INCREMENTAL):
+            self._families.pop(job_id, None)
+            return None, ()
+        if state not in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
+            return None, ()
+        family, now, unknown = self._families.get(job_id), self.clock(), ""
+        is_old = family is None or abs(now - family.at) >= ASK_AGAIN_AFTER
+        if family is None or is_old or family.job_type == _SYNC:
+            try:
+                found = yield from self._find_family(job_id, now)
+            except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
+                found, unknown = None, _came_back(error)
+            except MigrationApiError as error:
+                text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
+                return _Reservation(_open_phase("children"), text), ()
+            if found is not None:
+                family = found
+                cache_put(self._families, job_id, family)
+            elif family is None:
+                why = unknown or "DRS does not list the job"
+                return None, (
+                    f"{_UNKNOWN_FAMILY}, so its own status counts alone: {why}. The policy DRS "
+                    "ReadOnlyAccess covers the lists.",
+                )
+        if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:
+            switchover = yield from self._switchover(job_id, job)
+            if switchover is not None:
+                return switchover, ()
+        if family.children is None:
+            text = (
+                "DRS lists the job as a parent without its child jobs, so they are not known to be in sync. "
+                "Watch each child job by its own id."
+            )
+            return _Reservation(_open_phase("children"), text, is_copied=False), ()
+        return (yield from self._child_reservation(family.children, max_lag)), ()
+
+    def _find_family(self, job: str, now: datetime) -> Flow[_Family | None]:
+        """Look a job up in the lists of the API that serves it, else of the other; None if it is in none."""
+        is_v3 = job not in self._in_v5
+        found, _ = yield from _either(
+            self._find_row(job, is_v3), self._find_row(job, not is_v3), _is_missing_call
+        )
+        if found is None:
+            return None
+        job_type, row = found
+        children: tuple[str, ...] | None = ()
+        if row.id == job and row.is_parent:
+            children = tuple(child.id or "" for child in row.children or ()) or None
+        return _Family(row.type if row.type in KINDS else job_type, children, now)
+
+    def _find_row(self, job: str, is_v3: bool) -> Flow[tuple[str, JobRow] | None]:
+        """Find the row of a job, or that of its parent, in the list of its type."""
+        for job_type in KINDS:
+            row = yield from send(
+                replace(
+                    self._request_row_of(job_type, [job], is_v3, lambda page: _row_in(page, job)),
+                    coalescing_key=job,
+                    batch=partial(self._request_rows, job_type, is_v3),
+                    batch_limit=JOBS_PER_PAGE if is_v3 else MAX_NAMED_JOBS,
+                )
+            )
+            if row is not None:
+                return job_type, row
+        return None
+
+    def _request_rows(
+        self, job_type: str, is_v3: bool, jobs: Sequence[str]
+    ) -> Request[dict[str, JobRow | None]]:
+        return self._request_row_of(
+            job_type, jobs, is_v3, lambda page: {job: _row_in(page, job) for job in jobs}
+        )
+
+    def _request_row_of(
+        self, job_type: str, jobs: Sequence[str], is_v3: bool, find: Callable[[_JobPage], _T]
+    ) -> Request[_T]:
+        def read(request: Request[Any], response: Response) -> _T:
+            return find(_read_jobs(request, response))
+
+        names = ",".join(jobs)
+        if is_v3:
+            filters = {"name": names, "cur_page": 1, "per_page": JOBS_PER_PAGE}
+            return self._request_v3_jobs(job_type, filters, read)
+        query = [("name", names), ("offset", "0"), ("limit", str(JOBS_PER_PAGE))]
+        return self._request_v5_jobs(job_type, query, read)
+
+    def _switchover(self, job_id: str, job: JobProgress) -> Flow[_Reservation | None]:
+        """Tell whether a disaster recovery job is switching over, which its status does not show."""
+
+        def read(request: Request[Any], response: Response) -> JobProgress:
+            return _detail_of(job_id, request, response).as_job_progress()
+
+        text = ""
+        try:
+            if not (job.direction and job.kernel_direction):
+                job = yield from send(self._request_detail(job_id, "detail", read))
+        except MigrationApiError as error:
+            text = f"{_came_back(error)}."
+        given = [(each or "").strip().lower() for each in (job.direction, job.kernel_direction)]
+        if not text and all(given):
+            if given[0] == given[1]:
+                return None
+            return _Reservation(
+                _open_phase("switchover", f"job_kernel_direction {given[1]}, job_direction {given[0]}")
+            )
+        return _Reservation(
+            _open_phase("switchover"),
+            "A disaster recovery job counts as in sync only while it is not switching over, which DRS does "
+            f"not say here. {text or 'The job detail has no job_direction or no job_kernel_direction.'}",
+        )
+
+    def _child_reservation(self, children: Sequence[str], max_lag: float) -> Flow[_Reservation | None]:
+        """Tell whether all child jobs are in sync."""
+        known = yield from self._progress_of_many(children)
+        open_children = {
+            child: known.get(child)
+            for child in children
+            if child not in known or not _is_child_done(known[child], max_lag)
+        }
+        if not open_children:
+            return None
+        lags = [job.delay for job in known.values() if job.delay is not None]
+        child, job = next(iter(open_children.items()))
+        word = job.transfer_status if job is not None else None
+        phase = interned_phase(
+            name="children",
+            state=MigrationState.RUNNING,
+            service_status=word,
+            done=len(children) - len(open_children),
+            total=len(children),
+        )
+        copied = all(
+            job is not None and _is_bulk_done(job, _Lists(_word(job))) for job in open_children.values()
+        )
+        text = (
+            f"{len(open_children)} of {len(children)} child jobs are not in sync, such as {child} "
+            f"({word or 'status not known'}). Look at it in the DRS console."
+        )
+        return _Reservation(phase, text, is_copied=copied, lag=max(lags, default=None))
+
+    def _progress_of_many(self, jobs: Sequence[str]) -> Flow[dict[str, JobProgress]]:
+        """Get the progress of jobs together, up to the first that cannot be read."""
+        found: dict[str, JobProgress] = {}
+        for start in range(0, len(jobs), MAX_JOBS):
+            some = jobs[start : start + MAX_JOBS]
+            with suppress(MigrationApiError):  # one of them may have caused the refusal of all
+                found |= yield from send(self._batch_progress(some, _read_progress_of_many))
+            for job in some:
+                if job not in found:
+                    try:
+                        found[job] = yield from self._job_status(job)
+                    except MigrationApiError:
+                        return found
+        return found
 
     def _batch_progress(
         self, jobs: Sequence[str], read: Callable[[Request[Any], Response], _T]
@@ -1019,6 +1629,11 @@ class DrsApi:
         objects = [lists.objects[name] for name in object_types if name in lists.objects]
         common = self._common(job_id, objects, observed_at)
         progress = _progress_of_job(job, lists, max_lag, warnings=lists.warnings(), **common)
+        held, warned = yield from self._reservation(job_id, job, progress.state, max_lag)
+        warnings = (*lists.warnings(), *warned, *((held.text,) if held and held.text else ()))
+        if held or warned:
+            common["held"] = held
+            progress = _progress_of_job(job, lists, max_lag, warnings=warnings, **common)
         if not verification:
             return progress
         found, unread = yield from self._verification(job_id, _word(job), progress.state)
@@ -1026,7 +1641,7 @@ class DrsApi:
         if _word(job) in _FULL[:-1] or progress.state in (MigrationState.PAUSED, MigrationState.FAILED):
             # The times of comparisons are those of DRS's own clock.
             common["recheck_since"] = job.answered_at or observed_at
-        return _progress_of_job(job, lists, max_lag, warnings=(*lists.warnings(), *unread), **common)
+        return _progress_of_job(job, lists, max_lag, warnings=(*warnings, *unread), **common)
 
     def _verification(
         self, job_id: str, word: str, state: MigrationState
@@ -1248,7 +1863,7 @@ class DrsApi:
         path: str,
         read: Callable[[Request[Any], Response], _T],
         *,
-        asked_for: str,
+        asked_for: str = "",
         body: bytes = b"",
         language: str | None = None,
     ) -> Request[_T]:
@@ -1295,6 +1910,130 @@ _COMPARISON_REMEDIES: Final = {
 
 _RANDOM: Final = "random"
 """``type`` of a comparison of samples; no call returns its result."""
+
+
+_SYNC: Final = "sync"
+_DISASTER_RECOVERY: Final = "cloudDataGuard"
+_CHILD_ENDED: Final = "RELEASE_CHILD_TRANSFER_COMPLETE"
+
+_UNKNOWN_FAMILY: Final = "It is not known whether the job has child jobs or is switching over"
+
+
+def _came_back(error: MigrationApiError) -> str:
+    """Describe a failed call without its request id, so that the same problem is logged once."""
+    status = f"HTTP {error.http_status}" if error.http_status else None
+    told = ", ".join(filter(None, (status, error.code, error.reason))) or type(error).__name__
+    return f"{error.action} failed ({told})"
+
+
+def _either(
+    first: Flow[_T], second: Flow[_T], is_elsewhere: Callable[[MigrationApiError], bool]
+) -> Flow[tuple[_T, bool]]:
+    """
+    Run a flow, or another if an API does not serve the first; tell whether the other has answered.
+
+    If both refuse, the first error is raised and names the second.
+    """
+    try:
+        return (yield from first), False
+    except MigrationApiError as error:
+        if not is_elsewhere(error):
+            raise
+        refusal = error
+    try:
+        return (yield from second), True
+    except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
+        problem = error
+    # Outside the except clause, so that the second refusal does not become the context of the first.
+    refusal.add_hint(f"The other API does not serve it either: {_came_back(problem)}.")
+    refusal.tolerated_after_success |= problem.tolerated_after_success
+    raise refusal
+
+
+def _is_unserved(error: MigrationApiError) -> bool:
+    """Tell whether a refusal concerns the job, and is the service's own rather than that of a proxy."""
+    concerns_job = isinstance(error, (MigrationNotFoundError, MigrationRequestError))
+    return concerns_job and not error.tolerated_after_success
+
+
+def _is_missing_call(error: MigrationApiError) -> bool:
+    """Tell whether an API lacks a call; the 404 of a proxy does not say so."""
+    is_missing = isinstance(error, MigrationNotFoundError) and error.http_status == 404
+    return is_missing and not error.tolerated_after_success
+
+
+def _detail_of(job: str, request: Request[Any], response: Response) -> _JobDetail:
+    detail = _Detail.read(api_object(request, response)).job
+    if detail is None or detail.id != job:
+        raise api_error(MigrationResponseError, request, response, "no detail of this job in the response")
+    return detail
+
+
+def _read_progress_of_many(request: Request[Any], response: Response) -> dict[str, JobProgress]:
+    results = _BatchProgress.read(api_object(request, response)).results or []
+    of_the_headers = _of_the_headers(response)
+    return {
+        item.job_id: item.model_copy(update=of_the_headers)
+        for item in reversed(results)  # of two entries the first counts, as without batching
+        if item.job_id and _word(item)
+    }
+
+
+def _read_jobs(request: Request[Any], response: Response) -> _JobPage:
+    page = _JobPage.read(api_object(request, response))
+    if page.total_count is None and page.total_record is None:
+        raise api_error(MigrationResponseError, request, response, "no total in the list of jobs")
+    return page
+
+
+def _read_tagged(request: Request[Any], response: Response) -> _TaggedPage:
+    page = _TaggedPage.read(api_object(request, response))
+    if page.total_count is None:
+        raise api_error(MigrationResponseError, request, response, "no total_count in the response")
+    return page
+
+
+def _row_in(page: _JobPage, job: str) -> JobRow | None:
+    """Return the row of a job, else the row of its parent, else None."""
+    rows = page.jobs or ()
+    own = (row for row in rows if row.id == job)
+    parents = (row for row in rows if any(child.id == job for child in row.children or ()))
+    return next(own, None) or next(parents, None)
+
+
+def _open_phase(name: str, service_status: str | None = None) -> Phase:
+    return interned_phase(name=name, state=MigrationState.RUNNING, service_status=service_status)
+
+
+def _is_child_done(job: JobProgress, max_lag: float) -> bool:
+    """Tell whether a child job is in sync, has succeeded, or has ended with nothing left undone."""
+    shortfall = _shortfall(job, bool(_is_bulk_done(job, _Lists(_word(job)))), max_lag)
+    if _word(job) == _CHILD_ENDED:
+        return shortfall is None
+    return _state(job, shortfall, max_lag) in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)
+
+
+_COURSE: Final = (*_FULL, _INCREMENTAL)
+
+
+def _least_advanced(words: Sequence[str | None]) -> str | None:
+    """
+    Return the word of two statuses that promises less.
+
+    A word outside the normal course counts, such as that of a failure, a pause or an end; else the earlier.
+    """
+    course = [word.upper() for word in _COURSE]
+    given = [word.strip() for word in words if word and word.strip()]
+    aside = [word for word in given if word.upper() not in course]
+    return next(iter(aside), None) or min(given, key=lambda word: course.index(word.upper()), default=None)
+
+
+def _created_at(text: str | None, now: datetime) -> datetime | None:
+    """Parse a time of creation: epoch milliseconds as text, or ISO 8601."""
+    try:
+        return parse_timestamp(float(text or ""), now)
+    except ValueError:
+        return utc_time(text)
 
 
 def _has_unknown_kind(comparisons: Sequence[Comparison]) -> bool:
@@ -1430,25 +2169,31 @@ def _progress_of_objects(counted: list[_Objects], **common: Any) -> MigrationPro
     )
 
 
-def _progress_of_job(job: JobProgress, lists: _Lists, max_lag: float, **common: Any) -> MigrationProgress:
-    bulk_done = bool(_is_bulk_done(job, lists))
+def _progress_of_job(
+    job: JobProgress, lists: _Lists, max_lag: float, *, held: _Reservation | None = None, **common: Any
+) -> MigrationProgress:
+    bulk_done = bool(_is_bulk_done(job, lists)) and (held is None or held.is_copied)
     shortfall = _shortfall(job, bulk_done, max_lag)
     state = _state(job, shortfall, max_lag)
+    if held is not None and state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
+        state = MigrationState.RUNNING
     known = [item for item in lists.objects.values() if item.total]
-    phases = tuple(_phases(job, state, bulk_done, known))
+    phases = (*_phases(job, state, bulk_done, known), *((held.phase,) if held else ()))
+    lags = [lag for lag in (job.delay, held.lag if held else None) if lag is not None]
+    reached = _statuses_reached(job, bulk_done, shortfall)
     return MigrationProgress(
         state=state,
         service_status=job.transfer_status,
         percent=bulk_percent(phases),
         phases=phases,
-        lag_seconds=job.delay if job.has_incremental else None,
-        applied_until=_applied_until(job),
+        lag_seconds=max(lags, default=None) if job.has_incremental else None,
+        applied_until=_applied_until(job) if held is None else None,
         throughput=_throughput(job),
         remaining_seconds=(remaining := _remaining_seconds(job)),
         remaining_source=None if remaining is None else "service",
         error=_error(job, state, shortfall),
         request_id=job.request_id,
-        statuses_reached=_statuses_reached(job, bulk_done, shortfall),
+        statuses_reached=reached if held is None or held.is_copied else frozenset(),
         **common,
     )
 

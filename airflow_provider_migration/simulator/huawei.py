@@ -3,9 +3,10 @@ Huawei Cloud: the API gateway (SDK-HMAC-SHA256 or a token), IAM, and DRS.
 
 Sources: https://support.huaweicloud.com/intl/en-us/devg-apisign/api-sign-algorithm.html, the IAM calls
 POST /v3/auth/tokens, POST /v3.0/OS-CREDENTIAL/securitytokens, GET /v3/auth/domains and /v3/projects, the DRS
-calls GET /v5/…/progress-data/{type}, POST /v3/…/jobs/batch-progress, and below GET /v3/…/jobs/{job} the
-comparisons: table/compare, compare/{id}/line-overview, line-detail, content-overview and content-detail, and
-object/compare.
+calls GET /v5/…/progress-data/{type}, POST /v3/…/jobs/batch-progress and batch-rpo-and-rto, GET /v5/…/jobs and
+/v5/…/jobs/{job}, POST /v5/…/{type}/resource-instances/filter, POST /v3/…/jobs, and below GET /v3/…/jobs/{job}
+the comparisons: table/compare, compare/{id}/line-overview, line-detail, content-overview and content-detail,
+and object/compare.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from airflow_provider_migration.simulator.identity import (
     SECURITY_TOKEN,
     USER,
 )
-from airflow_provider_migration.simulator.scenario import ApiError
+from airflow_provider_migration.simulator.scenario import ApiError, DrsMigration
 from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -84,6 +85,14 @@ _ROUTES = {
         re.compile(r"/v5/(?P<project>[^/]+)/jobs/(?P<job>[^/]+)/progress-data/(?P<type>[^/]+)"),
     ),
     "BatchListProgresses": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-progress")),
+    "BatchListRposAndRtos": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-rpo-and-rto")),
+    "ShowJobList": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs")),
+    "ListJobs": ("GET", re.compile(r"/v5/(?P<project>[^/]+)/jobs")),
+    "ShowJobDetail": ("GET", re.compile(r"/v5/(?P<project>[^/]+)/jobs/(?P<job>[^/]+)")),
+    "ListInstanceByTags": (
+        "POST",
+        re.compile(r"/v5/(?P<project>[^/]+)/(?P<type>[^/]+)/resource-instances/filter"),
+    ),
     "BatchListJobStatus": ("POST", re.compile(r"/v3/(?P<project>[^/]+)/jobs/batch-status")),
     "ListDataLevelTableCompareJobs": ("GET", re.compile(f"{_JOB_PATH}/table/compare")),
     "ListDataCompareOverview": ("GET", re.compile(f"{_COMPARE_PATH}/line-overview")),
@@ -93,6 +102,27 @@ _ROUTES = {
     "ListObejectLevelCompareOverview": ("GET", re.compile(f"{_JOB_PATH}/object/compare")),
 }
 """The calls, by the names of Huawei Cloud's SDK, with its spelling."""
+
+_GENERATIONS = {
+    "BatchListProgresses": "v3",
+    "BatchListJobStatus": "v3",
+    "BatchListRposAndRtos": "v3",
+    "ShowJobList": "v3",
+    "ListJobs": "v5",
+    "ShowJobDetail": "v5",
+    "ListInstanceByTags": "v5",
+}
+"""The calls about jobs that only one of the two APIs has."""
+
+JOB_TYPES = ("migration", "sync", "cloudDataGuard", "replay")
+DETAIL_TYPES = (
+    *("overview", "detail", "network", "precheck", "progress", "log", "compare", "file", "is_writable"),
+    *("cloud_connection", "diagnosis", "diagnosis_history", "repair_progress", "repair_detail"),
+)
+"""``type`` of a v5 job detail."""
+_MAX_JOBS_PER_PAGE = 100
+_MAX_NAMED = {"v3": 100, "v5": 10}
+"""Maximum ids in the ``name`` of a list."""
 
 _IAM_ACTIONS = (
     "KeystoneCreateUserTokenByPassword",
@@ -106,6 +136,7 @@ _MESSAGES = {
     "DRS.M00202": ("The value of {} is invalid.", "{}的值无效。"),
     "DRS.M00261": ("Invalid project ID.", "项目ID无效。"),
     "DRS.M05003": ("Task information not found.", "任务信息不存在。"),
+    "DRS.10000010": ("Job does not exist, please check job ID.", "任务不存在，请检查任务ID。"),
 }
 """Error messages by code, in the languages of ``X-Language``."""
 
@@ -136,6 +167,10 @@ class Huawei:
         self._keys: dict[str, _Key] = {}
         self._wrong_signatures = 0
         self._locked_until = 0.0
+        self._jobs_of_drs: list[DrsMigration] = [
+            item for item in playback.of("drs") if isinstance(item, DrsMigration)
+        ]
+        self._created_at = playback.clock()
 
     def revoke_tokens(self) -> None:
         """Revoke every issued token and temporary key, as after a change of permissions."""
@@ -171,6 +206,8 @@ class Huawei:
     def answer(self, call: Call) -> Answer:
         """Answer one of the calls."""
         action, groups = _route(call)
+        if not self._is_published(action):
+            action = ""
         match action:
             case "KeystoneCreateUserTokenByPassword":
                 return self._create_token(call)
@@ -185,6 +222,16 @@ class Huawei:
                 return self._progress_data(call, **groups)
             case "BatchListProgresses":
                 return self._batch_progress(call, groups["project"])
+            case "BatchListRposAndRtos":
+                return self._rpos_and_rtos(call, groups["project"])
+            case "ShowJobList":
+                return self._ok(200, self._list_v3(call, groups["project"]))
+            case "ListJobs":
+                return self._ok(200, self._list_v5(call, groups["project"]))
+            case "ShowJobDetail":
+                return self._job_detail(call, **groups)
+            case "ListInstanceByTags":
+                return self._ok(200, self._tagged(call, **groups))
             case "BatchListJobStatus":
                 return self._ok(200, self._job_status(call, groups["project"]))
             case "ListDataLevelTableCompareJobs":
@@ -479,7 +526,8 @@ class Huawei:
         """Answer for each job; for an error with an HTTP status, the code is also in the result."""
         jobs = self._jobs(call)
         for job in jobs:
-            frame = self._poll(project, job)
+            is_known = job in [item.id for item in self._known_jobs(project, "v3")]
+            frame = self._poll(project, job) if is_known else None
             error = frame and frame.error
             if error and error.http_status is not None:
                 result = {"job_id": job, "error_code": error.code, "error_message": error.message}
@@ -488,13 +536,169 @@ class Huawei:
         return self._ok(202, {"results": results, "count": len(results)})
 
     def _progress(self, call: Call, project: str, job: str) -> dict[str, Any]:
-        frame = self._poll(project, job)
+        is_known = job in [item.id for item in self._known_jobs(project, "v3")]
+        frame = self._poll(project, job) if is_known else None
         if frame is None:
             return {"job_id": job, "error_code": "DRS.M05003", "error_msg": _message(call, "DRS.M05003")}
         if (error := frame.error) is not None:
             return {"job_id": job, "error_code": error.code, "error_msg": error.message}
         item: dict[str, Any] = frame.steps_over(drs_job(frame), "job", numbers_as_text=True)
         return item
+
+    def _is_published(self, action: str) -> bool:
+        generation = _GENERATIONS.get(action)
+        known = {item.generation for item in self._jobs_of_drs}
+        return generation is None or not known or bool(known & {generation, "both"})
+
+    def _known_jobs(self, project: str, generation: str) -> list[DrsMigration]:
+        """Return the jobs of a project that one of the APIs knows."""
+        return [
+            item
+            for item in self._jobs_of_drs
+            if item.project_id == project and item.generation in (generation, "both")
+        ]
+
+    def _job_detail(self, call: Call, *, project: str, job: str) -> Answer:
+        self._check_language(call)
+        part = call.parameters.get("type", "")
+        if part not in DETAIL_TYPES:
+            self._refuse(call, 400, "DRS.M00202" if part else "DRS.M00201", "type")
+        if job not in [item.id for item in self._known_jobs(project, "v5")]:
+            self._refuse(call, 400, "DRS.10000010")
+        frame = self._poll(project, job)
+        if frame is None:
+            self._refuse(call, 400, "DRS.10000010")
+        if (error := frame.error) is not None:
+            return self._api_error(error)
+        return self._ok(200, {"job": drs_detail(frame, part, self._created_at)})
+
+    def _rpos_and_rtos(self, call: Call, project: str) -> Answer:
+        results = []
+        known = {item.id: item for item in self._known_jobs(project, "v3")}
+        for job in self._jobs(call):
+            frame = self._poll(project, job) if job in known else None
+            if frame is None or known[job].job_type != "cloudDataGuard":
+                code = "DRS.M05003"
+                results.append({"job_id": job, "error_code": code, "error_msg": _message(call, code)})
+            else:
+                results.append(drs_rpo_and_rto(frame))
+        return self._ok(200, {"count": len(results), "results": results})
+
+    def _list_v5(self, call: Call, project: str) -> dict[str, Any]:
+        self._check_language(call)
+        limit = self._integer(call, "limit", _DEFAULT_LIMIT, 1, _MAX_JOBS_PER_PAGE)
+        offset = self._integer(call, "offset", 0, 0, 2**31 - 1)
+        rows = self._rows(call, project, "v5", "job_type", call.parameters)
+        return {"total_count": len(rows), "jobs": rows[offset : offset + limit]}
+
+    def _list_v3(self, call: Call, project: str) -> dict[str, Any]:
+        self._check_language(call)
+        body = _json(call.body)
+        if not isinstance(body, Mapping):
+            self._refuse(call, 400, "DRS.M00202", "body")
+        page, size = body.get("cur_page", 1), body.get("per_page", _DEFAULT_LIMIT)
+        if type(size) is not int or not 0 <= size <= _MAX_JOBS_PER_PAGE:
+            self._refuse(call, 400, "DRS.M00202", "per_page")
+        if type(page) is not int or page < (1 if size else 0) or (not size and page > 1):
+            self._refuse(call, 400, "DRS.M00202", "cur_page")
+        if body.get("enterprise_project_id") == "":
+            self._refuse(call, 400, "DRS.M00201", "enterprise_project_id")
+        rows = self._rows(call, project, "v3", "db_use_type", body)
+        shown = rows[(page - 1) * size : page * size] if size and page else rows
+        return {"total_record": len(rows), "jobs": shown}
+
+    def _rows(
+        self, call: Call, project: str, generation: str, type_name: str, filters: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a list after the service's own filters, each with its children."""
+        job_type = filters.get(type_name)
+        allowed = JOB_TYPES if generation == "v5" else JOB_TYPES[:-1]
+        if job_type not in allowed:
+            self._refuse(call, 400, "DRS.M00202" if job_type else "DRS.M00201", type_name)
+        names = [name for name in str(filters.get("name") or "").split(",") if name]
+        if len(names) > _MAX_NAMED[generation]:
+            self._refuse(call, 400, "DRS.M00202", "name")
+        status = filters.get("status")
+        if status is not None and status not in (
+            _LISTED_STATUSES if generation == "v5" else (*_LISTED_STATUSES, *_V3_STATUSES)
+        ):
+            self._refuse(call, 400, "DRS.M00202", "status")
+        group, tags = filters.get("enterprise_project_id") or None, filters.get("tags") or {}
+        known = self._known_jobs(project, generation)
+        nested = {child for item in known for child in item.children}
+        jobs = {item.id: item for item in known}
+        rows = []
+        for item in known:
+            is_named = not names or item.id in names or (len(names) == 1 and names[0] in item.name)
+            in_group = group in (None, item.enterprise_project_id)
+            has_tags = generation == "v5" or tags.items() <= item.tags.items()
+            if item.job_type == job_type and item.id not in nested and is_named and in_group and has_tags:
+                row = self._row(item, generation)
+                row["children"] = [
+                    self._row(jobs[child], generation, is_child=True)
+                    for child in item.children
+                    if child in jobs
+                ]
+                if generation == "v5":
+                    row["job_mode_role"] = "parent" if item.children else None
+                if status in (None, row["status"]):
+                    rows.append(row)
+        return rows
+
+    def _row(self, item: DrsMigration, generation: str, *, is_child: bool = False) -> dict[str, Any]:
+        frame = self._playback.peek("drs", item.id)
+        assert frame is not None  # it is a job of the scenario
+        job = frame.steps_over(drs_job(frame), "job", numbers_as_text=True)
+        row = {
+            "id": item.id,
+            "name": item.name,
+            "status": job.get("transfer_status"),
+            "description": "",
+            "create_time": str(int(self._created_at * 1000)),
+            "engine_type": "mysql",
+            "net_type": "eip",
+            "billing_tag": False,
+            "job_direction": item.direction,
+            "task_type": "FULL_INCR_TRANS" if item.has_incremental else "FULL_TRANS",
+            "node_new_framework": False,
+        }
+        if generation == "v3":
+            return {**row, "db_use_type": item.job_type}
+        return {
+            **row,
+            "charging_mode": "on_demand",
+            "job_type": item.job_type,
+            "enterprise_project_id": item.enterprise_project_id,
+            "job_mode": "sync_child" if is_child else "single",
+            "job_mode_role": "child" if is_child else None,
+            "is_multi_az": False,
+        }
+
+    def _tagged(self, call: Call, *, project: str, type: str) -> dict[str, Any]:
+        self._check_language(call)
+        if type not in (*JOB_TYPES, "subscription", "backupMigration"):
+            self._refuse(call, 400, "DRS.M00202", "resource_type")
+        limit = self._integer(call, "limit", _MAX_LIMIT, 1, _MAX_LIMIT)
+        offset = self._integer(call, "offset", 0, 0, 2**31 - 1)
+        tags = _field(_json(call.body), "tags")
+        if not isinstance(tags, list) or len(tags) > 20 or not all(_field(tag, "key") for tag in tags):
+            self._refuse(call, 400, "DRS.M00202", "tags")
+        found = [
+            item
+            for item in self._known_jobs(project, "v5")
+            if item.job_type == type
+            and all(item.tags.get(tag["key"]) in (tag.get("values") or ()) for tag in tags)
+        ]
+        resources = [
+            {
+                "resource_id": item.id,
+                "resource_detail": None,
+                "resource_name": item.name,
+                "tags": [{"key": key, "value": value} for key, value in item.tags.items()],
+            }
+            for item in found
+        ]
+        return {"total_count": len(found), "resources": resources[offset : offset + limit]}
 
     def _job_status(self, call: Call, project: str) -> dict[str, Any]:
         jobs = self._jobs(call)
@@ -612,6 +816,62 @@ def drs_job(frame: Frame) -> dict[str, Any]:
             "error_msg": "Row 1024 of orders.order_items could not be written.",
         }
     return job
+
+
+def drs_detail(frame: Frame, part: str, created_at: float) -> dict[str, Any]:
+    """Return a v5 job detail: beside id and status, each ``type`` fills its own section."""
+    item = frame.migration
+    assert isinstance(item, DrsMigration)
+    job = frame.steps_over(drs_job(frame), "job", numbers_as_text=True)
+    detail: dict[str, Any] = {
+        "id": item.id,
+        "status": job.get("transfer_status"),
+        "create_time": str(int(created_at * 1000)),
+        "base_info": None,
+        "progress_info": None,
+        "job_kernel_direction": None,
+    }
+    if part in ("overview", "detail"):
+        detail["job_kernel_direction"] = item.direction
+        detail["base_info"] = {
+            "name": item.name,
+            "job_type": item.job_type,
+            "job_direction": item.direction,
+            "task_type": "FULL_INCR_TRANS" if item.has_incremental else "FULL_TRANS",
+            "enterprise_project_id": item.enterprise_project_id,
+            "tags": [{"key": key, "value": value} for key, value in item.tags.items()],
+        }
+    if part == "progress":
+        names = ("progress", "task_mode", "transfer_status", "process_time", "remaining_time", "progress_map")
+        detail["progress_info"] = {
+            **{name: job[name] for name in names if name in job},
+            **{
+                name.replace("incre_", "incr_"): job[name]
+                for name in ("incre_trans_delay", "incre_trans_delay_millis")
+                if name in job
+            },
+        }
+    # A step adds to the sections of this type, and does not fill those of others.
+    changed: dict[str, Any] = frame.steps_over(detail, "detail", numbers_as_text=True)
+    for section in ("base_info", "progress_info", "job_kernel_direction"):
+        if detail[section] is None:
+            changed[section] = None
+    return changed
+
+
+def drs_rpo_and_rto(frame: Frame) -> dict[str, Any]:
+    """Return recovery point and recovery time of a disaster recovery job; both are null before its phase."""
+    item: dict[str, Any] = {"job_id": frame.migration.id, "rpo_info": None, "rto_info": None}
+    if frame.moment.lag is not None:
+        time = datetime.fromtimestamp(frame.now, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        for name, delay in (("rpo_info", 0), ("rto_info", int(frame.moment.lag))):
+            item[name] = {
+                "check_point": "mysql-bin.000042:1024",
+                "delay": str(delay),
+                "gtid_set": "",
+                "time": time,
+            }
+    return item
 
 
 _STARTING_SHARE, _FULL_SHARE = 0.4, 0.9
@@ -763,6 +1023,22 @@ def _comparison_id(frame: Frame, kind: str, number: int) -> str:
 def _utc(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+
+_LISTED_STATUSES = (
+    *("CREATING", "CREATE_FAILED", "CONFIGURATION", "STARTJOBING", "WAITING_FOR_START", "START_JOB_FAILED"),
+    *("FULL_TRANSFER_STARTED", "FULL_TRANSFER_FAILED", "FULL_TRANSFER_COMPLETE"),
+    *("INCRE_TRANSFER_STARTED", "INCRE_TRANSFER_FAILED"),
+    *("RELEASE_RESOURCE_STARTED", "RELEASE_RESOURCE_FAILED", "RELEASE_RESOURCE_COMPLETE"),
+    *("CHANGE_JOB_STARTED", "CHANGE_JOB_FAILED"),
+    *("CHILD_TRANSFER_STARTING", "CHILD_TRANSFER_STARTED", "CHILD_TRANSFER_COMPLETE"),
+    *("CHILD_TRANSFER_FAILED", "RELEASE_CHILD_TRANSFER_STARTED", "RELEASE_CHILD_TRANSFER_COMPLETE"),
+)
+"""Statuses that the filter of the v5 list takes."""
+_V3_STATUSES = (
+    *("PAUSING", "DELETED", "REBUILD_NODE_STARTED", "REBUILD_NODE_FAILED"),
+    *("NODE_UPGRADE_START", "NODE_UPGRADE_COMPLETE", "NODE_UPGRADE_FAILED"),
+)
+"""Further statuses that the filter of the v3 list takes."""
 
 _COMPARISON_STATUS = {
     CheckCondition.WAITING: "WAITING_FOR_RUNNING",

@@ -49,9 +49,10 @@ class Step(BaseModel):
     Fields of the service that are merged over its response from ``at`` seconds on.
 
     Fields of DTS go into the body, those of OMS into ``data``. DataWorks takes ``summary`` (fields of its
-    ``Data``) and ``process`` (the list of steps), DRS takes ``job`` (fields of the batch-progress item) and
-    ``objects`` (by object type the rows, or instead an error as below, or a ``page`` of HTML as sent by a
-    proxy with ``http_status``). A text such as ``now-12`` becomes the Unix time of 12 seconds ago.
+    ``Data``) and ``process`` (the list of steps), DRS takes ``job`` (fields of the batch-progress item),
+    ``detail`` (fields of the v5 job detail, over those of ``job``) and ``objects`` (by object type the rows,
+    or instead an error as below, or a ``page`` of HTML as sent by a proxy with ``http_status``). A text such
+    as ``now-12`` becomes the Unix time of 12 seconds ago.
 
     :param at: seconds since the first poll, multiplied by the speed.
     :param replace: discard the default response and earlier steps, so that fields can be absent.
@@ -235,13 +236,29 @@ class OmsMigration(_VerifiedMigration):
 
 
 class DrsMigration(_VerifiedMigration):
-    """A job of DRS; ``objects`` is the number of its tables, up to 100,000."""
+    """
+    A job of DRS.
+
+    :param objects: number of its tables, up to 100,000.
+    :param job_type: ``migration``, ``sync`` or ``cloudDataGuard`` (disaster recovery).
+    :param generation: the API that knows the job: ``v3`` (batch-progress and its list), ``v5`` (job detail
+        and its list) or ``both``. An API that knows no job of the scenario does not exist in the region.
+    :param children: ids of its child jobs, which are migrations of the same scenario.
+    :param direction: ``up`` or ``down``; a step's ``detail`` with another ``job_kernel_direction`` is a
+        switchover.
+    :param enterprise_project_id: its enterprise project.
+    """
 
     service: Literal["drs"]
     job_id: str
     project_id: str = HUAWEI_PROJECT
     incremental: bool = True
     objects: int = Field(40, ge=0, le=100_000)
+    job_type: Literal["migration", "sync", "cloudDataGuard"] = "migration"
+    generation: Literal["v3", "v5", "both"] = "both"
+    children: tuple[str, ...] = ()
+    direction: Literal["up", "down"] = "up"
+    enterprise_project_id: str = "0"
 
     @property
     def id(self) -> str:
@@ -250,8 +267,8 @@ class DrsMigration(_VerifiedMigration):
 
     @property
     def step_parts(self) -> dict[str, type]:
-        """Parts for batch-progress and progress-data."""
-        return {"job": dict, "objects": dict}
+        """Parts for batch-progress, v5 job detail and progress-data."""
+        return {"job": dict, "detail": dict, "objects": dict}
 
     @model_validator(mode="after")
     def _lists_can_be_played(self) -> DrsMigration:
@@ -347,6 +364,16 @@ class Scenario(_Strict):
                 )
             seen.add(key)
         return migrations
+
+    @model_validator(mode="after")
+    def _children_are_known(self) -> Scenario:
+        jobs = {item.id for item in self.migrations if isinstance(item, DrsMigration)}
+        for item in self.migrations:
+            if isinstance(item, DrsMigration):
+                for child in item.children:
+                    if child not in jobs or child == item.id:
+                        raise ValueError(f"drs {item.id}: the child {child!r} is not another job of drs")
+        return self
 
     @classmethod
     def load(cls, source: Scenario | Mapping[str, Any] | str | Path | None) -> Scenario:

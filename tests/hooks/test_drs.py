@@ -255,13 +255,22 @@ def test_unknown_job_is_found_wherever_its_code_stands(
     status: int,
     code: str,
 ) -> None:
-    with Server([http(status, envelope(position, code))]) as server:
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            return http(status, envelope(position, code))
+        return http(400, envelope("top", "DRS.10000010"))
+
+    with Server([answer]) as server:
         hook = drs(server)
-        with pytest.raises(MigrationNotFoundError) as caught:
+        with pytest.raises(MigrationNotFoundError, match=r"BatchListProgresses .*ShowJobDetail") as caught:
             get_progress(hook, job_id="job")
         assert (caught.value.code, caught.value.http_status) == (code, status)
         assert not caught.value.is_transient
-        assert len(server.asked) == 1
+        assert not caught.value.tolerated_after_success
+        assert [asked.target for asked in server.asked] == [
+            "/v3/p/jobs/batch-progress",
+            "/v5/p/jobs/job?type=progress",
+        ]
         hook.close()
 
 
@@ -339,13 +348,15 @@ def test_refused_list_leaves_the_state_and_warns(
     state: str,
 ) -> None:
     def answer(asked: Asked) -> Reply:
+        if asked.target == "/v3/p/jobs":
+            return http(200, b'{"total_count": 1, "jobs": [{"id": "job", "job_type": "migration"}]}')
         return status if asked.method == "POST" else refusal
 
     with Server([answer]) as server:
         hook = drs(server)
         polls = [get_progress(hook, job_id="job") for _ in range(2)]
         hook.close()
-        lists = [asked for asked in server.asked if asked.method == "GET"]
+        lists = [asked for asked in server.asked if "progress-data" in asked.target]
     for progress in polls:
         assert (progress.state, progress.objects) == (state, None)
         assert len(progress.warnings) <= 1

@@ -127,6 +127,7 @@ def test_other_targets_request_no_check(simulator: Simulator, two_polls: TwoPoll
         "DescribeProjectSteps",
         "BatchListProgresses",
         "ShowProgressData",
+        "ShowJobList",  # tells whether a job in sync has children
     }
 
 

@@ -70,6 +70,12 @@ def tables(*percents: Any, count: int | None = None) -> dict[str, Any]:
     return {"count": len(rows) if count is None else count, "flow_compare_data": rows}
 
 
+def only_v3(answer: Any) -> Callable[[Request], Any]:
+    """Answer batch-progress, and know no job in v5."""
+    unknown = to_response({"error_code": "DRS.10000010", "error_msg": "Job does not exist."}, 400)
+    return lambda request: unknown if request.action == "ShowJobDetail" else answer
+
+
 class Server:
     """
     Answers for one job, as a whole DRS does.
@@ -646,7 +652,7 @@ def test_missing_result_is_an_error(
     talk: Any, response: Any, body: Any, error: type[MigrationApiError]
 ) -> None:
     with pytest.raises(MigrationApiError) as caught:
-        talk(API.get_job_status(ID), response(body, 202))
+        talk(replace(API).get_job_status(ID), only_v3(response(body, 202)))
     assert type(caught.value) is error
 
 
@@ -1201,8 +1207,8 @@ class Watched:
         """Ask once; the objects are one answer for all types, or one by type."""
 
         def answer(request: Request) -> Any:
-            if request.action == "BatchListProgresses":
-                return status
+            if request.action in ("BatchListProgresses", "ShowJobDetail"):
+                return only_v3(status)(request)
             name = urlsplit(request.url).path.rpartition("/")[2]
             self.asked.append(name)
             by_type = isinstance(objects, dict) and name in objects
@@ -1431,7 +1437,7 @@ def test_absent_list_without_job_status_is_unknown(ask: Ask, response: Any) -> N
 @pytest.mark.parametrize("code", GONE)
 def test_unknown_job_status_decides(watched: Watched, response: Any, code: str) -> None:
     watched.poll(job("FULL_TRANSFER_STARTED"), tables(100))
-    with pytest.raises(MigrationNotFoundError, match="BatchListProgresses"):
+    with pytest.raises(MigrationNotFoundError, match=r"BatchListProgresses .* ShowJobDetail"):
         watched.poll(response({"error_code": code}, 400), tables(100))
     assert watched.asked == ["table"]
 
@@ -1486,7 +1492,7 @@ def test_refusal_class_follows_code_then_http_status(
 ) -> None:
     answer = response({"error_code": code, "error_msg": "no"}, status, {"x-request-id": "r-1"})
     with pytest.raises(MigrationApiError) as caught:
-        talk(API.get_job_status(ID), answer)
+        talk(replace(API).get_job_status(ID), only_v3(answer))
     assert type(caught.value) is error
     assert (caught.value.service, caught.value.action) == ("drs", "BatchListProgresses")
     assert (caught.value.http_status, caught.value.code) == (status, code)
@@ -1530,7 +1536,7 @@ def test_refusal_code_is_found_anywhere(
     talk: Any, response: Any, position: str, status: int, code: str, error: type[MigrationApiError]
 ) -> None:
     with pytest.raises(MigrationApiError) as caught:
-        talk(API.get_job_status(ID), response(said(position, code), status))
+        talk(replace(API).get_job_status(ID), only_v3(response(said(position, code), status)))
     assert (type(caught.value), caught.value.code) == (error, code)
     if error is not MigrationAuthenticationError:
         assert f"HTTP {status}, {code}, no" in str(caught.value)

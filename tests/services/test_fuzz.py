@@ -52,6 +52,22 @@ JOB = {
         }
     ]
 }
+DETAIL = {
+    "job": {
+        "id": "j",
+        "status": "RELEASE_RESOURCE_COMPLETE",
+        "base_info": {"job_type": "sync", "job_direction": "up", "task_type": "FULL_INCR_TRANS"},
+        "job_kernel_direction": "up",
+        "progress_info": {
+            "transfer_status": "RELEASE_RESOURCE_COMPLETE",
+            "task_mode": "FULL_INCR_TRANS",
+            "progress": "0",
+            "progress_map": {"struct": {"completed": "94%"}, "data": {"completed": "100%"}},
+            "incr_trans_delay": "-1",
+            "incr_trans_delay_millis": "-1",
+        },
+    }
+}
 OBJECTS = {
     "count": 1,
     "create_time": "1",
@@ -95,6 +111,7 @@ OMS_STEPS = {
 PACKAGES = {"Success": True, "Data": {"Migrations": [{"Id": 2, "Message": "no"}], "TotalCount": 1}}
 FAILED_PACKAGE = {"Success": True, "Data": {"Status": "IMPORT_ERROR"}}
 WRITTEN_HERE: dict[str, Any] = {
+    "drs_detail": DETAIL,
     "drs_job": JOB,
     "dts_jobs": DTS_JOBS,
     "oms_steps": OMS_STEPS,
@@ -109,7 +126,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "oms_progress_out_of_range": lambda: replace(OMS).progress("1", max_lag=60),
     "drs_progress_data": lambda: DRS.progress("j", job_status=False, max_lag=60),
     "drs_error_not_found": lambda: DRS.progress("j", job_status=False, max_lag=60),
-    "drs_job": lambda: DRS.progress("j", max_lag=60),
+    "drs_job": lambda: replace(DRS).progress("j", max_lag=60),
+    "drs_detail": lambda: replace(DRS).progress("j", max_lag=60),
     "dts_jobs": lambda: replace(DTS, api="DescribeDtsJobs").progress("dts1", max_lag=60),
     "oceanbasepro_describe_project_progress": lambda: replace(HOSTED_OMS).progress("np_1", max_lag=60),
     "oms_steps": lambda: replace(OMS).progress("np_1", max_lag=60),
@@ -153,6 +171,8 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
         "GetMigrationProcess": sample("dataworks_get_migration_process"),
         "ListMigrations": PACKAGES,
         "ShowProgressData": OBJECTS,
+        "BatchListProgresses": {"results": []},
+        "ShowJobDetail": DETAIL,
         "DescribeProjectProgress": OMS_PROGRESS,
         "DescribeProjectSteps": OMS_STEPS,
     }
@@ -161,6 +181,7 @@ def answerer(name: str, body: Any, sample: Any) -> Callable[[Request], Response]
         "dataworks_get_migration_summary": "GetMigrationSummary",
         "dataworks_list": "ListMigrations",
         "drs_job": "BatchListProgresses",
+        "drs_detail": "ShowJobDetail",
         "oceanbasepro_describe_project_progress": "DescribeProjectProgress",
         "oms_steps": "DescribeProjectSteps",
     }

@@ -227,9 +227,10 @@ def test_transient_error_needs_no_tolerance(call: Any, talk: Any, status: int) -
 def test_unknown_id_with_http_200_is_final(
     flow: Callable[[], Flow[Any]], body: Any, talk: Any, response: Any
 ) -> None:
+    # DTS is asked again, for another type and by the id of a job, and DRS in v5.
+    unknown = response({"error_code": "DRS.10000010"}, 400)
     with pytest.raises(MigrationNotFoundError) as caught:
-        # DTS is asked again, for another type and by the id of a job.
-        talk(flow(), lambda request: response(body))
+        talk(flow(), lambda request: unknown if request.action == "ShowJobDetail" else response(body))
     assert (caught.value.code, caught.value.tolerated_after_success) == (None, False)
 
 

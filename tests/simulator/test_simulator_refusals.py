@@ -152,7 +152,7 @@ def test_mutating_action_is_refused_and_counted(ask: Any) -> None:
     reply = ask.alibaba("StopMigrationJob", {"MigrationJobId": "dtsdemo0001"})
     assert (reply.status, reply.json["Code"]) == (403, "Forbidden.RAM")
     assert ask.simulator.writes == 1
-    ask.huawei("DELETE", "/v5/5237e10fe9aa4ad5b16b6a5245248314/jobs")
+    ask.huawei("DELETE", "/v5/5237e10fe9aa4ad5b16b6a5245248314/links")
     assert ask.simulator.writes == 2
 
 
@@ -331,7 +331,7 @@ def test_iam_project_of_the_region(ask: Any) -> None:
 
 
 def test_drs_has_no_other_calls(ask: Any) -> None:
-    reply = ask.huawei("GET", "/v5/5237e10fe9aa4ad5b16b6a5245248314/jobs")
+    reply = ask.huawei("GET", "/v5/5237e10fe9aa4ad5b16b6a5245248314/links")
     assert (reply.status, reply.json["error_code"]) == (404, "APIGW.0101")
 
 

@@ -47,7 +47,7 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ),
         (
             {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "status": "x"}]}]},
-            "steps[0].status is not a part; allowed: at, replace, error, job, objects",
+            "steps[0].status is not a part; allowed: at, replace, error, job, detail, objects",
         ),
         (
             {"migrations": [{"service": "drs", "job_id": "j", "steps": [{"at": 0, "objects": []}]}]},
