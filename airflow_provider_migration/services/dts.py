@@ -4,9 +4,10 @@ Alibaba Cloud DTS: ``DescribeMigrationJobStatus``, ``DescribeDtsJobs``, ``Descri
 
 Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
 /api-describedtsjobs. The first writes numbers and booleans as strings, omits the sections of phases that have
-not started, and returns the delay in seconds; it has not been maintained since 2022. The second returns up to
-30 instances at once, uses other field names, and returns the delay of a migration in milliseconds. Only the
-second has the job's data check, whose counts are in the third:
+not started, and returns the delay in seconds; it knows migrations only, and has not been maintained since
+2022. The second returns up to 30 instances of one type at once, uses other field names, and returns the delay
+of a migration in milliseconds, that of a synchronization in seconds. Only the second has the other direction
+of a two-way synchronization, and the job's data check, whose counts are in the third:
 https://www.alibabacloud.com/help/en/dts/developer-reference/api-describedatachecktabledetails. The last lists
 the objects of a phase, with all values as strings:
 https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobdetail.
