@@ -1295,20 +1295,10 @@ class DtsApi(AlibabaApi):
 
         def read(request: Request[Any], response: Response) -> DtsJobs:
             page = _read_rows(request, response)
-            for job in page.dts_job_list or ():
-                problem = None
-                if not (job.dts_instance_id or job.dts_job_id):
-                    problem = "a job of the list has no id, so the list is incomplete"
-                elif tags and job.tag_list is None:
-                    name = job.dts_instance_id or job.dts_job_id
-                    problem = (
-                        f"the list does not show the tags of {name}, so it is not known whether it is "
-                        "selected: select by name"
-                    )
-                if problem:
-                    raise api_error(
-                        MigrationResponseError, request, response, problem, request_id=page.request_id
-                    )
+            if problem := _problem_of_list(page, is_tagged=bool(tags)):
+                raise api_error(
+                    MigrationResponseError, request, response, problem, request_id=page.request_id
+                )
             return page
 
         query = {
@@ -1914,6 +1904,26 @@ def _phases_of_both(forward: Iterable[Phase], reverse: Iterable[Phase]) -> tuple
             )
     order = ("precheck", *BULK_PHASES, "incremental")
     return (*(found[name] for name in order if name in found), increment)
+
+
+def _problem_of_list(page: DtsJobs, *, is_tagged: bool) -> str | None:
+    """
+    Return the reason why a page cannot be part of a complete list, or None.
+
+    :param is_tagged: true if jobs are selected by tags.
+    """
+    if page.total_record_count is None:
+        return "no TotalRecordCount in the response, so it is not known whether the list is complete"
+    for job in page.dts_job_list or ():
+        name = job.dts_instance_id or job.dts_job_id
+        if not name:
+            return "a job of the list has no id, so the list is incomplete"
+        if is_tagged and job.tag_list is None:
+            return (
+                f"the list does not show the tags of {name}, so it is not known whether it is selected: "
+                "select by name"
+            )
+    return None
 
 
 def _summary(job: DtsJob, job_type: str, migration_id: str) -> MigrationSummary:
