@@ -131,8 +131,6 @@ class DtsHook(MigrationHook[DtsApi]):
         group: str | None,
         **ids: Any,
     ) -> JobListing:
-        if ids:
-            raise MigrationConfigurationError(f"A list of DTS takes no {', '.join(ids)}: leave it out.")
         words = [word for group in STATUSES.words.values() for word in group]
         selection = MigrationFilter.of(name, status, tags, group, words=words)
         return JobListing(selection, (self._job_type,) if self._job_type else JOB_TYPES)

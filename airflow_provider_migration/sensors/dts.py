@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_migration.sensors.base import MigrationSensor, is_constant
+from airflow_provider_migration.sensors.base import SHARED_TEMPLATE_FIELDS, MigrationSensor, is_constant
 
 
 class DtsMigrationJobSensor(MigrationSensor):
@@ -19,7 +19,7 @@ class DtsMigrationJobSensor(MigrationSensor):
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
-    :param migration_job_id: the id of the instance, ``dts…``. (templated)
+    :param migration_job_id: the id of the instance, ``dts…``; or give ``migration_name``. (templated)
     :param dts_conn_id: id of a connection to Alibaba Cloud. (templated)
     :param api: the API call to use: ``DescribeMigrationJobStatus``, or ``DescribeDtsJobs``, which is
         maintained and, in deferrable mode, batches up to 30 jobs. Both produce the same record. A
@@ -30,16 +30,17 @@ class DtsMigrationJobSensor(MigrationSensor):
         one more call of each poll for each hundred. No verdict depends on them.
     """
 
-    template_fields: Sequence[str] = ("migration_job_id", "target_status", "checkpoint_after", "dts_conn_id")
+    template_fields: Sequence[str] = ("migration_job_id", *SHARED_TEMPLATE_FIELDS, "dts_conn_id")
     hook_class = "airflow_provider_migration.hooks.dts:DtsHook"
     conn_argument = "dts_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("migration_job_id",)
+    migration_argument = "migration_job_id"
     switches: ClassVar[tuple[str, ...]] = ("objects",)
 
     def __init__(
         self,
         *,
-        migration_job_id: str,
+        migration_job_id: str | None = None,
         dts_conn_id: str = "dts_default",
         api: str = "DescribeMigrationJobStatus",
         job_type: str | None = None,

@@ -1288,7 +1288,8 @@ class DtsApi(AlibabaApi):
         Get the next page of a list of jobs.
 
         DTS filters by tags and by the resource group. It does not filter by the status: a job whose status
-        changes between two pages would move the others, and one would be missing. New jobs come last.
+        changes between two pages would move the others, and one would be missing. New jobs come first:
+        one that is created meanwhile repeats a row, and hides no other.
         """
         job_type, selection = listing.part, listing.selection
         tags = [{"key": key, "value": value} for key, value in selection.tags.items()]
@@ -1303,7 +1304,7 @@ class DtsApi(AlibabaApi):
 
         query = {
             "OrderColumn": "CreateTime",
-            "OrderDirection": "ASC",
+            "OrderDirection": "DESC",
             "PageNumber": str(listing.page),
             "ResourceGroupId": selection.group,
             "Tags": json.dumps(tags) if tags else None,

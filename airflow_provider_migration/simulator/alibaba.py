@@ -4,8 +4,8 @@ Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanB
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
 DTS actions DescribeMigrationJobStatus, DescribeMigrationJobDetail, DescribeDtsJobs and
 DescribeDataCheckTableDetails (2020-01-01), the DataWorks actions GetMigrationProcess, GetMigrationSummary and
-ListMigrations (2020-05-18), the OceanBasePro actions DescribeProjectProgress, DescribeProjectSteps and
-ListProjectFullVerifyResult (2019-09-01).
+ListMigrations (2020-05-18), the OceanBasePro actions DescribeProjectProgress, DescribeProjectSteps,
+ListProjectFullVerifyResult and ListProjects (2019-09-01).
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from airflow_provider_migration.simulator.checks import DATABASE, checked_tables
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
 from airflow_provider_migration.simulator.oms import (
     FULL_VERIFY,
+    LIST_LISTS,
+    LIST_OTHERS,
+    LIST_TEXTS,
     oms_data,
+    oms_list,
     oms_verify_result,
+    parse_list_query,
     parse_verify_query,
     refusal_of_steps,
 )
+from airflow_provider_migration.simulator.oms import LIST as OMS_LIST
 from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -55,6 +61,7 @@ _REQUIRED = {
     "DescribeProjectProgress": ("oms", ("Id",)),
     "DescribeProjectSteps": ("oms", ("Id",)),
     FULL_VERIFY: ("oms", ("ProjectId",)),
+    OMS_LIST: ("oms", ()),
 }
 _WRITES = {
     "ConfigureMigrationJob": "dts",
@@ -192,6 +199,8 @@ class Alibaba:
             return self._dts_list(call, parameters)
         if action == "DescribeDataCheckTableDetails":
             return self._dts_check(call, parameters)
+        if action == OMS_LIST:
+            return self._oms_list(parameters)
         if service == "oms":
             return self._oms(action, parameters)
         for name in ("ProjectId", "MigrationId"):
@@ -490,6 +499,16 @@ class Alibaba:
         }
         return Answer(200, content)
 
+    def _oms_list(self, parameters: dict[str, str]) -> Answer:
+        request_id = self._identifiers.uuid()
+        query = parse_list_query(_list_body(parameters))
+        if isinstance(query, str):
+            message = f"{query[0].upper()}{query[1:]} is invalid."
+            content = {"Success": False, "RequestId": request_id, "Code": "PARAM_ERROR", "Message": message}
+            return Answer(200, content)
+        envelope = {"Success": True, "RequestId": request_id, "Cost": "54 ms"}
+        return Answer(200, {**envelope, **_pascal(oms_list(self._playback, query))})
+
     def _oms(self, action: str, parameters: dict[str, str]) -> Answer:
         project_id = parameters[_REQUIRED[action][1][0]]
         frame = self._playback.poll("oms", project_id)
@@ -585,6 +604,23 @@ def _verify_body(parameters: dict[str, str]) -> dict[str, Any]:
             body[name] = json.loads(body[name] or "null")
         except ValueError:
             continue
+    return body
+
+
+def _list_body(parameters: dict[str, str]) -> dict[str, Any]:
+    """Return the form of ListProjects as a console's JSON; invalid text stays as it is."""
+    body: dict[str, Any] = {}
+    for name in (*LIST_TEXTS, *LIST_LISTS, *LIST_OTHERS):
+        text = parameters.get(name[0].upper() + name[1:])
+        if text is None:
+            continue
+        body[name] = text
+        if name not in LIST_TEXTS:
+            # The SDK writes a boolean as Python does.
+            try:
+                body[name] = json.loads(text.lower() if name in LIST_OTHERS else text)
+            except ValueError:
+                continue
     return body
 
 
@@ -955,6 +991,8 @@ def dataworks_list_item(frame: Frame) -> dict[str, Any]:
         "UpdateTime": summary.get("GmtModified"),
         "Status": status,
     }
+    if "DownloadUrl" in summary:
+        item["DownloadUrl"] = summary["DownloadUrl"]
     if status == "FAILURE":
         item["Message"] = "Resource order_items.jar already exists in the target workspace."
     return item

@@ -212,8 +212,9 @@ class DtsMigration(_VerifiedMigration):
 
 class OmsMigration(_VerifiedMigration):
     """
-    A migration project of OMS.
+    A project of OMS; its ``tags`` are labels, without their values.
 
+    :param type: ``SYNC`` for a synchronization project, which has a call of its own up to OMS 4.1.0.
     :param legacy: false if the console lacks the call of releases up to 4.1.0: then the web server in front
         responds to that call with a 404.
     :param steps_error: the response to DescribeProjectSteps instead of the steps; with an empty ``code``, an
@@ -222,6 +223,7 @@ class OmsMigration(_VerifiedMigration):
 
     service: Literal["oms"]
     project_id: str
+    type: Literal["MIGRATION", "SYNC"] = "MIGRATION"
     incremental: bool = True
     legacy: bool = True
     steps_error: ApiError | None = None

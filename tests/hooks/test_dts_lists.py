@@ -75,7 +75,7 @@ def test_list_is_lazy(wave: Simulator, hook: DtsHook) -> None:
     before = len(wave.requests)
     rows = hook.iter_migrations()
     assert len(wave.requests) == before
-    assert next(rows).migration_id == "dts0000"
+    assert next(rows).migration_id == "dts0298"
     assert len(wave.requests) == before + 1
 
 

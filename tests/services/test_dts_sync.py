@@ -762,7 +762,7 @@ def test_list_has_both_types() -> None:
     ]
     common = {
         "OrderColumn": "CreateTime",
-        "OrderDirection": "ASC",
+        "OrderDirection": "DESC",
         "PageNumber": "1",
         "PageSize": "30",
         "Region": "cn-hangzhou",
@@ -799,10 +799,10 @@ def test_list_is_read_page_by_page() -> None:
     [
         # A count of instances, some of which have several jobs: a full page is never the last one.
         ([page(*many(range(30)), total=30), page(total=30)], 30),
-        ([page(*many(range(30)), total=10), page(*many(range(30, 33)), total=10)], 33),
-        # A new job comes last, and jobs may come twice.
+        ([page(*many(range(30)), total=10), page(*many(range(30, 33)), total=10), page(total=10)], 33),
+        # A new job comes first, so that another one comes twice.
         ([page(*many(range(30)), total=31), page(*many(range(30, 32)), total=32)], 32),
-        ([page(*many(range(30)), total=31), page(*many(range(29, 31)), total=31)], 31),
+        ([page(*many(range(30)), total=31), page(*many(range(29, 31)), total=31), page(total=31)], 31),
         ([page(total=0)], 0),
         ([{"Success": True, "TotalRecordCount": 0}], 0),
         ([page(migration(), EtlDemoList=[migration(2)])], 1),
@@ -898,7 +898,10 @@ def test_group_is_the_resource_group() -> None:
         ({"status": "Migratin"}, "did you mean 'migrating'"),
         ({"name": ""}, "name must be a text"),
         ({"tags": ["wave"]}, "tags must be a mapping"),
-        ({"project_id": 7}, "A list of DTS takes no project_id"),
+        (
+            {"project_id": 7},
+            "A list of Alibaba Cloud DTS takes name, status, tags, group, but not project_id",
+        ),
     ],
 )
 def test_wrong_selection_is_refused_before_a_request(which: Any, message: str) -> None:

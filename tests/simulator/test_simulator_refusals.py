@@ -434,6 +434,54 @@ def test_oms_action_refusals_have_http_200(ask: Any, action: str, body: Any, cod
     assert (reply.status, reply.json["success"], reply.json["code"]) == (200, False, code)
 
 
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"type": "migration"}, "type"),
+        ({"type": "VERIFY"}, "type"),
+        ({"pageSize": 151}, "pageSize"),
+        ({"pageSize": "10"}, "pageSize"),
+        ({"pageNumber": 0}, "pageNumber"),
+        ({"pageNumber": True}, "pageNumber"),
+        ({"status": ["ODD"]}, "status"),
+        ({"status": "ODD"}, "status"),
+        ({"labelIds": "l_1"}, "labelIds"),
+        ({"labelIds": ["l"] * 6}, "labelIds"),
+        ({"sortField": "name"}, "sortField"),
+        ({"order": 1}, "order"),
+        ({"visibleSubProject": "no"}, "visibleSubProject"),
+        ({"page": 1}, "page"),
+    ],
+)
+def test_oms_list_refusals(ask: Any, change: dict[str, Any], name: str) -> None:
+    assert ask.oms_action("ListProjects", {"pageNumber": 1}).json["success"] is True
+    reply = ask.oms_action("ListProjects", {"pageNumber": 1, **change}).json
+    assert (reply["success"], reply["code"]) == (False, "PARAM_ERROR")
+    assert f"{name} is invalid" in reply["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"pageNumber=1", [], 5])
+def test_oms_list_needs_a_json_object(ask: Any, body: Any) -> None:
+    assert ask.oms_action("ListProjects", body).json["code"] == "PARAM_ERROR"
+
+
+def test_oms_older_calls_know_projects_of_their_own_type(play: Any) -> None:
+    projects = [
+        {"service": "oms", "project_id": "p_1"},
+        {"service": "oms", "project_id": "p_2", "type": "SYNC"},
+    ]
+    ask = play({"migrations": projects})
+    headers = {"authorization": "Basic c2ltdWxhdG9yOnNpbXVsYXRvci1wYXNzd29yZA=="}
+    known = {
+        (path, project): ask.send(
+            "GET", f"{ask.simulator.url}/api/omsp/v2/{path}/{project}/progress", headers
+        ).json["success"]
+        for path in ("migrations", "sync")
+        for project in ("p_1", "p_2")
+    }
+    assert {key for key, is_known in known.items() if is_known} == {("migrations", "p_1"), ("sync", "p_2")}
+
+
 def test_oms_actions_need_a_password(ask: Any) -> None:
     assert ask.oms_action("DescribeProjectProgress", {"id": "np_1"}, password="wrong").status == 401
     ask.oms_action("DescribeProjectSteps", {"id": "np_1"})

@@ -506,3 +506,92 @@ def test_drs_client_finds_the_project_of_a_region(simulator: Simulator) -> None:
     client = drs_v5.DrsClient.new_builder().with_credentials(basic).with_region(region).build()
     answer = client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id=JOB, type="table"))
     assert answer.count is not None
+
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wave() -> Iterator[Simulator]:
+    projects = [
+        {
+            "service": "oms",
+            "project_id": f"np_{number}",
+            "name": f"orders-{number}",
+            "type": "SYNC" if number % 3 == 0 else "MIGRATION",
+            "tags": {"wave-3": ""} if number < 5 else {},
+        }
+        for number in range(300)
+    ]
+    packages = [
+        {"service": "dataworks", "migration_id": number, "name": f"pack-{number}"} for number in range(1, 131)
+    ]
+    with Simulator({"migrations": projects + packages}, speed=0.001) as running:
+        running.jump("oms", "np_0", 10)
+        yield running
+
+
+def hosted_projects(simulator: Simulator, **query: Any) -> Any:
+    host = simulator.url.removeprefix("http://")
+    config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
+    return oms_client.Client(config).list_projects(oms_models.ListProjectsRequest(**query)).body
+
+
+def test_hosted_oms_client_lists_projects(wave: Simulator) -> None:
+    seen = []
+    for page in (1, 2):
+        body = hosted_projects(wave, type="MIGRATION", page_number=page, page_size=150)
+        assert (body.success, body.total_count, body.page_number) == (True, 200, page)
+        seen += [project.id for project in body.data]
+    assert len(set(seen)) == len(seen) == 200
+    project = body.data[-1]
+    assert (project.id, project.type, project.status) == ("np_1", "MIGRATION", "INIT")
+    assert project.steps[0].name == "TRANSFER_PRECHECK"
+    assert project.source_connect_info.username == "migrator"
+
+
+def test_hosted_oms_client_filters_projects(wave: Simulator) -> None:
+    query = {"label_ids": ["l_wave-3"], "type": "SYNC"}
+    body = hosted_projects(wave, **query)
+    assert [(project.id, project.labels[0].name) for project in body.data] == [
+        ("np_3", "wave-3"),
+        ("np_0", "wave-3"),
+    ]
+    (running,) = hosted_projects(wave, **query, status=["RUNNING"]).data
+    assert running.id == "np_0"
+    body = hosted_projects(wave, search_key="orders-7", visible_sub_project=False, order="asc")
+    assert [project.id for project in body.data] == ["np_7"]
+    assert hosted_projects(wave, status=["FAILED"]).data == []
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ({"type": "VERIFY"}, "Type"),
+        ({"page_size": 151}, "PageSize"),
+        ({"page_number": 0}, "PageNumber"),
+        ({"status": ["BROKEN"]}, "Status"),
+        ({"label_ids": ["l"] * 6}, "LabelIds"),
+        ({"sort_field": "name"}, "SortField"),
+        ({"order": "up"}, "Order"),
+    ],
+)
+def test_hosted_oms_client_sees_a_refused_list(wave: Simulator, query: Any, name: str) -> None:
+    body = hosted_projects(wave, **query)
+    assert (body.success, body.code, body.message) == (False, "PARAM_ERROR", f"{name} is invalid.")
+
+
+def test_dataworks_client_lists_pages_of_packages(wave: Simulator) -> None:
+    client = dataworks_client.Client(alibaba_config(wave))
+    seen = []
+    for page in (1, 2):
+        request = dataworks_models.ListMigrationsRequest(
+            project_id=123456, migration_type="IMPORT", page_number=page, page_size=100
+        )
+        data = client.list_migrations(request).body.data
+        assert (data.total_count, data.page_number, data.page_size) == (130, page, 100)
+        seen += [(package.id, package.name) for package in data.migrations]
+    assert seen == [(number, f"pack-{number}") for number in range(1, 131)]
+    request = dataworks_models.ListMigrationsRequest(project_id=123456, migration_type="EXPORT")
+    data = client.list_migrations(request).body.data
+    assert (data.total_count, data.migrations) == (0, [])
