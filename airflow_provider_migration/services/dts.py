@@ -4,9 +4,10 @@ Alibaba Cloud DTS: ``DescribeMigrationJobStatus``, ``DescribeDtsJobs``, ``Descri
 
 Sources: https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobstatus and
 /api-describedtsjobs. The first writes numbers and booleans as strings, omits the sections of phases that have
-not started, and returns the delay in seconds; it has not been maintained since 2022. The second returns up to
-30 instances at once, uses other field names, and returns the delay of a migration in milliseconds. Only the
-second has the job's data check, whose counts are in the third:
+not started, and returns the delay in seconds; it knows migrations only, and has not been maintained since
+2022. The second returns up to 30 instances of one type at once, uses other field names, and returns the delay
+of a migration in milliseconds, that of a synchronization in seconds. Only the second has the other direction
+of a two-way synchronization, and the job's data check, whose counts are in the third:
 https://www.alibabacloud.com/help/en/dts/developer-reference/api-describedatachecktabledetails. The last lists
 the objects of a phase, with all values as strings:
 https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrationjobdetail.
@@ -1295,20 +1296,10 @@ class DtsApi(AlibabaApi):
 
         def read(request: Request[Any], response: Response) -> DtsJobs:
             page = _read_rows(request, response)
-            for job in page.dts_job_list or ():
-                problem = None
-                if not (job.dts_instance_id or job.dts_job_id):
-                    problem = "a job of the list has no id, so the list is incomplete"
-                elif tags and job.tag_list is None:
-                    name = job.dts_instance_id or job.dts_job_id
-                    problem = (
-                        f"the list does not show the tags of {name}, so it is not known whether it is "
-                        "selected: select by name"
-                    )
-                if problem:
-                    raise api_error(
-                        MigrationResponseError, request, response, problem, request_id=page.request_id
-                    )
+            if problem := _problem_of_list(page, is_tagged=bool(tags)):
+                raise api_error(
+                    MigrationResponseError, request, response, problem, request_id=page.request_id
+                )
             return page
 
         query = {
@@ -1914,6 +1905,26 @@ def _phases_of_both(forward: Iterable[Phase], reverse: Iterable[Phase]) -> tuple
             )
     order = ("precheck", *BULK_PHASES, "incremental")
     return (*(found[name] for name in order if name in found), increment)
+
+
+def _problem_of_list(page: DtsJobs, *, is_tagged: bool) -> str | None:
+    """
+    Return the reason why a page cannot be part of a complete list, or None.
+
+    :param is_tagged: true if jobs are selected by tags.
+    """
+    if page.total_record_count is None:
+        return "no TotalRecordCount in the response, so it is not known whether the list is complete"
+    for job in page.dts_job_list or ():
+        name = job.dts_instance_id or job.dts_job_id
+        if not name:
+            return "a job of the list has no id, so the list is incomplete"
+        if is_tagged and job.tag_list is None:
+            return (
+                f"the list does not show the tags of {name}, so it is not known whether it is selected: "
+                "select by name"
+            )
+    return None
 
 
 def _summary(job: DtsJob, job_type: str, migration_id: str) -> MigrationSummary:

@@ -306,7 +306,7 @@ BEHIND = {"Status": "Migrating"}
         (sync(DtsJobDirection="Reverse"), "unknown", "Synchronizing"),
         (sync(DtsJobDirection=["Forward"]), "unknown", "Synchronizing"),
         (sync(DtsJobDirection=0), "unknown", "Synchronizing"),
-        (sync(ReverseJob={}), "unknown", "Synchronizing"),
+        *((sync(ReverseJob=odd), "unknown", "Synchronizing") for odd in ({}, [], "odd", 0, False)),
         (two_way(reverse(DtsJobId="j1")), "unknown", "Synchronizing"),
         (two_way(reverse(DtsJobDirection="Forward")), "unknown", "Synchronizing"),
         (two_way(reverse(DtsJobDirection="forward")), "unknown", "Synchronizing"),
@@ -510,6 +510,12 @@ UNCHECKED_REVERSE = {"MigrationMode": {**REVERSE_MODE, "FullDataCheck": False, "
             ["j1"],
         ),
         (two_way(reverse(**{**REVERSE_CHECKED, "DtsJobId": None}), **CHECKED), {}, "unknown", ["j1"]),
+        (
+            two_way(reverse(MigrationMode={"FullDataCheck": False, "IncDataCheck": False}), **CHECKED),
+            {},
+            "not_configured",
+            ["j1"],
+        ),
         # A reverse direction that copies no existing data needs no check of its own.
         (two_way(reverse(**UNCHECKED_REVERSE), **CHECKED), {}, "consistent", ["j1"]),
         (two_way(reverse(**UNCHECKED_REVERSE), **CHECKED), {"j1": 1}, "inconsistent", ["j1"]),
@@ -551,6 +557,21 @@ def test_data_check_covers_both_directions(
     assert progress.is_verified is (state == "consistent" and progress.state == "caught_up")
     if jobs is not None:
         assert asked == jobs
+
+
+def test_reverse_check_that_has_begun_again_is_running() -> None:
+    """More tables than on a page: a clean result is confirmed for both directions."""
+    rows = [table(Id=number, SourceTbName=f"t{number}") for number in range(30)]
+    details = {**tables(), "TotalCount": 40, "TableDetails": rows}
+    again = reverse(**{**REVERSE_CHECKED, "FullDataCheckStatus": {"Status": "Checking"}})
+    for second, state in ((reverse(**REVERSE_CHECKED), "consistent"), (again, "running")):
+        lists = [page(two_way(other, **CHECKED)) for other in (reverse(**REVERSE_CHECKED), second)]
+
+        def answer(request: Request, lists: list[Any] = lists) -> Any:
+            return to_response(lists.pop(0) if request.action == "DescribeDtsJobs" else details)
+
+        progress = hold(replace(SYNC).progress("dts1", max_lag=60, verification=True), answer).result
+        assert progress.verification.state == state
 
 
 # --- finding the type -----------------------------------------------------------------------------------
@@ -643,13 +664,16 @@ def test_failed_second_type_leaves_absence_open(answer: Any, error: type[Migrati
 
 async def test_batch_has_one_type() -> None:
     """Jobs that are not in the batch of the first type go into a batch of the second one."""
-    asked = []
+    asked: list[tuple[str, set[str]]] = []
 
     async def send(request: Request) -> Any:
         fields = query(request)
         ids = fields["DtsInstanceId"].split(",")
-        asked.append((fields["JobType"], len(ids)))
-        rows = [sync(DtsInstanceID=one, DtsJobId=f"j{one}") for one in ids if fields["JobType"] == "SYNC"]
+        asked.append((fields["JobType"], set(ids)))
+        made = {"SYNC": sync, "MIGRATION": migration}[fields["JobType"]]
+        rows = [
+            made(DtsInstanceID=one, DtsJobId=f"j{one}") for one in ids if one.startswith(fields["JobType"])
+        ]
         return request.read(request, to_response(page(*rows)))
 
     limiter = RateLimiter(None, monotonic=lambda: 0.0, async_sleep=asyncio.sleep)
@@ -664,10 +688,16 @@ async def test_batch_has_one_type() -> None:
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return] # the record
 
-    found = await asyncio.gather(*(run(f"dts{number}") for number in range(20)))
+    syncs, migrations = (
+        [f"{job_type}{number}" for number in range(10)] for job_type in ("SYNC", "MIGRATION")
+    )
+    found = await asyncio.gather(*map(run, syncs))
     assert {record.state for record in found} == {"caught_up"}
-    assert sum(number for job_type, number in asked if job_type == "MIGRATION") == 20
-    assert len(asked) <= 4
+    assert asked == [("MIGRATION", set(syncs)), ("SYNC", set(syncs))]
+    asked.clear()
+    found = await asyncio.gather(*map(run, [*syncs, *migrations]))
+    assert {record.state for record in found} == {"caught_up"}
+    assert sorted(asked) == [("MIGRATION", set(migrations)), ("SYNC", set(syncs))]
 
 
 @pytest.mark.parametrize("job_type", ["sync", "SUBSCRIBE", "", 1, True, ["SYNC"]])
@@ -773,7 +803,6 @@ def test_list_is_read_page_by_page() -> None:
         # A new job comes first, so that another one comes twice.
         ([page(*many(range(30)), total=31), page(*many(range(30, 32)), total=32)], 32),
         ([page(*many(range(30)), total=31), page(*many(range(29, 31)), total=31), page(total=31)], 31),
-        ([page(*many(range(20)), total=None), page(total=None)], 20),
         ([page(total=0)], 0),
         ([{"Success": True, "TotalRecordCount": 0}], 0),
         ([page(migration(), EtlDemoList=[migration(2)])], 1),
@@ -794,6 +823,10 @@ def test_complete_list(answers: Any, number: int) -> None:
         [page(migration(), migration(DtsInstanceID=None, DtsJobId=None))],
         [page(migration(), migration(DtsInstanceID=["odd"], DtsJobId=""))],
         [page(migration(), "odd")],
+        # A list that is not counted may have been shortened in the same way.
+        [page(*many(range(20)), total=None)],
+        [page(*many(range(30)), total=60), page(*many(range(30, 59)), total="many")],
+        [page(total=None)],
         [{"Success": True, "DtsJobList": None}],
         [{"Success": True}],
         [page(total=1)],
