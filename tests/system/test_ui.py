@@ -22,6 +22,7 @@ from scripts.local_airflow import Api, LocalAirflow, free_port
 from tests.browsers import SCREENSHOTS, chromium, wait_for
 from tests.catalogue import SERVICES
 from tests.conftest import ROOT
+from tests.ui.test_pages import ROW
 
 pytestmark = pytest.mark.browser
 
@@ -323,7 +324,7 @@ def test_tab_names_failing_polls(scene: Scene, as_user: Callable[..., Page]) -> 
     keep(page, "tab-failing-polls")
 
     page.goto(f"{scene.api.url}/plugin/migrations")
-    row = pane(page).locator("#rows tr").filter(has_text="invoices")
+    row = pane(page).locator(ROW).filter(has_text="invoices")
     wait_for(lambda: "polls failed" in (row.text_content() or ""))
     pane(page).locator("#search").fill("watched")
     pane(page).locator("#search").blur()
@@ -442,7 +443,7 @@ def test_navigation_leads_to_migrations(scene: Scene, as_user: Callable[..., Pag
     page.go_back()
     wait_for(lambda: "/plugin/migrations" in page.url)
     wait_for(lambda: pane(page).locator("#search").input_value() == "customers")
-    wait_for(lambda: pane(page).locator("#rows tr").count() == 1)
+    wait_for(lambda: pane(page).locator(ROW).count() == 1)
 
 
 def test_console_opens_in_a_new_window(scene: Scene, as_user: Callable[..., Page]) -> None:
@@ -609,15 +610,15 @@ def test_page_with_500_migrations_is_quick(scene: Scene, as_user: Callable[..., 
     page = as_user()
     began = time.monotonic()
     page.goto(f"{scene.api.url}/migration-ui/migrations.html")
-    wait_for(lambda: page.locator("#rows tr").count() == 100)
+    wait_for(lambda: page.locator(ROW).count() == 100)
     listed = time.monotonic() - began
     wait_for(
-        lambda: all("shard" in name or "_" not in name for name in page.locator("#rows th").all_inner_texts())
+        lambda: all("shard" in name or "_" not in name for name in page.locator("#rows th[scope=row]").all_inner_texts())
     )
     told = time.monotonic() - began
     wait_for(lambda: " of 51" in (page.locator("#count").text_content() or ""), 60)
     page.locator("#search").fill("shard 0499")
-    wait_for(lambda: page.locator("#rows tr").count() == 1, 60)
+    wait_for(lambda: page.locator(ROW).count() == 1, 60)
 
     assert listed < 10
     assert told < 30
