@@ -613,7 +613,10 @@ def test_page_with_500_migrations_is_quick(scene: Scene, as_user: Callable[..., 
     wait_for(lambda: page.locator(ROW).count() == 100)
     listed = time.monotonic() - began
     wait_for(
-        lambda: all("shard" in name or "_" not in name for name in page.locator("#rows th[scope=row]").all_inner_texts())
+        lambda: all(
+            "shard" in name or "_" not in name
+            for name in page.locator("#rows th[scope=row]").all_inner_texts()
+        )
     )
     told = time.monotonic() - began
     wait_for(lambda: " of 51" in (page.locator("#count").text_content() or ""), 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -885,8 +886,12 @@ def put_all(
     rows: list[tuple[dict[str, Any], dict[str, Any] | None]],
     waits: dict[int, dict[str, Any]] | None = None,
 ) -> None:
-    """Put tasks with their records, and waits by row; each task gets a map index of its own."""
-    tasks = [instance_ | {"map_index": number} for number, (instance_, _) in enumerate(rows)]
+    """Put tasks with their records, and waits by row; each task gets a map index of its own in its run."""
+    sizes: Counter[str] = Counter()
+    tasks: list[dict[str, Any]] = []
+    for task, _ in rows:
+        tasks.append(task | {"map_index": sizes[path_of(task)]})
+        sizes[path_of(task)] += 1
     kept: dict[str, dict[int, dict[str, Any]]] = {
         "migration_progress": {
             number: xcom(value, 1) for number, (_, value) in enumerate(rows) if value is not None
@@ -915,7 +920,7 @@ def put_all(
                 "dag_id": tasks[number]["dag_id"],
                 "run_id": tasks[number]["dag_run_id"],
                 "task_id": "t",
-                "map_index": number,
+                "map_index": tasks[number]["map_index"],
                 "timestamp": entry["timestamp"],
             }
             for number, entry in kept[query["xcom_key"]].items()
@@ -924,9 +929,12 @@ def put_all(
 
     airflow.answers[TASKS] = some
     airflow.answers[f"{TASKS}/~/xcomEntries"] = listed
-    for path in {TASK, *map(path_of, tasks)}:
-        for key, entries in kept.items():
-            airflow.answers[f"{path}/xcomEntries/{key}"] = lambda query, entries=entries: entries.get(
+    for key, entries in kept.items():
+        by_run: dict[str, dict[int, dict[str, Any]]] = {TASK: {}, **{path: {} for path in sizes}}
+        for number, entry in entries.items():
+            by_run[path_of(tasks[number])][tasks[number]["map_index"]] = entry
+        for path, of_run in by_run.items():
+            airflow.answers[f"{path}/xcomEntries/{key}"] = lambda query, of_run=of_run: of_run.get(
                 int(query["map_index"]), 404
             )
     for task in tasks:

@@ -524,7 +524,7 @@ function fillRow(migration) {
   dag.lastElementChild.title = task.run;
   parts.say(ofTask.firstElementChild, facts.taskName(migration));
   ofTask.firstElementChild.href = parts.addressOf.task(task);
-  parts.say(ofTask.lastElementChild, task.mapIndex < 0 ? "" : (instance?.rendered_map_index ?? `map index ${task.mapIndex}`));
+  parts.say(ofTask.lastElementChild, task.mapIndex < 0 ? "" : (instance?.rendered_map_index ?? `map\u00a0index\u00a0${task.mapIndex}`));
 }
 
 function sortBy(column) {

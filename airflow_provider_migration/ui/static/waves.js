@@ -95,11 +95,11 @@ export function endText({ at, unknown }, now) {
   if (at === null && unknown === 0) return null;
   const silent = `${format.countText(unknown)} ${unknown === 1 ? "gives" : "give"} no time`;
   if (at === null) return `End of the copy not known: ${silent}`;
-  const end = `Existing data copied by ${format.minute(at * 1000)}, in ${format.roughly(at - now)}`;
-  return unknown ? `${end}, at the earliest: ${silent}` : end;
+  const end = `Existing data copied by ${format.minute(at * 1000)} (in ${format.roughly(at - now)})`;
+  return unknown ? `${end} at the earliest: ${silent}` : end;
 }
 
-const WHY_NOT_LISTED = "These migrations ended before the range, ended without a record, or have not started.";
+const WHY_NOT_LISTED = "These migrations ended before the range, ended without a record, or have not been queued yet.";
 
 /** Create the rows around a wave's own: its head, and the one that shows more of it. */
 export function makeWave(onToggle, onMore) {
