@@ -910,7 +910,8 @@ def put_all(
         found = [
             task
             for task in found
-            if since is None or datetime.fromisoformat(task["end_date"]) >= datetime.fromisoformat(since)
+            if since is None
+            or datetime.fromisoformat(task["end_date"] or ago(0)) >= datetime.fromisoformat(since)
         ]
         return page_of("task_instances", found, query)
 

@@ -42,7 +42,7 @@ let unread = 0; // tasks of the lists that have not been read yet
 let cut = 0; // number of items read from a longer list
 let cutLists = 0;
 let hasRead = false;
-let days = rangeOf(address());
+let days = askedRange();
 let order = { column: null, direction: 1 };
 let shown = SHOWN;
 let drawn = []; // the migrations on the screen
@@ -159,19 +159,19 @@ async function list(where, name, parameters, { isEnough = () => false, onPage = 
 /** Read new records: immediately for rows on the screen, less often for the others. */
 async function readRecords() {
   const began = Date.now();
-  const onScreen = drawn.filter(({ key }) => migrations.has(key));
+  const onScreen = new Set(drawn.filter(({ key }) => migrations.has(key)));
   const offScreen = new Set(migrations.values());
   for (const migration of onScreen) offScreen.delete(migration);
   const rested = (migration, seconds) => began - migration.askedAt >= seconds * 1000;
   const mayTry = (migration) => rested(migration, migration.failures ? Math.min(SECONDS * 2 ** (migration.failures - 1), SLOWEST) : 0);
   const waiting = [
-    ...onScreen.filter((migration) => isDue(migration) || isWaitOpen(migration)),
+    ...[...onScreen].filter((migration) => isDue(migration) || isWaitOpen(migration)),
     ...[...offScreen].filter((migration) => isDue(migration) && (migration.failures || rested(migration, SECONDS_OFF_SCREEN))),
   ].filter(mayTry);
   const work = async () => {
     try {
       for (let migration = waiting.shift(); migration; migration = waiting.shift()) {
-        await readOne(migration);
+        await readOne(migration, onScreen.has(migration));
         showAtTimes();
       }
     } catch (error) {
@@ -215,9 +215,9 @@ function isWaitDue(migration) {
 /** For a row on the screen, the wait is also read once for its warnings, however old it is. */
 const isWaitOpen = (migration) => !migration.hasWait && !hasEnded(migration) && (migration.instance?.start_date ?? null) !== null;
 
-async function readOne(migration) {
+async function readOne(migration, isOnScreen) {
   const { task, waitWrittenAt } = migration;
-  const hasNewWait = isWaitDue(migration) || isWaitOpen(migration);
+  const hasNewWait = isWaitDue(migration) || (isOnScreen && isWaitOpen(migration));
   migration.askedAt = Date.now();
   try {
     if (migration.isForeign) setInstance(migration, await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`));
@@ -374,7 +374,8 @@ function draw(listed, rows) {
     parts.arrange(body, children);
     bodies.push(body);
     drawn.push(...visible);
-    room -= Math.max(visible.length, 1);
+    // A wave of which more was asked for must not push others off the page.
+    room -= Math.max(Math.min(visible.length, waves.FEW), 1);
   }
   parts.arrange(at("rows"), [at("rows").tHead, ...bodies]);
   return bodies.length === chosen.size;
@@ -573,25 +574,30 @@ const choose = () => {
   show();
 };
 
-/** The page's address in the browser's bar: of Airflow's page, if that shows this one in a frame. */
-function address() {
-  return new URL(window.parent.location.href);
+/**
+ * The range in days that the address asks for.
+ *
+ * Airflow shows this page in a frame. From 3.3 on, it copies the frame's address into its own and back; before, a
+ * person sees and sends Airflow's address only.
+ */
+function askedRange() {
+  const asked = [window, window.parent].map(({ location }) => new URL(location.href).searchParams.get("days"));
+  return Number(asked.find((text) => Object.hasOwn(RANGES, text ?? "")) ?? 1);
 }
 
-/** The range in days that an address asks for. */
-function rangeOf(url) {
-  const asked = url.searchParams.get("days");
-  return Object.hasOwn(RANGES, asked ?? "") ? Number(asked) : 1;
+/** Keep the range in both addresses, so that it can be sent to others. */
+function keepRange() {
+  for (const { location, history } of new Set([window, window.parent])) {
+    const url = new URL(location.href);
+    if (days === 1) url.searchParams.delete("days");
+    else url.searchParams.set("days", days);
+    if (url.href !== location.href) history.replaceState(history.state, "", url); // the state is of Airflow's router
+  }
 }
 
-/** Keep the range in the address, so that it can be sent to others. */
 function chooseRange() {
   days = Number(at("days").value);
-  const url = address();
-  if (days === 1) url.searchParams.delete("days");
-  else url.searchParams.set("days", days);
-  // The state is that of Airflow's router.
-  window.parent.history.replaceState(window.parent.history.state, "", url);
+  keepRange();
   forgetOld();
   show();
   readNow();
@@ -628,6 +634,7 @@ function recallChoice() {
 
 recallChoice();
 at("days").value = String(days);
+keepRange();
 at("days").addEventListener("change", chooseRange);
 at("filters").addEventListener("input", choose);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
