@@ -547,7 +547,7 @@ def test_list_that_is_too_long_is_named(page: Page, airflow: StandIn) -> None:
     wait_for(lambda: page.locator("#cut").is_visible())
 
     assert page.locator("#cut").inner_text() == (
-        "Only the latest 2,000 were read: there are more migrations than are shown, also in a wave."
+        "Only the latest 2,000 were read: there may be more migrations than are shown, also in a wave."
     )
 
 
@@ -560,3 +560,24 @@ def test_proxy_page_for_a_second_page_is_an_error(page: Page, airflow: StandIn) 
 
     wait_for(lambda: "session has ended" in (page.locator("#trouble").text_content() or ""))
     assert page.locator("#rows tbody").count() == 0
+
+
+@pytest.mark.usefixtures("own_page")
+def test_refusal_of_one_list_leaves_nothing_of_the_others(page: Page, airflow: StandIn) -> None:
+    """A list that is slower than the refusal must not bring rows back."""
+    put_all(airflow, WAVE)
+    usual = airflow.answers[TASKS]
+
+    def slow(query: Any) -> Any:
+        time.sleep(0.5)
+        return usual(query)
+
+    airflow.answers[TASKS] = slow
+    airflow.answers[f"{TASKS}/~/xcomEntries"] = 403
+    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+    wait_for(lambda: "does not allow" in (page.locator("#trouble").text_content() or ""))
+    airflow.wait_until_quiet()
+    page.wait_for_timeout(200)
+
+    assert page.locator("#rows tbody").count() == 0
+    assert page.locator("#summary").text_content() == ""

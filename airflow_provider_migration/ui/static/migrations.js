@@ -78,7 +78,7 @@ async function read() {
       },
     });
   const written = (key) => list(`${ALL_TASKS}/~/xcomEntries`, "xcom_entries", { xcom_key: key, order_by: "-timestamp" }, { isEnough: isOld });
-  const [watched, ended, records, waits] = await Promise.all([
+  const [watched, ended, records, waits] = await allOf([
     tasks("watched", { state: format.WATCHING, order_by: "-start_date" }),
     tasks("ended", { state: ["success", "failed", "skipped"], end_date_gte: new Date(oldest).toISOString(), order_by: "-end_date" }),
     written(RECORD),
@@ -112,6 +112,14 @@ async function read() {
   return true;
 }
 
+/** Wait for all, then fail with the first failure: what still goes on could bring back what a refusal removes. */
+async function allOf(promises) {
+  const done = await Promise.allSettled(promises);
+  const failed = done.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+  return done.map(({ value }) => value);
+}
+
 const NOTHING = { record: null, isElsewhere: false, readAt: null, wait: null, waitReadAt: null, hasAnswer: false, hasWait: false, readEnd: null, haystack: null };
 const UNREAD = { ...NOTHING, instance: null, writtenAt: null, waitWrittenAt: null, askedAt: 0, failures: 0 };
 
@@ -137,9 +145,9 @@ async function list(where, name, parameters, { isEnough = () => false, onPage = 
   const items = [];
   const readPage = (offset) => queue(() => getPage(where, name, { ...parameters, limit: PAGE, offset }));
   let pages = 0;
+  let size = PAGE;
   let total = null;
   while (pages < MOST_PAGES) {
-    const size = pages === 0 ? PAGE : items.length / pages; // Airflow may have a lower limit
     const many = pages === 0 || total === null ? 1 : Math.min(AT_ONCE, MOST_PAGES - pages, Math.ceil((total - items.length) / size));
     const answers = await Promise.all(Array.from({ length: many }, (_, i) => readPage((pages + i) * size)));
     for (const answer of answers) {
@@ -151,6 +159,7 @@ async function list(where, name, parameters, { isEnough = () => false, onPage = 
       onPage(found, isEnd || total === null ? 0 : total - items.length);
       if (isEnd) return { items, cut: 0 };
     }
+    if (pages === 0) size = items.length; // Airflow may have a lower limit
     pages += many;
   }
   return { items, cut: items.length };
@@ -179,10 +188,7 @@ async function readRecords() {
       throw error;
     }
   };
-  // All workers must have ended before anything is removed from the screen.
-  const done = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
-  const failed = done.find(({ status }) => status === "rejected");
-  if (failed) throw failed.reason;
+  await allOf(Array.from({ length: AT_ONCE }, work));
 }
 
 const isDue = (migration) => migration.failures > 0 || isInstanceDue(migration) || isRecordDue(migration) || isWaitDue(migration);
@@ -415,7 +421,7 @@ function sayWhatThereIs(listed, rows) {
   const failed = listed.filter((migration) => migration.failures).length;
   const [what, whose] = failed === 1 ? ["1 record", "Its row keeps"] : [`${format.countText(failed)} records`, "Their rows keep"];
   parts.sayOrHide(at("unread"), failed ? `${what} could not be read. ${whose} the last known values; retrying automatically.` : null);
-  const longest = `Only the latest ${format.countText(cut)} were read: there are more migrations than are shown, also in a wave.`;
+  const longest = `Only the latest ${format.countText(cut)} were read: there may be more migrations than are shown, also in a wave.`;
   parts.sayOrHide(at("cut"), cut ? longest : null);
   parts.say(at("count"), `${format.countText(drawn.length)} of ${format.countText(rows.length)} shown.`);
   const isEmpty = listed.length === 0;
