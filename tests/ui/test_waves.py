@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -375,6 +376,23 @@ def test_range_is_kept_in_the_address(page: Page, airflow: StandIn) -> None:
     assert names(page) == ["today"]
     assert page.url.endswith("/migrations.html?x=1")
     wait_for(lambda: page.locator("#summary").text_content() == "0 watched now · 1 ended in the last day")
+
+
+def test_range_chosen_while_reading_is_read_at_once(page: Page, airflow: StandIn) -> None:
+    put_days(airflow)
+    path = f"{path_of(instance(dag_run_id='today'))}/xcomEntries/migration_progress"
+    usual = airflow.answers[path]
+    released = threading.Event()
+    airflow.answers[path] = lambda query: released.wait(10) and usual(query)
+    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+    wait_for(lambda: path in airflow.asked)
+    page.select_option("#days", "30")
+    assert (page.locator("#summary").text_content() or "").endswith("still loading")
+    released.set()
+
+    wait_for(
+        lambda: names(page) == ["today", "this week", "this month"], 10
+    )  # the next refresh is after 15 s
 
 
 def test_range_can_be_chosen_without_migrations(page: Page, airflow: StandIn) -> None:

@@ -179,7 +179,9 @@ async function readRecords() {
   ].filter(mayTry);
   const work = async () => {
     try {
-      for (let migration = waiting.shift(); migration; migration = waiting.shift()) {
+      // A user who has chosen another range need not wait for the rest of this one.
+      while (waiting.length && listedDays === days) {
+        const migration = waiting.shift();
         await readOne(migration, onScreen.has(migration));
         showAtTimes();
       }
