@@ -491,6 +491,35 @@ def test_refresh_of_2000_rows_changes_only_what_is_new(page: Page, airflow: Stan
     assert 0 < page.evaluate("window.changes") < 20
 
 
+@pytest.mark.usefixtures("own_page")
+def test_refresh_does_not_list_again_what_ended_long_ago(page: Page, airflow: StandIn) -> None:
+    page.clock.install()
+    rows = [row("wave", f"shard {i:03}", "success", state="succeeded") for i in range(250)]
+    put_all(airflow, [(task | {"end_date": ago(600)}, known) for task, known in rows])
+    usual = airflow.answers[TASKS]
+    listed: list[int] = []
+
+    def noted(query: Any) -> Any:
+        answer = usual(query)
+        if "success" in query.getlist("state"):
+            listed.append(len(answer["task_instances"]))
+        return answer
+
+    airflow.answers[TASKS] = noted
+    open_list(page, airflow)
+    assert listed == [100, 100, 50]
+    listed.clear()
+    page.clock.fast_forward(61_000)
+    wait_for(lambda: listed)
+    airflow.wait_until_quiet()
+    page.evaluate("0")
+
+    assert set(listed) == {0}
+    assert sums(page)[0] == "250 migrations, none watched now"
+    # Nor is each of them read by itself.
+    assert not [path for path in airflow.asked if path.startswith(path_of(rows[0][0]) + "/1")]
+
+
 def test_rows_come_before_the_end_of_a_long_list(page: Page, airflow: StandIn) -> None:
     """The first page of a list is shown, and the page says how much is still missing."""
     put_all(airflow, many())
