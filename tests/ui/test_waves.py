@@ -309,10 +309,31 @@ def test_wave_shows_more_of_its_rows(page: Page, airflow: StandIn) -> None:
 
     page.get_by_role("button", name="Show 100 more of 110").click()
     assert len(names(page)) == 121
-    page.get_by_role("button", name="Show 10 more of 10").click()
+    page.get_by_role("button", name="Show 10 more", exact=True).click()
     assert len(names(page)) == 131
     assert page.evaluate("document.activeElement.textContent") == "shard 120"
     assert page.locator("#rows .more").count() == 0
+
+
+@pytest.mark.usefixtures("own_page")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_head_fits_the_window(page: Page, airflow: StandIn, width: int) -> None:
+    """A head is as wide as what is seen of the table, and stays there when the table scrolls sideways."""
+    page.set_viewport_size({"width": width, "height": 900})
+    put_all(airflow, [row("wave", f"shard {i:03}") for i in range(30)])
+    open_list(page, airflow)
+    frame = page.locator("#frame")
+    scrolls = frame.evaluate("frame => frame.scrollWidth > frame.clientWidth")
+    assert scrolls is (width == 400)
+    frame.evaluate("frame => { frame.scrollLeft = 300; }")
+
+    for part in (page.locator(".wave .inside"), page.locator(".more .inside")):
+        box, around = part.bounding_box(), frame.bounding_box()
+        assert box is not None
+        assert around is not None
+        assert around["x"] < box["x"]
+        assert box["x"] + box["width"] < around["x"] + around["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_waves_beyond_the_screen_are_shown_on_demand(page: Page, airflow: StandIn) -> None:

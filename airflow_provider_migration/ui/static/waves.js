@@ -145,5 +145,6 @@ export function fillWave(wave, { listed, unlisted, matching, isCollapsed, now })
 
 /** Say in a wave's last row how many more there are. */
 export function fillMore(wave, step, left) {
-  say(wave.more.querySelector("button"), `Show ${format.countText(Math.min(step, left))} more of ${format.countText(left)}`);
+  const ofAll = left > step ? ` of ${format.countText(left)}` : "";
+  say(wave.more.querySelector("button"), `Show ${format.countText(Math.min(step, left))} more${ofAll}`);
 }
