@@ -49,6 +49,7 @@ NEED_MORE: Final = (
     "tests/ui/test_objects.py",
     "tests/ui/test_pages.py",
     "tests/ui/test_verification.py",
+    "tests/ui/test_waves.py",
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -877,6 +878,7 @@ def test_tab_recovers_after_an_error(page: Page, airflow: StandIn) -> None:
 # --- the page of all -----------------------------------------------------------------------------------
 
 TASKS = "dags/~/dagRuns/~/taskInstances"
+ROW = "#rows tr:has(> th[scope=row])"
 
 
 def put_all(
@@ -884,8 +886,12 @@ def put_all(
     rows: list[tuple[dict[str, Any], dict[str, Any] | None]],
     waits: dict[int, dict[str, Any]] | None = None,
 ) -> None:
-    """Put tasks with their records, and waits by row; each task gets a map index of its own."""
-    tasks = [instance_ | {"map_index": number} for number, (instance_, _) in enumerate(rows)]
+    """Put tasks with their records, and waits by row; each task gets a map index of its own in its run."""
+    sizes: Counter[str] = Counter()
+    tasks: list[dict[str, Any]] = []
+    for task, _ in rows:
+        tasks.append(task | {"map_index": sizes[path_of(task)]})
+        sizes[path_of(task)] += 1
     kept: dict[str, dict[int, dict[str, Any]]] = {
         "migration_progress": {
             number: xcom(value, 1) for number, (_, value) in enumerate(rows) if value is not None
@@ -893,39 +899,54 @@ def put_all(
         "migration_wait": {number: xcom(value) for number, value in (waits or {}).items()},
     }
 
+    def page_of(name: str, found: list[dict[str, Any]], query: Any) -> dict[str, Any]:
+        offset = int(query["offset"])
+        return {name: found[offset : offset + int(query["limit"])], "total_entries": len(found)}
+
     def some(query: Any) -> dict[str, Any]:
         found = [task for task in tasks if task["state"] in query.getlist("state")]
         found = [task for task in found if task["operator"] in query.getlist("operator")]
-        offset = int(query["offset"])
-        return {
-            "task_instances": found[offset : offset + int(query["limit"])],
-            "total_entries": len(found),
-        }
+        since = query.get("end_date_gte")
+        found = [
+            task
+            for task in found
+            if since is None
+            or datetime.fromisoformat(task["end_date"] or ago(0)) >= datetime.fromisoformat(since)
+        ]
+        return page_of("task_instances", found, query)
 
     def listed(query: Any) -> dict[str, Any]:
         found = [
             {
-                "dag_id": "d",
-                "run_id": RUN,
+                "dag_id": tasks[number]["dag_id"],
+                "run_id": tasks[number]["dag_run_id"],
                 "task_id": "t",
-                "map_index": number,
+                "map_index": tasks[number]["map_index"],
                 "timestamp": entry["timestamp"],
             }
             for number, entry in kept[query["xcom_key"]].items()
         ]
-        return {"xcom_entries": found, "total_entries": len(found)}
+        return page_of("xcom_entries", found, query)
 
     airflow.answers[TASKS] = some
     airflow.answers[f"{TASKS}/~/xcomEntries"] = listed
     for key, entries in kept.items():
-        airflow.answers[f"{TASK}/xcomEntries/{key}"] = lambda query, entries=entries: entries.get(
-            int(query["map_index"]), 404
-        )
+        by_run: dict[str, dict[int, dict[str, Any]]] = {TASK: {}, **{path: {} for path in sizes}}
+        for number, entry in entries.items():
+            by_run[path_of(tasks[number])][tasks[number]["map_index"]] = entry
+        for path, of_run in by_run.items():
+            airflow.answers[f"{path}/xcomEntries/{key}"] = lambda query, of_run=of_run: of_run.get(
+                int(query["map_index"]), 404
+            )
     for task in tasks:
-        airflow.answers[f"{TASK}/{task['map_index']}"] = task
+        airflow.answers[f"{path_of(task)}/{task['map_index']}"] = task
 
 
-def open_list(page: Page, airflow: StandIn) -> None:
+def path_of(task: dict[str, Any]) -> str:
+    return f"dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/t"
+
+
+def open_list(page: Page, airflow: StandIn, query: str = "") -> None:
     begun: list[Request] = []
     ended: list[Request] = []
 
@@ -939,7 +960,7 @@ def open_list(page: Page, airflow: StandIn) -> None:
     listeners = [("request", begin), ("requestfinished", end), ("requestfailed", end)]
     for event, listener in listeners:
         page.on(event, listener)
-    page.goto(f"{airflow.url}/migration-ui/migrations.html")
+    page.goto(f"{airflow.url}/migration-ui/migrations.html{query}")
     wait_for(lambda: page.locator("main").get_attribute("aria-busy") is None)
     wait_for(lambda: "oading" not in (page.locator("#summary").text_content() or ""))
 
@@ -955,7 +976,7 @@ def open_list(page: Page, airflow: StandIn) -> None:
 
 
 def names(page: Page) -> list[str]:
-    return page.locator("#rows th a").all_text_contents()
+    return page.locator("#rows th[scope=row] a").all_text_contents()
 
 
 ROWS: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
@@ -1004,7 +1025,7 @@ def test_rows_without_a_record_name_the_migration(page: Page, airflow: StandIn) 
     open_list(page, airflow)
 
     assert names(page) == ["job-1", "p_1", "t"]
-    identities = page.locator("#rows th .small").all_text_contents()
+    identities = page.locator("#rows th[scope=row] .small").all_text_contents()
     assert identities == ["Huawei Cloud DRS", "OceanBase OMS", "MyOwnSensor"]
     page.fill("#search", "p_1")
     assert names(page) == ["p_1"]
@@ -1128,7 +1149,7 @@ def test_filter_and_search(page: Page, airflow: StandIn) -> None:
 def test_rows_link_to_tab_dag_and_task(page: Page, airflow: StandIn) -> None:
     put_all(airflow, ROWS)
     open_list(page, airflow)
-    row = page.locator("#rows tr").first
+    row = page.locator(ROW).first
     task = f"{airflow.url}/dags/d/runs/manual__2026-01-01T00:00:00+00:00/tasks/t/mapped/2"
 
     assert [link.evaluate("link => link.href") for link in row.locator("a").all()] == [
@@ -1153,7 +1174,7 @@ def test_page_shows_an_error_of_airflow(page: Page, airflow: StandIn, status: in
     page.goto(f"{airflow.url}/migration-ui/migrations.html")
 
     wait_for(lambda: says in (page.locator("#trouble").text_content() or ""))
-    assert page.locator("#rows tr").count() == 0
+    assert page.locator(ROW).count() == 0
 
 
 def test_row_that_is_refused_hides_no_other(page: Page, airflow: StandIn) -> None:
@@ -1181,9 +1202,9 @@ BEST_OF_FIVE = """() => {
     field.dispatchEvent(new Event("input", { bubbles: true }));
   };
   const sort = () => document.querySelector("th[data-column=percent] button").click();
-  const body = document.getElementById("rows");
+  const table = document.getElementById("rows");
   for (let round = 0; round < 5; round += 1) {
-    act("drawing the rows", () => body.replaceChildren(...[...body.children].reverse()));
+    act("drawing the rows", () => table.replaceChildren(table.tHead, ...[...table.tBodies].reverse()));
     act("sort up", sort);
     act("sort down", sort);
     act("sort by need", sort);
@@ -1198,16 +1219,20 @@ BEST_OF_FIVE = """() => {
 
 def test_page_with_500_rows_is_quick(page: Page, airflow: StandIn) -> None:
     """The rows come before their records; nothing takes much longer than drawing those on the screen does."""
-    put_all(airflow, [(instance(), record(name=f"shard {i:04}", percent=i % 100)) for i in range(500)])
-    records = f"{TASK}/xcomEntries/migration_progress"
-    usual = airflow.answers[records]
+    rows = [
+        (instance(dag_run_id=f"run {i}"), record(name=f"shard {i:04}", percent=i % 100)) for i in range(500)
+    ]
+    put_all(airflow, rows)
+    records = [f"{path_of(task)}/xcomEntries/migration_progress" for task, _ in rows]
     released = threading.Event()
-    airflow.answers[records] = lambda query: released.wait(10) and usual(query)
+    for path in records:
+        usual = airflow.answers[path]
+        airflow.answers[path] = lambda query, usual=usual: released.wait(10) and usual(query)
     page.goto(f"{airflow.url}/migration-ui/migrations.html")
-    wait_for(lambda: page.locator("#rows tr").count() == 100)
-    assert airflow.answered.count(records) == 0
+    wait_for(lambda: page.locator(ROW).count() == 100)
+    assert not set(airflow.answered) & set(records)
     released.set()
-    wait_for(lambda: airflow.asked.count(records) == 500)
+    wait_for(lambda: set(records) <= set(airflow.asked))
     airflow.wait_until_quiet()
 
     best = page.evaluate(BEST_OF_FIVE)

@@ -154,6 +154,7 @@ def test_verification_of_nonsense_breaks_no_row(page: Page, airflow: StandIn) ->
     odd = [odd_verification(state, odd) for state in ("inconsistent", "failed") for odd in ODD]
     put_all(airflow, [(instance(), record(verification=value)) for value in [*odd, *ODD]])
     open_list(page, airflow)
+    page.get_by_role("button", name="Show 4 more").click()
 
     assert names(page) == ["orders"] * 3 * len(ODD)
     assert set(page.locator("#rows .finding").all_text_contents()) == {

@@ -118,9 +118,34 @@ function parsed(json) {
   }
 }
 
+/** A queue that runs at most so many works at once, in their order: `await queue(work)` gives a work's result. */
+export function makeQueue(most) {
+  const waiting = [];
+  let running = 0;
+  const next = () => {
+    if (running >= most || waiting.length === 0) return;
+    running += 1;
+    waiting.shift()();
+  };
+  return async (work) => {
+    await new Promise((resolve) => {
+      waiting.push(resolve);
+      next();
+    });
+    try {
+      return await work();
+    } finally {
+      running -= 1;
+      next();
+    }
+  };
+}
+
 /**
  * Call `work` now and then every so many seconds for as long as it returns true; less often while it fails, and
  * not at all while nobody looks. Someone who comes back sees what is new at once, also after the end.
+ *
+ * Returns a function that calls `work` at once, or again as soon as the call that is under way has ended.
  *
  * `onState` is called after each round, and every second while nothing could be read for long, with `{ error, readAt,
  * isLate }`: why the last round failed or null, when the last good one began (ms, null before the first), and whether
@@ -131,6 +156,7 @@ export function keepReading(work, seconds, onState) {
   let timer = null;
   let failures = 0;
   let isBusy = false;
+  let isWanted = false;
   let isOver = false;
   let wasLate = false;
   let lookedAt = Date.now();
@@ -158,7 +184,9 @@ export function keepReading(work, seconds, onState) {
       isBusy = false;
     }
     onState(state);
-    if (goOn) timer = setTimeout(round, Math.min(seconds * 2 ** failures, LONGEST) * 1000);
+    const isSoon = isWanted;
+    isWanted = false;
+    if (goOn) timer = setTimeout(round, isSoon ? 0 : Math.min(seconds * 2 ** failures, LONGEST) * 1000);
   };
   document.addEventListener("visibilitychange", () => {
     lookedAt = Date.now();
@@ -172,7 +200,11 @@ export function keepReading(work, seconds, onState) {
     if (isLate || wasLate || state.error) onState(state);
     wasLate = isLate;
   }, 1000);
-  return round();
+  round();
+  return () => {
+    isWanted = isBusy;
+    round();
+  };
 }
 
 /** Describe why the shown values may be outdated, or return null. */

@@ -221,6 +221,11 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", CLOCK_FIELDS);
 const CLOCK_WITH_YEAR = new Intl.DateTimeFormat("en-GB", { ...CLOCK_FIELDS, year: "numeric" });
 const HALF_A_YEAR = 183 * 86_400_000;
 
+const MINUTE = new Intl.DateTimeFormat("en-GB", { ...CLOCK_FIELDS, second: undefined });
+
+/** An estimated point in time (ms), to the minute. */
+export const minute = (milliseconds) => `${MINUTE.format(milliseconds)} UTC`;
+
 /** A point in time (ms); with the year if it is far from now. */
 export function clock(milliseconds, present = Date.now()) {
   const isFar = Math.abs(milliseconds - present) > HALF_A_YEAR;

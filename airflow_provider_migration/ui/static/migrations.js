@@ -1,24 +1,30 @@
-// The Migrations page: migrations that are being watched or have ended in the last day.
+// The Migrations page: migrations that are being watched or have ended in the last days, grouped by DAG run.
 
-import { ApiError, get, getPage, keepReading, now, ofTask, stored, troubleText, xcom } from "./api.js";
+import { ApiError, get, getPage, keepReading, makeQueue, now, ofTask, stored, troubleText, xcom } from "./api.js";
+import * as facts from "./facts.js";
 import * as format from "./format.js";
 import * as parts from "./parts.js";
 import { dataCheckWord } from "./verification.js";
-import { failedPolls, failedText, isOfEarlierTry, reachedAt, warnings, whichOf, whyNobodyPolls } from "./wait.js";
+import { failedText, isOfEarlierTry, reachedAt, warnings } from "./wait.js";
+import * as waves from "./waves.js";
+
+const { compare, countBy, countFindings, failing, hasEnded, idOf, isListed, nameOf, rankOf, serviceOf, stateName, unattended } = facts;
 
 const SECONDS = 15;
 const SECONDS_OFF_SCREEN = 60;
 const SLOWEST = 120; // maximum seconds between retries of a failed read
 const OVERLAP = 120_000; // ms; an entry may be committed after one with a later timestamp, and clocks differ
-const LIST_ALL = 300_000; // ms between full reads of the day's lists
+const LIST_ALL = 300_000; // ms between full reads of the lists of the whole range
 const DAY = 86_400_000;
+const RANGES = { 1: "in the last day", 7: "in the last 7 days", 30: "in the last 30 days" };
 const RECORD = "migration_progress";
 const WAIT = "migration_wait";
-const CHOICE = "migrations"; // session storage key of search, filters and sort order
+const CHOICE = "migrations"; // session storage key of search, filters, sort order and collapsed waves
 const PAGE = 100; // Airflow's maximum page size
 const MOST_PAGES = 20;
 const AT_ONCE = 4; // requests; a browser has six connections, of which Airflow's own page needs some
 const SHOWN = 100; // rows before "Show more"
+const REDRAW = 500; // ms between two looks at what is being read
 
 const ALL_TASKS = "dags/~/dagRuns/~/taskInstances";
 const at = (id) => document.getElementById(id);
@@ -31,57 +37,87 @@ const at = (id) => document.getElementById(id);
 const migrations = new Map();
 let listedAt = null; // times of the last list requests, and of the last full ones (ms)
 let listedAllAt = null;
+let listedDays = null; // the range of the last full lists
+let unread = 0; // tasks of the lists that have not been read yet
 let cut = 0; // number of items read from a longer list
-let cutRecords = 0;
+let cutLists = 0;
 let hasRead = false;
-let shown = SHOWN;
+let days = askedRange();
 let order = { column: null, direction: 1 };
+let shown = SHOWN;
+let drawn = []; // the migrations on the screen
+let drawnAt = -Infinity; // (ms)
+
+/** By the key of the DAG run: a wave's rows on the page, how many of them are shown, and whether it is collapsed. */
+const groups = new Map();
+let collapsed = new Set(); // keys of runs
+
+const queue = makeQueue(AT_ONCE);
 
 async function read() {
   const began = now();
-  const since = began - DAY;
-  const isWhole = listedAllAt === null || began - listedAllAt >= LIST_ALL || began < listedAt;
+  const range = days;
+  const since = began - range * DAY;
+  const isNew = listedDays !== range;
+  const isWhole = isNew || listedAllAt === null || began - listedAllAt >= LIST_ALL || began < listedAt;
   const oldest = isWhole ? since : listedAt - OVERLAP;
   const isOld = (entry) => format.time(entry.timestamp) < oldest;
-  const written = (key) => list(`${ALL_TASKS}/~/xcomEntries`, "xcom_entries", { xcom_key: key, order_by: "-timestamp" }, isOld);
-  const [watched, ended, records, waits] = await Promise.all([
-    list(ALL_TASKS, "task_instances", { state: format.WATCHING, operator: format.SENSORS, order_by: "-start_date" }),
-    list(ALL_TASKS, "task_instances", {
-      state: ["success", "failed", "skipped"],
-      operator: format.SENSORS,
-      end_date_gte: new Date(since).toISOString(),
-      order_by: "-end_date",
-    }),
+  const alive = new Set();
+  const counts = { watched: 0, ended: 0 };
+  const tasks = (name, parameters) =>
+    list(ALL_TASKS, "task_instances", { operator: format.SENSORS, ...parameters }, {
+      onPage: (instances, left) => {
+        for (const instance of instances) {
+          const migration = of({ dag: instance.dag_id, run: instance.dag_run_id, task: instance.task_id, mapIndex: instance.map_index });
+          setInstance(migration, instance);
+          alive.add(migration.key);
+        }
+        counts[name] = left;
+        unread = counts.watched + counts.ended;
+        if (isNew && instances.length) showAtTimes();
+      },
+    });
+  const written = (key) => list(`${ALL_TASKS}/~/xcomEntries`, "xcom_entries", { xcom_key: key, order_by: "-timestamp" }, { isEnough: isOld });
+  const [watched, ended, records, waits] = await allOf([
+    tasks("watched", { state: format.WATCHING, order_by: "-start_date" }),
+    tasks("ended", { state: ["success", "failed", "skipped"], end_date_gte: new Date(oldest).toISOString(), order_by: "-end_date" }),
     written(RECORD),
     written(WAIT),
   ]);
   listedAt = began;
-  if (isWhole) listedAllAt = began;
+  if (isWhole) {
+    listedAllAt = began;
+    listedDays = range;
+  }
   // A partial list does not tell what the full list had omitted.
-  cutRecords = isWhole ? Math.max(records.cut, waits.cut) : Math.max(records.cut, waits.cut, cutRecords);
-  cut = Math.max(watched.cut, ended.cut, cutRecords);
+  const longest = Math.max(ended.cut, records.cut, waits.cut);
+  cutLists = isWhole ? longest : Math.max(longest, cutLists);
+  cut = Math.max(watched.cut, cutLists);
   hasRead = true;
 
-  const alive = new Set();
-  for (const instance of [...watched.items, ...ended.items]) {
-    const migration = of({ dag: instance.dag_id, run: instance.dag_run_id, task: instance.task_id, mapIndex: instance.map_index });
-    setInstance(migration, instance);
-    alive.add(migration.key);
-  }
   for (const [entries, field] of [[records, "writtenAt"], [waits, "waitWrittenAt"]]) {
     for (const entry of entries.items) {
       of({ dag: entry.dag_id, run: entry.run_id, task: entry.task_id, mapIndex: entry.map_index })[field] = entry.timestamp;
     }
   }
   for (const migration of migrations.values()) {
-    // Tasks of other classes, such as a user's subclass of a sensor, are found by their records.
-    migration.isForeign = !alive.has(migration.key);
+    // Tasks of other classes, such as a user's subclass of a sensor, are found by their records. A partial list does
+    // not repeat the tasks that ended earlier.
+    migration.isForeign = !alive.has(migration.key) && (isWhole || !hasEnded(migration) || migration.isForeign !== false);
   }
   show();
   await readRecords();
   forgetOld();
   show();
   return true;
+}
+
+/** Wait for all, then fail with the first failure: what still goes on could bring back what a refusal removes. */
+async function allOf(promises) {
+  const done = await Promise.allSettled(promises);
+  const failed = done.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+  return done.map(({ value }) => value);
 }
 
 const NOTHING = { record: null, isElsewhere: false, readAt: null, wait: null, waitReadAt: null, hasAnswer: false, hasWait: false, readEnd: null, haystack: null };
@@ -97,18 +133,34 @@ function setInstance(migration, instance) {
 function of(task) {
   const key = JSON.stringify([task.dag, task.run, task.task, task.mapIndex]);
   let migration = migrations.get(key);
-  if (!migration) migrations.set(key, (migration = { key, task, ...UNREAD }));
+  if (!migration) migrations.set(key, (migration = { key, runKey: JSON.stringify([task.dag, task.run]), task, ...UNREAD }));
   return migration;
 }
 
-/** Read a list page by page, until its end or the first item that need not be read. */
-async function list(where, name, parameters, isEnough = () => false) {
+/**
+ * Read a list until its end or the first item that need not be read. After the first page, which tells how long the
+ * list is, several pages are read at once.
+ */
+async function list(where, name, parameters, { isEnough = () => false, onPage = () => {} }) {
   const items = [];
-  for (let page = 0; page < MOST_PAGES; page += 1) {
-    const { items: found, total } = await getPage(where, name, { ...parameters, limit: PAGE, offset: items.length });
-    const end = found.findIndex(isEnough);
-    items.push(...(end < 0 ? found : found.slice(0, end)));
-    if (end >= 0 || found.length === 0 || (total !== null && items.length >= total)) return { items, cut: 0 };
+  const readPage = (offset) => queue(() => getPage(where, name, { ...parameters, limit: PAGE, offset }));
+  let pages = 0;
+  let size = PAGE;
+  let total = null;
+  while (pages < MOST_PAGES) {
+    const many = pages === 0 || total === null ? 1 : Math.min(AT_ONCE, MOST_PAGES - pages, Math.ceil((total - items.length) / size));
+    const answers = await Promise.all(Array.from({ length: many }, (_, i) => readPage((pages + i) * size)));
+    for (const answer of answers) {
+      const end = answer.items.findIndex(isEnough);
+      const found = end < 0 ? answer.items : answer.items.slice(0, end);
+      items.push(...found);
+      total = answer.total;
+      const isEnd = end >= 0 || answer.items.length === 0 || (total !== null && items.length >= total);
+      onPage(found, isEnd || total === null ? 0 : total - items.length);
+      if (isEnd) return { items, cut: 0 };
+    }
+    if (pages === 0) size = items.length; // Airflow may have a lower limit
+    pages += many;
   }
   return { items, cut: items.length };
 }
@@ -116,35 +168,29 @@ async function list(where, name, parameters, isEnough = () => false) {
 /** Read new records: immediately for rows on the screen, less often for the others. */
 async function readRecords() {
   const began = Date.now();
-  const rows = inOrder();
-  const onScreen = rows.slice(0, shown);
+  const onScreen = new Set(drawn.filter(({ key }) => migrations.has(key)));
   const offScreen = new Set(migrations.values());
   for (const migration of onScreen) offScreen.delete(migration);
   const rested = (migration, seconds) => began - migration.askedAt >= seconds * 1000;
   const mayTry = (migration) => rested(migration, migration.failures ? Math.min(SECONDS * 2 ** (migration.failures - 1), SLOWEST) : 0);
   const waiting = [
-    ...onScreen.filter((migration) => isDue(migration) || isWaitOpen(migration)),
+    ...[...onScreen].filter((migration) => isDue(migration) || isWaitOpen(migration)),
     ...[...offScreen].filter((migration) => isDue(migration) && (migration.failures || rested(migration, SECONDS_OFF_SCREEN))),
   ].filter(mayTry);
-  let drawn = Date.now();
   const work = async () => {
     try {
-      for (let migration = waiting.shift(); migration; migration = waiting.shift()) {
-        await readOne(migration);
-        if (Date.now() - drawn > 500) {
-          drawn = Date.now();
-          show();
-        }
+      // A user who has chosen another range need not wait for the rest of this one.
+      while (waiting.length && listedDays === days) {
+        const migration = waiting.shift();
+        await readOne(migration, onScreen.has(migration));
+        showAtTimes();
       }
     } catch (error) {
       waiting.length = 0;
       throw error;
     }
   };
-  // All workers must have ended before anything is removed from the screen.
-  const done = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
-  const failed = done.find(({ status }) => status === "rejected");
-  if (failed) throw failed.reason;
+  await allOf(Array.from({ length: AT_ONCE }, work));
 }
 
 const isDue = (migration) => migration.failures > 0 || isInstanceDue(migration) || isRecordDue(migration) || isWaitDue(migration);
@@ -177,11 +223,9 @@ function isWaitDue(migration) {
 /** For a row on the screen, the wait is also read once for its warnings, however old it is. */
 const isWaitOpen = (migration) => !migration.hasWait && !hasEnded(migration) && (migration.instance?.start_date ?? null) !== null;
 
-const failing = (migration) => (hasEnded(migration) ? 0 : failedPolls(migration.wait, migration.writtenAt));
-
-async function readOne(migration) {
+async function readOne(migration, isOnScreen) {
   const { task, waitWrittenAt } = migration;
-  const hasNewWait = isWaitDue(migration) || isWaitOpen(migration);
+  const hasNewWait = isWaitDue(migration) || (isOnScreen && isWaitOpen(migration));
   migration.askedAt = Date.now();
   try {
     if (migration.isForeign) setInstance(migration, await get(task.mapIndex < 0 ? ofTask(task) : `${ofTask(task)}/${task.mapIndex}`));
@@ -223,49 +267,16 @@ async function readRecord(migration) {
   migration.hasAnswer = true;
 }
 
-const hasEnded = (migration) => format.ENDED.includes(migration.instance?.state);
-
 function forgetOld() {
   for (const migration of migrations.values()) {
     const end = format.time(migration.instance?.end_date);
     const isGone = migration.instance === null && !migration.failures;
-    if (isGone || (hasEnded(migration) && end !== null && end < now() - DAY)) {
+    if (isGone || (hasEnded(migration) && end !== null && end < now() - days * DAY)) {
       migration.row?.remove();
       migrations.delete(migration.key);
     }
   }
 }
-
-// A task that was skipped, or marked success by hand, has nothing to show without a record.
-const isListed = (migration) => {
-  const { instance, record, writtenAt, failures } = migration;
-  if (failures) return true;
-  return instance !== null && (record !== null || writtenAt !== null || !["success", "skipped"].includes(instance.state));
-};
-
-function stateName(migration) {
-  const { record, instance, isElsewhere, hasAnswer, failures } = migration;
-  if (record) return format.stateOfRecord(record);
-  if (instance?.state === "failed") return "task_failed";
-  if (isElsewhere) return "elsewhere";
-  if (hasAnswer || (instance && (instance.start_date ?? null) === null)) return "none";
-  return failures ? "not_read" : "loading";
-}
-
-const serviceOf = ({ record, wait, instance }) =>
-  format.text(record?.service) ?? whichOf(wait?.value).service ?? format.serviceOfSensor(instance?.operator) ?? undefined;
-const idOf = ({ record, wait }) => format.text(record?.migration_id) ?? whichOf(wait?.value).id;
-const nameOf = (migration) => format.text(migration.record?.name) ?? idOf(migration) ?? migration.task.task;
-const rankOf = (migration) =>
-  Math.min(
-    format.stateOf(stateName(migration)).rank,
-    dataCheckWord(migration.record) === null ? Infinity : format.stateOf("partially_succeeded").rank,
-    failing(migration) || unattended(migration) || migration.failures ? format.stateOf("unknown").rank : Infinity,
-  ) - (migration.instance?.state === "failed" ? 1 : 0);
-
-const unattended = ({ wait, instance }) => whyNobodyPolls(wait, instance, now() / 1000);
-const dagName = ({ instance, task }) => format.text(instance?.dag_display_name) ?? task.dag;
-const taskName = ({ instance, task }) => format.text(instance?.task_display_name) ?? task.task;
 
 const COLUMNS = {
   state: rankOf,
@@ -273,8 +284,8 @@ const COLUMNS = {
   percent: (migration) => format.percentage(migration.record?.percent),
   lag: (migration) => format.number(migration.record?.lag_seconds),
   seen: (migration) => format.time(migration.record?.observed_at),
-  dag: (migration) => dagName(migration).toLowerCase(),
-  task: (migration) => `${taskName(migration).toLowerCase()} ${String(migration.task.mapIndex).padStart(6, "0")}`,
+  dag: (migration) => facts.dagName(migration).toLowerCase(),
+  task: (migration) => `${facts.taskName(migration).toLowerCase()} ${String(migration.task.mapIndex).padStart(6, "0")}`,
 };
 
 /**
@@ -287,13 +298,6 @@ function needOf(migration) {
 }
 
 const byNeed = ([one], [other]) => one.ended - other.ended || one.rank - other.rank || compare(one.value, other.value);
-
-function compare(one, other) {
-  if (one === other) return 0;
-  if (one === null) return 1;
-  if (other === null) return -1;
-  return one < other ? -1 : 1;
-}
 
 function inOrder() {
   const wanted = at("show").value;
@@ -325,71 +329,118 @@ function haystack(migration) {
   return migration.haystack;
 }
 
+function showAtTimes() {
+  if (Date.now() - drawnAt < REDRAW) return;
+  hasRead = true;
+  show();
+}
+
 function show() {
   if (!hasRead) return;
   const listed = [...migrations.values()].filter(isListed);
   const rows = inOrder();
   document.querySelector("main").removeAttribute("aria-busy");
   at("filters").hidden = at("frame").hidden = at("below").hidden = listed.length === 0;
-  setOptions(at("state-filter"), "Every state", count(listed, stateName), (state) => format.stateOf(state).label);
-  setOptions(at("service-filter"), "Every service", count(listed, serviceOf), format.serviceName);
+  setOptions(at("state-filter"), "Every state", countBy(listed, stateName), (state) => format.stateOf(state).label);
+  setOptions(at("service-filter"), "Every service", countBy(listed, serviceOf), format.serviceName);
+  const isAll = draw(listed, rows);
   sayWhatThereIs(listed, rows);
-  const body = at("rows");
-  const wanted = rows.slice(0, shown).map((migration) => {
-    fillRow(migration);
-    return migration.row;
-  });
-  // Unmoved rows keep the focus and a screen reader's position.
-  if (wanted.length !== body.children.length || wanted.some((row, i) => row !== body.children[i])) {
-    const focused = document.activeElement;
-    body.replaceChildren(...wanted);
-    if (focused?.isConnected) focused.focus({ preventScroll: true });
+  at("more").hidden = isAll;
+  drawnAt = Date.now();
+}
+
+/** Draw the rows by DAG run, and tell whether there was room for all of them. */
+function draw(listed, rows) {
+  const ofRun = ({ runKey }) => runKey;
+  const whole = waves.groupBy(listed, ofRun);
+  const unlisted = waves.groupBy([...migrations.values()].filter((migration) => !isListed(migration)), ofRun);
+  const chosen = waves.groupBy(rows, ofRun);
+  for (const key of groups.keys()) if (!whole.has(key)) groups.delete(key);
+  const bodies = [];
+  drawn = [];
+  let room = shown;
+  for (const [key, members] of chosen) {
+    if (room <= 0) break;
+    if (!groups.has(key)) groups.set(key, makeGroup(key));
+    const { body, wave } = groups.get(key);
+    const isWave = whole.get(key).length > 1;
+    const isCollapsed = isWave && collapsed.has(key);
+    const { most } = groups.get(key);
+    const visible = isCollapsed ? [] : members.slice(0, isWave ? most : 1);
+    visible.forEach(fillRow);
+    const children = visible.map(({ row }) => row);
+    if (isWave) {
+      const matching = members.length;
+      waves.fillWave(wave, { listed: whole.get(key), unlisted: unlisted.get(key) ?? [], matching, isCollapsed, now: now() / 1000 });
+      children.unshift(wave.head);
+      const left = members.length - visible.length;
+      if (left && !isCollapsed) {
+        waves.fillMore(wave, SHOWN, left);
+        children.push(wave.more);
+      }
+    }
+    parts.arrange(body, children);
+    bodies.push(body);
+    drawn.push(...visible);
+    // A wave of which more was asked for must not push others off the page.
+    room -= Math.max(Math.min(visible.length, waves.FEW), 1);
   }
-  at("more").hidden = rows.length <= shown;
+  parts.arrange(at("rows"), [at("rows").tHead, ...bodies]);
+  return bodies.length === chosen.size;
+}
+
+/** Create the part of the table for a DAG run: its rows, and a head for them if it is a wave. */
+function makeGroup(key) {
+  const toggle = () => {
+    if (!collapsed.delete(key)) collapsed.add(key);
+    keepChoice();
+    show();
+  };
+  const showMore = () => {
+    const group = groups.get(key);
+    const last = drawn.findLast(({ runKey }) => runKey === key).row;
+    group.most += SHOWN;
+    show();
+    // Without its button, the focus goes to the first row that has come.
+    if (!group.wave.more.isConnected) last.nextElementSibling?.querySelector("a").focus();
+  };
+  return { body: parts.make("tbody"), wave: waves.makeWave(toggle, showMore), most: waves.FEW };
 }
 
 function sayWhatThereIs(listed, rows) {
   const watched = listed.filter((migration) => !hasEnded(migration));
   const ended = listed.filter(hasEnded);
-  const isChecked = (state) => (migration) => migration.record?.verification?.state === state;
-  const checks = { "with data that differs": isChecked("inconsistent"), "with a failed data check": isChecked("failed") };
-  const hasFailed = (migration) => stateName(migration) === "failed" || migration.instance?.state === "failed";
   const summary = [
-    tally(watched, "watched now", { failed: hasFailed, ...checks, "with failing polls": failing, "not polled": unattended }),
-    tally(ended, "ended in the last day", { failed: hasFailed, ...checks }),
+    tally(watched, "watched now", { ...facts.FAILED, ...facts.CHECKS, ...facts.POLLS }),
+    tally(ended, `ended ${RANGES[days]}`, { ...facts.FAILED, ...facts.CHECKS }),
   ];
   const isLoading = (migration) => !migration.failures && (migration.instance === null || stateName(migration) === "loading");
-  const loading = [...migrations.values()].filter(isLoading).length;
+  const loading = [...migrations.values()].filter(isLoading).length + unread;
+  const isListing = listedDays !== days;
   if (loading) summary.push(`${format.countText(loading)} still loading`);
+  else if (isListing) summary.push("still loading");
   parts.say(at("summary"), summary.join(" · "));
-  const unread = listed.filter((migration) => migration.failures).length;
-  const [what, whose] = unread === 1 ? ["1 record", "Its row keeps"] : [`${format.countText(unread)} records`, "Their rows keep"];
-  parts.sayOrHide(at("unread"), unread ? `${what} could not be read. ${whose} the last known values; retrying automatically.` : null);
-  const left = cut ? ` Only the latest ${format.countText(cut)} were read.` : "";
-  parts.say(at("count"), `${format.countText(Math.min(rows.length, shown))} of ${format.countText(rows.length)} shown.${left}`);
+  const failed = listed.filter((migration) => migration.failures).length;
+  const [what, whose] = failed === 1 ? ["1 record", "Its row keeps"] : [`${format.countText(failed)} records`, "Their rows keep"];
+  parts.sayOrHide(at("unread"), failed ? `${what} could not be read. ${whose} the last known values; retrying automatically.` : null);
+  const longest = `Only the latest ${format.countText(cut)} were read: there may be more migrations than are shown, also in a wave.`;
+  parts.sayOrHide(at("cut"), cut ? longest : null);
+  parts.say(at("count"), `${format.countText(drawn.length)} of ${format.countText(rows.length)} shown.`);
   const isEmpty = listed.length === 0;
   // Show "No migrations" only once everything has been read.
-  at("friendly").hidden = rows.length > 0 || (isEmpty && loading > 0);
+  at("friendly").hidden = rows.length > 0 || (isEmpty && (loading > 0 || isListing));
   at("frame").hidden = rows.length === 0;
   const [headline, line] = isEmpty
-    ? ["No migrations", "No migration is being watched, and none has ended in the last day. A new one appears here automatically."]
+    ? ["No migrations", `No migration is being watched, and none has ended ${RANGES[days]}. A new one appears here automatically.`]
     : ["No matches", "No migration matches the search and the filters."];
   parts.say(at("friendly").firstElementChild, headline);
   parts.say(at("friendly").lastElementChild, line);
 }
 
 /** Count some migrations, with the number of those that need attention in parentheses. */
-function tally(some, what, asides) {
-  const counts = Object.entries(asides).map(([said, is]) => [some.filter(is).length, said]);
-  const among = counts.filter(([number]) => number).map(([number, said]) => `${number} ${said}`);
-  return `${some.length} ${what}${among.length ? ` (${among.join(", ")})` : ""}`;
-}
-
-function count(listed, of) {
-  const counts = new Map();
-  for (const migration of listed) counts.set(of(migration), (counts.get(of(migration)) ?? 0) + 1);
-  counts.delete(undefined);
-  return [...counts].sort(([one], [other]) => compare(format.stateOf(one).rank, format.stateOf(other).rank) || compare(one, other));
+function tally(some, what, findings) {
+  const among = countFindings(some, findings);
+  return `${format.countText(some.length)} ${what}${among.length ? ` (${among.join(", ")})` : ""}`;
 }
 
 function setOptions(select, all, counts, label) {
@@ -476,13 +527,13 @@ function fillRow(migration) {
   parts.say(lag, seconds === null ? "–" : format.duration(seconds));
   if (record) parts.setAge(seen, format.time(record.observed_at));
   else parts.say(seen, "–");
-  parts.say(dag.firstElementChild, dagName(migration));
+  parts.say(dag.firstElementChild, facts.dagName(migration));
   dag.firstElementChild.href = parts.addressOf.dag(task);
   parts.say(dag.lastElementChild, task.run);
   dag.lastElementChild.title = task.run;
-  parts.say(ofTask.firstElementChild, taskName(migration));
+  parts.say(ofTask.firstElementChild, facts.taskName(migration));
   ofTask.firstElementChild.href = parts.addressOf.task(task);
-  parts.say(ofTask.lastElementChild, task.mapIndex < 0 ? "" : (instance?.rendered_map_index ?? `map index ${task.mapIndex}`));
+  parts.say(ofTask.lastElementChild, task.mapIndex < 0 ? "" : (instance?.rendered_map_index ?? `map\u00a0index\u00a0${task.mapIndex}`));
 }
 
 function sortBy(column) {
@@ -512,26 +563,59 @@ function showTrouble(state) {
   // Remove what Airflow now refuses, from the screen and for screen readers.
   migrations.clear();
   hasRead = false;
-  listedAt = listedAllAt = null;
-  at("rows").replaceChildren();
+  listedAt = listedAllAt = listedDays = null;
+  unread = 0;
+  groups.clear();
+  drawn = [];
+  parts.arrange(at("rows"), [at("rows").tHead]);
   for (const select of ["state-filter", "service-filter"]) setOptions(at(select), "", [], () => "");
-  for (const part of [at("summary"), at("count"), at("unread"), ...at("friendly").children]) parts.say(part, "");
-  for (const part of ["filters", "frame", "below", "friendly", "unread"]) at(part).hidden = true;
+  for (const part of [at("summary"), at("count"), at("unread"), at("cut"), ...at("friendly").children]) parts.say(part, "");
+  for (const part of ["filters", "frame", "below", "friendly", "unread", "cut"]) at(part).hidden = true;
 }
 
 const FIELDS = ["search", "show", "state-filter", "service-filter"];
 
 const choose = () => {
   shown = SHOWN;
+  for (const group of groups.values()) group.most = waves.FEW;
   keepChoice();
   show();
 };
+
+/**
+ * The range in days that the address asks for.
+ *
+ * Airflow shows this page in a frame. From 3.3 on, it copies the frame's address into its own and back; before, a
+ * person sees and sends Airflow's address only.
+ */
+function askedRange() {
+  const asked = [window, window.parent].map(({ location }) => new URL(location.href).searchParams.get("days"));
+  return Number(asked.find((text) => Object.hasOwn(RANGES, text ?? "")) ?? 1);
+}
+
+/** Keep the range in both addresses, so that it can be sent to others. */
+function keepRange() {
+  for (const { location, history } of new Set([window, window.parent])) {
+    const url = new URL(location.href);
+    if (days === 1) url.searchParams.delete("days");
+    else url.searchParams.set("days", days);
+    if (url.href !== location.href) history.replaceState(history.state, "", url); // the state is of Airflow's router
+  }
+}
+
+function chooseRange() {
+  days = Number(at("days").value);
+  keepRange();
+  forgetOld();
+  show();
+  readNow();
+}
 
 /** Store search, filters and order for a user who opens a task and comes back. */
 function keepChoice() {
   const values = Object.fromEntries(FIELDS.map((field) => [field, at(field).value]));
   try {
-    sessionStorage.setItem(CHOICE, JSON.stringify({ values, order }));
+    sessionStorage.setItem(CHOICE, JSON.stringify({ values, order, collapsed: [...collapsed] }));
   } catch {
     // A browser may keep storage from frames.
   }
@@ -552,10 +636,14 @@ function recallChoice() {
     at(field).value = value;
   }
   if (Object.hasOwn(COLUMNS, kept?.order?.column ?? "")) order = { column: kept.order.column, direction: kept.order.direction === -1 ? -1 : 1 };
+  if (Array.isArray(kept?.collapsed)) collapsed = new Set(kept.collapsed);
   markOrder();
 }
 
 recallChoice();
+at("days").value = String(days);
+keepRange();
+at("days").addEventListener("change", chooseRange);
 at("filters").addEventListener("input", choose);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 at("more").addEventListener("click", () => {
@@ -567,4 +655,4 @@ for (const head of document.querySelectorAll("th[data-column]")) {
 }
 parts.followLinksOutside();
 parts.tickAges();
-keepReading(read, SECONDS, showTrouble);
+const readNow = keepReading(read, SECONDS, showTrouble);

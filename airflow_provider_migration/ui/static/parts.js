@@ -22,9 +22,10 @@ export function sayOrHide(element, value, within = element) {
   say(within, value ?? "");
 }
 
-export function setBadge(element, state) {
+/** Show a state, with the number of migrations in it if there are several. */
+export function setBadge(element, state, number = null) {
   const { label, tone } = stateOf(state);
-  say(element, label);
+  say(element, number === null ? label : `${number} ${label}`);
   element.className = `badge ${tone}`;
 }
 
@@ -53,6 +54,29 @@ export function setList(list, items, begin, update) {
   while (list.children.length > items.length) list.lastElementChild.remove();
   while (list.children.length < items.length) list.append(begin());
   items.forEach((item, i) => update(list.children[i], item));
+}
+
+/**
+ * Let an element have just these children in this order.
+ *
+ * Children that stay where they are are not touched: they keep their layout, the focus and the position of a screen
+ * reader.
+ */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  const focused = document.activeElement;
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let place = parent.firstElementChild;
+  for (const child of children) {
+    // One that has moved down is taken out, instead of moving up all that follow it.
+    if (place !== null && place !== child && place.nextElementSibling === child) {
+      place.remove();
+      place = child;
+    }
+    if (place === child) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+  }
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
 }
 
 /** Show the age of a point in time; `tickAges` keeps it current. */
