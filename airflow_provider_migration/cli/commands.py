@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from airflow.utils import yaml
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from airflow_provider_migration import compat
 from airflow_provider_migration.cli.view import WatchView, list_view, progress_view
@@ -185,13 +184,16 @@ def _sensor(args: Namespace, **options: Any) -> MigrationSensor:
 
 
 def _print(args: Namespace, out: TextIO, data: Any, view: Callable[[], RenderableType]) -> None:
-    """Print plain data as JSON or YAML, or a view of it."""
+    """Print plain data as JSON or YAML, or a view of it; a view that is a string is printed unchanged."""
     if args.output == "json":
         print(json.dumps(data), file=out)
     elif args.output == "yaml":
         print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="", file=out)
+    elif isinstance(shown := view(), str):
+        # Rich would wrap a long line, which breaks grep.
+        print(shown, file=out)
     else:
-        _console(out).print(view())
+        _console(out).print(shown)
 
 
 def _console(out: TextIO) -> Console:
@@ -298,5 +300,5 @@ def check(args: Namespace, out: TextIO) -> ExitCode:
     with closing(_hook(args)) as hook:
         works, message = hook.test_connection()
     found = {"service": args.service, "conn_id": hook._conn_id, "works": works, "message": message}
-    _print(args, out, found, lambda: Text(message))
+    _print(args, out, found, lambda: message)
     return ExitCode.OK if works else ExitCode.FAILED

@@ -549,7 +549,7 @@ class Alibaba:
         ]
         begin = (numbers["PageNumber"] - 1) * numbers["PageSize"]
         frames = [
-            self._playback.poll("dataworks", item.id)
+            self._playback.peek("dataworks", item.id)
             for item in of_project[begin : begin + numbers["PageSize"]]
         ]
         data = {

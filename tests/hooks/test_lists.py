@@ -208,6 +208,15 @@ def test_several_migrations_of_one_name_are_named(connect: Connect, service: Ser
 
 
 @each_list
+def test_list_of_the_simulator_starts_no_script(connect: Connect, service: Service) -> None:
+    with Simulator({"migrations": [migration(service, 1)]}, speed=1e6) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        assert ids_of(service)
+        assert [row.state for row in service.hook().list_migrations(**of(service))] == ["pending"]
+
+
+@each_list
 @pytest.mark.parametrize("kind", ["throttle", "server_error", "truncated", "drop", "html"])
 def test_list_is_complete_after_a_failed_page(connect: Connect, service: Service, kind: str) -> None:
     migrations = [migration(service, number) for number in range(WAVE)]
