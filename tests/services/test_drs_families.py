@@ -148,6 +148,30 @@ def test_other_refusal_never_leads_to_v5(refusal: Any, error: type[MigrationApiE
     assert "ShowJobDetail" not in cloud.asked
 
 
+OF_IAM = MigrationNotFoundError("no", action="KeystoneCreateUserTokenByPassword", http_status=404, code="x")
+
+
+def test_refusal_by_iam_leads_nowhere() -> None:
+    """The transport raises it in place of the call that needed a token."""
+    cloud = Cloud(BatchListProgresses=OF_IAM, ShowJobDetail=v5())
+    with pytest.raises(MigrationNotFoundError):
+        poll(cloud)
+    assert cloud.asked == ["BatchListProgresses"]
+    with pytest.raises(MigrationNotFoundError) as caught:
+        poll(Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=OF_IAM))
+    assert caught.value is OF_IAM
+    assert poll(Cloud(lists=OF_IAM)).state == "running"
+    requests: list[Request] = []
+
+    def refusing(request: Request) -> Any:
+        requests.append(request)
+        raise OF_IAM
+
+    with pytest.raises(MigrationNotFoundError):
+        listed(refusing)
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize("second", [UNKNOWN, NO_CALL, NO_RIGHT, PROXY])
 def test_job_that_neither_serves_names_both(second: Any) -> None:
     cloud = Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=second)
