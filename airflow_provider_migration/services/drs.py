@@ -17,8 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.clock import utc_now
@@ -477,6 +479,16 @@ class _Detail(WireModel):
     job: _JobDetail | None = None
 
 
+def _no_child_is_lost(value: Any) -> Any:
+    """Turn children that are not objects into such: without an id they are never in sync."""
+    if value is None:
+        return None
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [
+        item if isinstance(item, dict) else {"id": item if isinstance(item, str) else None} for item in items
+    ]
+
+
 class JobRow(WireModel):
     """
     One job in a list of jobs; v3 calls the type ``db_use_type``.
@@ -495,7 +507,7 @@ class JobRow(WireModel):
     task_type: Verbatim = None
     enterprise_project_id: Verbatim = None
     job_mode_role: Verbatim = None
-    children: tuple[ChildRow, ...] | None = None
+    children: Annotated[tuple[ChildRow, ...] | None, BeforeValidator(_no_child_is_lost)] = None
 
     @property
     def type(self) -> str:
