@@ -7,6 +7,7 @@ Airflow it runs on; ``docs/compatibility.md`` says what each one lacks.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from datetime import timedelta
@@ -137,3 +138,12 @@ def response_timeout(operator: type[Any], timeout: timedelta) -> dict[str, timed
     makers = (vars(kind).get("__init__", object.__init__) for kind in operator.__mro__)
     is_known = any("response_timeout" in signature(maker).parameters for maker in makers)
     return {"response_timeout" if is_known else "execution_timeout": timeout}
+
+
+def read_connections_from_database() -> None:
+    """
+    Let this process look up connections in Airflow's database too, as Airflow's own commands do.
+
+    Airflow 2 does so anyway, and Airflow 3 only in a process that is declared as one of its own.
+    """
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"

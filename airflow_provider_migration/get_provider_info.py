@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-_SERVICES = {
+SERVICES = {
     "dataworks": "Alibaba Cloud DataWorks",
     "dts": "Alibaba Cloud DTS",
     "oms": "OceanBase Migration Service",
     "drs": "Huawei Cloud DRS",
 }
+"""The services' names for people, by the names of their modules."""
 
 _PACKAGE = "airflow_provider_migration"
 
@@ -110,7 +111,7 @@ def _connection_type(
     return {
         "connection-type": connection_type,
         "hook-class-name": f"{_PACKAGE}.hooks.{service}.{hook}",
-        "hook-name": _SERVICES[service],
+        "hook-name": SERVICES[service],
         "ui-field-behaviour": {
             "hidden-fields": ["schema"],
             "relabeling": labels,
@@ -130,26 +131,26 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
             for name, url in (
-                (_SERVICES["dataworks"], "https://www.alibabacloud.com/help/en/dataworks/"),
-                (_SERVICES["dts"], "https://www.alibabacloud.com/help/en/dts/"),
-                (_SERVICES["oms"], "https://en.oceanbase.com/docs/oms-en"),
-                (_SERVICES["drs"], "https://support.huaweicloud.com/intl/en-us/drs/index.html"),
+                (SERVICES["dataworks"], "https://www.alibabacloud.com/help/en/dataworks/"),
+                (SERVICES["dts"], "https://www.alibabacloud.com/help/en/dts/"),
+                (SERVICES["oms"], "https://en.oceanbase.com/docs/oms-en"),
+                (SERVICES["drs"], "https://support.huaweicloud.com/intl/en-us/drs/index.html"),
             )
         ],
         "hooks": [
             {"integration-name": name, "python-modules": [f"{_PACKAGE}.hooks.{service}"]}
-            for service, name in _SERVICES.items()
+            for service, name in SERVICES.items()
         ],
         "sensors": [
             {"integration-name": name, "python-modules": [f"{_PACKAGE}.sensors.{service}"]}
-            for service, name in _SERVICES.items()
+            for service, name in SERVICES.items()
         ],
         "triggers": [
             {
                 "integration-name": name,
                 "python-modules": [f"{_PACKAGE}.triggers.event", f"{_PACKAGE}.triggers.migration"],
             }
-            for name in _SERVICES.values()
+            for name in SERVICES.values()
         ],
         "connection-types": [
             _connection_type(
@@ -198,4 +199,5 @@ def get_provider_info() -> dict[str, Any]:
             ),
         ],
         "extra-links": [f"{_PACKAGE}.links.MigrationConsoleLink"],
+        "cli": [f"{_PACKAGE}.cli.definition.get_migrations_cli_commands"],  # read from Airflow 3.2 on
     }

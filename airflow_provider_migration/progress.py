@@ -374,10 +374,10 @@ class Verification(_Record):
             return parts[0]
         return cls(
             state=worst_state(part.state for part in parts),
-            percent=_known(min, (part.percent for part in parts)),
-            **{name: _known(sum, (getattr(part, name) for part in parts)) for name in _COUNTS},
+            percent=_combined(min, (part.percent for part in parts)),
+            **{name: _combined(sum, (getattr(part, name) for part in parts)) for name in _COUNTS},
             worst=worst_tables(table for part in parts for table in part.worst),
-            checked_at=_known(min, (part.checked_at for part in parts)),
+            checked_at=_combined(min, (part.checked_at for part in parts)),
         )
 
 
@@ -400,6 +400,10 @@ _COUNTS: Final = (
 )
 
 
+MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
+"""The states of a comparison that has ended badly."""
+
+
 def worst_state(states: Iterable[VerificationState]) -> VerificationState:
     """Return the worst of several states of comparisons; there must be at least one."""
     return min(states, key=_WORST_FIRST.index)
@@ -414,7 +418,7 @@ def worst_tables(tables: Iterable[TableVerification]) -> tuple[TableVerification
     return tuple(heapq.nsmallest(MAX_WORST, tables, key=_by_different_rows))
 
 
-def _known(choose: Callable[[list[Any]], _T], values: Iterable[_T | None]) -> _T | None:
+def _combined(choose: Callable[[list[Any]], _T], values: Iterable[_T | None]) -> _T | None:
     """Combine values; None if one of them is not known."""
     given = list(values)
     return None if None in given else choose(given)

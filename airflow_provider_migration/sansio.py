@@ -119,6 +119,7 @@ class Request(Generic[_T_co]):
     :param coalescing_key: concurrent requests with the same key share one response; empty: never shared.
     :param batch: creates one request for several items. Its answer maps each item that it contains to the
         answer that a single request would have returned. None if the service has no such call.
+    :param batch_kind: requests of different kinds never share a batch.
     :param batch_limit: maximum number of items of ``batch``.
     :param is_optional: true if the flow continues without an answer, see :func:`send_optional`.
     """
@@ -134,6 +135,7 @@ class Request(Generic[_T_co]):
     asked_for: str = ""
     coalescing_key: str = ""
     batch: Callable[[Sequence[str]], Request[Mapping[str, _T_co]]] | None = field(default=None, repr=False)
+    batch_kind: str = ""
     batch_limit: int = 1
     is_optional: bool = False
 

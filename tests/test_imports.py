@@ -24,7 +24,8 @@ FLOORS = (
     {"credentials"},
     {"hooks", "polling"},
     {"sensors", "triggers"},
-    {"task_groups", "ui"},
+    {"cli", "task_groups", "ui"},
+    {"__main__"},
 )
 """The modules and packages at the top, the lowest floor first. The simulator stands beside the house."""
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

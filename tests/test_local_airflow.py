@@ -106,6 +106,7 @@ def test_scenario_is_shown_as_sensor_arguments() -> None:
     assert sensor_arguments(UI_SCENARIO) == [
         "dataworks  project_id=123456, migration_id=1234",
         "dts        migration_job_id='dtsdemo0001'",
+        "dts        migration_job_id='dtssync0001'",
         "oms        project_id='p_demo0001'",
         "drs        job_id='163b98e8-6088-46c3-8b86-c18fea6jb502'",
         "dts        migration_job_id='dtsdemo0002'",

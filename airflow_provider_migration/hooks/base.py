@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class _ServiceApi(Protocol):
-    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]: ...
+    def list_migrations(self, listing: Any) -> Flow[list[MigrationSummary]]: ...
 
     @property
     def endpoint(self) -> str: ...
@@ -117,6 +117,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
     """Poll a migration and return a normalised record; each service has its own ids."""
     aget_progress: Callable[..., Awaitable[MigrationProgress]]
     """Poll a migration on the event loop."""
+
+    list_arguments: ClassVar[tuple[str, ...]] = ()
+    """The ids that :meth:`iter_migrations` takes besides the filter."""
 
     verifies: ClassVar[bool] = False
     """True if the service has a data check: :attr:`get_progress` then takes ``verification``."""
@@ -420,9 +423,18 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         **ids: Any,
     ) -> list[MigrationSummary]:
         """
-        List migrations of the account; the arguments of :meth:`iter_migrations` select some of them.
+        List migrations of the account; DataWorks lists those of one workspace and needs its ``project_id``.
 
+        :param name: part of the name; case-insensitive.
+        :param status: a normalised state or the service's own word, or a list of these.
+        :param tags: the tags that a migration must have, with their values.
         :param limit: maximum number of migrations; a warning in the log says that there are more.
+        :param group: the service's own group of resources.
+        :param ids: ``project_id`` for DataWorks, whose lists are those of one workspace.
+        :raises MigrationConfigurationError: for a wrong argument, or one that the service cannot filter by,
+            before any request.
+        :raises MigrationApiError: if the service refuses the request or does not respond, or if the list has
+            changed while it was read.
         """
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise MigrationConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}.")
@@ -441,18 +453,16 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         **ids: Any,
     ) -> Iterator[MigrationSummary]:
         """
-        Iterate over the migrations of the account; pages are requested lazily.
+        Iterate over the migrations that :meth:`list_migrations` lists; pages are requested lazily.
 
-        :param name: part of the name; case-insensitive.
-        :param status: a normalised state or the service's own word, or a list of these.
-        :param tags: the tags that a migration must have, with their values.
-        :param group: the service's own group of resources.
-        :param ids: ``project_id`` for DataWorks, whose lists are those of one workspace.
-        :raises MigrationConfigurationError: for a wrong argument, or one that the service cannot filter by,
-            before any request.
-        :raises MigrationApiError: if the service refuses the request or does not respond, or if the list has
-            changed while it was read.
+        :param name: this and the others as in :meth:`list_migrations`.
         """
+        unknown = ", ".join(sorted(ids.keys() - {*self.list_arguments}))
+        if unknown:
+            possible = ", ".join(("name", "status", "tags", "group", *self.list_arguments))
+            raise MigrationConfigurationError(
+                f"A list of {self.hook_name} takes {possible}, but not {unknown}."
+            )
         return self._iter_pages_of(self._listing(name, status, tags, group, **ids))
 
     def _listing(
@@ -474,16 +484,16 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         self, name: str | None = None, tags: Mapping[str, str] | None = None, **ids: Any
     ) -> str:
         """
-        Return the id of the one migration with a name, or with tags.
+        Return the id of the one migration with a name, or with tags; DataWorks needs ``project_id`` too.
 
         :param name: the exact name, or None.
-        :param tags: as in :meth:`iter_migrations`.
+        :param tags: the tags that the migration must have, with their values.
         :raises MigrationConfigurationError: if none or several have it; the message lists their ids.
-        :raises MigrationApiError: as in :meth:`iter_migrations`.
+        :raises MigrationApiError: as in :meth:`list_migrations`.
         """
         wanted = ", ".join(
             [*([f"the name {name!r}"] if name is not None else [])]
-            + [f"the tag {key}={value}" for key, value in (tags or {}).items()]
+            + [f"the tag {key}={value}" if value else f"the tag {key}" for key, value in (tags or {}).items()]
         )
         if not wanted:
             raise MigrationConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_migration.hooks.alibaba import read_account
@@ -10,13 +11,16 @@ from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.sansio import Flow
 from airflow_provider_migration.services.dataworks import (
+    LIST_STATUSES,
     SERVICE,
     TARGETS,
     DataWorksApi,
     MigrationProcess,
-    MigrationSummary,
+    PackageSummary,
     endpoint_of,
+    list_of,
 )
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 
 
 class DataWorksHook(MigrationHook[DataWorksApi]):
@@ -33,6 +37,7 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     hook_name = "Alibaba Cloud DataWorks"
     service = SERVICE
     migration_argument = "migration_id"
+    list_arguments = ("project_id",)
     calls_per_second: ClassVar[float | None] = 5  # of the Basic edition; the others allow more
 
     def __init__(self, dataworks_conn_id: str = default_conn_name, region: str | None = None) -> None:
@@ -46,8 +51,21 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
         """Return the valid targets of a sensor, in lower case."""
         return TARGETS
 
-    def _probe(self, api: DataWorksApi) -> Flow[MigrationSummary]:
+    def _probe(self, api: DataWorksApi) -> Flow[PackageSummary]:
         return api.get_migration_summary(1, 1)
+
+    def _listing(
+        self,
+        name: str | None,
+        status: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+        group: str | None,
+        **ids: Any,
+    ) -> MigrationListing:
+        """Validate the arguments of a list; ``ids`` has the ``project_id`` of the workspace."""
+        words, states = LIST_STATUSES.known_words, LIST_STATUSES.states
+        selection = MigrationFilter.of(name, status, tags, group, words=words, states=states)
+        return list_of(selection, ids.get("project_id"))
 
     def get_migration_process(self, project_id: str | int, migration_id: str | int) -> MigrationProcess:
         """
@@ -59,7 +77,7 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
         """
         return self._run(lambda api: api.get_migration_process(project_id, migration_id))
 
-    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> MigrationSummary:
+    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> PackageSummary:
         """
         Get the status of a package.
 

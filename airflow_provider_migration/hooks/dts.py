@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
@@ -13,27 +13,36 @@ from airflow_provider_migration.progress import DatasetName, MigrationProgress, 
 from airflow_provider_migration.sansio import Flow
 from airflow_provider_migration.services.dts import (
     APIS,
+    JOB_TYPES,
     LEGACY_API,
+    MIGRATION,
     SERVICE,
+    STATUSES,
     TARGETS,
     DtsApi,
     DtsJobs,
+    JobListing,
     MigrationJob,
     ObjectListing,
     endpoint_of,
+    require_job_type,
 )
+from airflow_provider_migration.services.listing import MigrationFilter
 from airflow_provider_migration.services.wire import require_id
 
 
 class DtsHook(MigrationHook[DtsApi]):
     """
-    Query migration jobs of Alibaba Cloud DTS.
+    Query migration and synchronization jobs of Alibaba Cloud DTS.
 
     :param dts_conn_id: id of a connection to Alibaba Cloud.
     :param region: region ID such as ``cn-hangzhou``; default: the connection's.
     :param api: the call that :meth:`get_progress` makes: ``DescribeMigrationJobStatus``, or
         ``DescribeDtsJobs``, which is maintained and, on the triggerer, batches up to 30 jobs into one
         request. A job that only the second call knows is always queried with it.
+    :param job_type: ``MIGRATION`` or ``SYNC`` (data synchronization); None to find out, which takes one more
+        request for the first poll of a synchronization. Synchronizations are always queried with
+        ``DescribeDtsJobs``.
     """
 
     conn_name_attr = "dts_conn_id"
@@ -49,15 +58,18 @@ class DtsHook(MigrationHook[DtsApi]):
         dts_conn_id: str = default_conn_name,
         region: str | None = None,
         api: str = LEGACY_API,
+        job_type: str | None = None,
     ) -> None:
         super().__init__(dts_conn_id)
         if api not in APIS:
             raise MigrationConfigurationError(f"api must be {' or '.join(APIS)}, not {api!r}.")
         self._region = region
         self._named_api = api
+        self._job_type = None if job_type is None else require_job_type(job_type)
 
     def _connect(self, reader: ConnectionReader) -> DtsApi:
-        return DtsApi(**read_account(reader, self._region, endpoint_of), api=self._named_api)
+        account = read_account(reader, self._region, endpoint_of)
+        return DtsApi(**account, api=self._named_api, job_type=self._job_type)
 
     def targets(self, **ids: Any) -> frozenset[str]:
         """Return the valid targets of a sensor, in lower case."""
@@ -100,15 +112,28 @@ class DtsHook(MigrationHook[DtsApi]):
             )
         )
 
-    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> DtsJobs:
+    def describe_dts_jobs(self, dts_instance_ids: Sequence[str], *, job_type: str = MIGRATION) -> DtsJobs:
         """
-        Get several migration jobs in one request.
+        Get several jobs of one type in one request.
 
         :param dts_instance_ids: 1 to 30 instance ids, ``dts…``; DTS omits unknown ones.
+        :param job_type: ``MIGRATION`` or ``SYNC``; DTS omits jobs of other types.
         :raises MigrationConfigurationError: for fewer or more ids, and for anything but a list.
         :raises MigrationApiError: if DTS refuses the request or does not respond.
         """
-        return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids))
+        return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids, job_type=job_type))
+
+    def _listing(
+        self,
+        name: str | None,
+        status: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+        group: str | None,
+        **ids: Any,
+    ) -> JobListing:
+        words = [word for group in STATUSES.words.values() for word in group]
+        selection = MigrationFilter.of(name, status, tags, group, words=words)
+        return JobListing(selection, (self._job_type,) if self._job_type else JOB_TYPES)
 
     def iter_objects(self, migration_job_id: str, *, phase: str = "full") -> Iterator[ObjectProgress]:
         """
@@ -137,7 +162,7 @@ class DtsHook(MigrationHook[DtsApi]):
         objects: bool = False,
     ) -> MigrationProgress:
         """
-        Get one migration job as a normalised record.
+        Get one job as a normalised record.
 
         :param migration_job_id: the id of the instance, ``dts…``, or the ``DtsJobId`` of the job, as returned
             by Terraform and Pulumi, which is looked up with DescribeDtsJobs.

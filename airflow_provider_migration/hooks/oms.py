@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_migration.auth.basic import BasicSigner
@@ -11,9 +12,11 @@ from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.sansio import Flow
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.services.oms import (
     APIS,
     SERVICE,
+    STATUSES,
     TARGETS,
     HostedOmsApi,
     OmsApi,
@@ -21,6 +24,7 @@ from airflow_provider_migration.services.oms import (
     ProjectStepsResult,
     check_objects,
     hosted_endpoint_of,
+    list_of,
 )
 
 
@@ -32,8 +36,8 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
         ADMIN-VIEWER can see every project and change none), or with an AccessKey and ``auth_type`` =
         ``access_key``.
     :param api: the call that :meth:`get_progress` makes at a console: ``GetMigrationProgress`` (up to OMS
-        4.1.0) or ``DescribeProjectProgress`` (from 4.1.1 on). Default: the second for ids ``np_…``, else the
-        first.
+        4.1.0, with that for synchronization projects) or ``DescribeProjectProgress`` (from 4.1.1 on).
+        Default: the second for ids ``np_…``, else the first.
     """
 
     conn_name_attr = "oms_conn_id"
@@ -77,6 +81,18 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
 
     def _probe(self, api: OmsApi | HostedOmsApi) -> Flow[ProjectProgressResult]:
         return (yield from api.project_progress("p_connectiontest"))
+
+    def _listing(
+        self,
+        name: str | None,
+        status: str | Sequence[str] | None,
+        tags: Mapping[str, str] | None,
+        group: str | None,
+        **ids: Any,
+    ) -> MigrationListing:
+        """Validate the arguments of a list; the keys of ``tags`` are labels, their values are empty."""
+        words, states = STATUSES.known_words, STATUSES.states
+        return list_of(MigrationFilter.of(name, status, tags, group, words=words, states=states))
 
     def get_migration_progress(self, project_id: str) -> ProjectProgressResult:
         """

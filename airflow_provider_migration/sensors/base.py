@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
+    from airflow_provider_migration.polling import Poll
     from airflow_provider_migration.progress import MigrationProgress
     from airflow_provider_migration.wait.outbox import XComOutbox
     from airflow_provider_migration.wait.policy import WaitPolicy
@@ -67,6 +68,12 @@ MIN_INTERVAL: Final = 1
 MIN_MOMENT: Final = 1e9
 MAX_MOMENT: Final = 1e11
 """Bounds of epoch seconds: smaller numbers are durations, larger ones milliseconds."""
+
+SEARCH_ARGUMENTS: Final = ("migration_name", "migration_tags")
+"""Arguments that name a migration instead of its id."""
+
+SHARED_TEMPLATE_FIELDS: Final = ("target_status", "checkpoint_after", *SEARCH_ARGUMENTS)
+"""Templated arguments of every sensor."""
 
 INTERVAL: Final = "1 second or more"
 DURATION: Final = "a number of seconds, 0 or more, or a timedelta"
@@ -108,7 +115,14 @@ class MigrationSensor(BaseSensorOperator):
         come before the end of the wait, by more than ``hold_for``. DataWorks has no checkpoint. (templated)
     :param on_mismatch: with the target ``verified``: ``wait`` or ``fail`` when the service has found
         differences, or could not compare everything. A person may repair the tables and compare again.
+    :param migration_name: the exact name of the migration, instead of its id. It is looked up once, in the
+        service's list: none or several migrations with this name are an error. In reschedule mode before
+        Airflow 3.3 it is looked up at each poll. (templated)
+    :param migration_tags: likewise the tags of the migration, with their values. (templated)
     :param deferrable: wait on the triggerer, without a worker slot.
+    :param poll_before_deferring: False to hand the wait over to the triggerer without a first poll on the
+        worker, which saves one request for each of many mapped tasks; a migration that is named by
+        ``migration_name`` or ``migration_tags`` is polled in any case.
     :param poke_interval: seconds between two polls, or a timedelta; at least 1 s.
     :raises MigrationConfigurationError: for a wrong argument: when the DAG file is parsed if the value is
         known then, else before the first request.
@@ -125,6 +139,10 @@ class MigrationSensor(BaseSensorOperator):
     """False for a service whose migrations have no incremental phase."""
     id_arguments: ClassVar[tuple[str, ...]]
     """The names of the arguments that identify the migration; the hook's ``get_progress`` takes them too."""
+    migration_argument: ClassVar[str]
+    """The one of them that holds the migration's id."""
+    list_arguments: ClassVar[tuple[str, ...]] = ()
+    """Those that the hook's ``find_migration`` takes too."""
     switches: ClassVar[tuple[str, ...]] = ()
     """The names of further arguments of ``get_progress`` that are True or False, by default False."""
 
@@ -141,6 +159,9 @@ class MigrationSensor(BaseSensorOperator):
         max_poll_errors: int = 5,
         checkpoint_after: str | float | datetime | None = NOT_GIVEN,
         on_mismatch: str = "wait",
+        migration_name: str | None = None,
+        migration_tags: Mapping[str, str] | None = None,
+        poll_before_deferring: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
@@ -160,7 +181,11 @@ class MigrationSensor(BaseSensorOperator):
         self._has_moment = self.checkpoint_after is not None or is_mapped
         self._is_moment_rendered = not is_constant(self.checkpoint_after)
         self.on_mismatch = on_mismatch
+        self.migration_name = migration_name
+        self.migration_tags = migration_tags
+        self.poll_before_deferring = poll_before_deferring
         self.deferrable = deferrable
+        self._found_id: str | None = None
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
         self.console_url: str | None = None
@@ -185,7 +210,8 @@ class MigrationSensor(BaseSensorOperator):
             isinstance(self.max_poll_errors, int) and is_number(self.max_poll_errors),
             "a whole number, 0 or more",
         )
-        self._check("deferrable", isinstance(self.deferrable, bool), "True or False")
+        for name in ("deferrable", "poll_before_deferring"):
+            self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check("poke_interval", self.poke_interval >= MIN_INTERVAL, INTERVAL)
         longest = self.poke_interval
         if self.exponential_backoff and self.max_wait is not None:
@@ -195,7 +221,7 @@ class MigrationSensor(BaseSensorOperator):
         for name in ("hold_for", "failure_grace"):
             seconds = getattr(self, name)
             if is_number(seconds) and seconds:
-                allowed = f"less than timeout ({self.timeout:g} s): shorten it, or lengthen timeout"
+                allowed = f"less than timeout ({self.timeout:g} s)"
                 self._check(name, seconds < self.timeout, allowed)
         if is_number(self.stall_timeout):
             allowed = f"more than the {longest:g} s between two polls: lengthen it, or shorten poke_interval"
@@ -220,9 +246,13 @@ class MigrationSensor(BaseSensorOperator):
             self.conn_argument,
             "target_status",
             "checkpoint_after",
+            "migration_name",
+            "migration_tags",
         ):
             value = getattr(self, name)
             if name in self.template_fields and not is_constant(value):
+                continue
+            if value is None and name in (self.migration_argument, *SEARCH_ARGUMENTS):
                 continue
             if name == "target_status":
                 read_targets(self._subject, value)
@@ -232,8 +262,35 @@ class MigrationSensor(BaseSensorOperator):
                 read_text(self._subject, name, value)
             elif name in self.switches:
                 self._read_switch(self._subject, name, value)
+            elif name in SEARCH_ARGUMENTS:
+                self._read_search(name, value)
             else:
                 self._read_id(self._subject, name, value)
+        given = [name for name in SEARCH_ARGUMENTS if getattr(self, name) is not None]
+        has_id = getattr(self, self.migration_argument) is not None
+        if has_id and given:
+            refuse(
+                self._subject,
+                self.migration_argument,
+                f"and {given[0]} are both given: leave one of them out.",
+            )
+        if not has_id and not given:
+            refuse(
+                self._subject,
+                self.migration_argument,
+                "is empty: it is None, or rendered to None: did the upstream task push it? Give the id, or "
+                "migration_name.",
+            )
+
+    def _read_search(self, name: str, value: Any) -> Any:
+        """Return ``migration_name`` or ``migration_tags``, validated; None if it was not given."""
+        if value is None:
+            return None
+        if name == "migration_name":
+            return read_text(self._subject, name, value)
+        if not (isinstance(value, Mapping) and value and all(isinstance(key, str) for key in value)):
+            refuse(self._subject, name, f"must be a mapping such as {{'wave': '3'}}, not {shown(value)}.")
+        return {key: read_text(self._subject, f"{name}[{key!r}]", text) for key, text in value.items()}
 
     @classmethod
     def _read_id(cls, subject: str, name: str, value: object) -> Any:
@@ -266,7 +323,7 @@ class MigrationSensor(BaseSensorOperator):
 
         :param values: the arguments of the sensor.
         """
-        ids = {name: cls._read_id(subject, name, values[name]) for name in cls.id_arguments}
+        ids = {name: cls._read_id(subject, name, values[name]) for name in cls.id_arguments if name in values}
         return ids | {name: True for name in cls.switches if cls._read_switch(subject, name, values[name])}
 
     def _moment(self) -> float | None:
@@ -286,12 +343,36 @@ class MigrationSensor(BaseSensorOperator):
         return {self.conn_argument: conn_id}
 
     def _ids(self) -> dict[str, Any]:
-        names = (*self.id_arguments, *self.switches)
-        return self._read_ids(self._subject, {name: getattr(self, name) for name in names})
+        """Return the ids and switches as the hook takes them; look the migration up if it was named."""
+        if self._is_found:
+            return self._known_ids()
+        search = {name: self._read_search(name, getattr(self, name)) for name in SEARCH_ARGUMENTS}
+        place = {
+            name: self._read_id(self._subject, name, getattr(self, name)) for name in self.list_arguments
+        }
+        self._found_id = self.hook.find_migration(search["migration_name"], search["migration_tags"], **place)
+        self.log.info("%s is %s.", _of_search(search), self._found_id)
+        return self._known_ids()
+
+    @property
+    def _is_found(self) -> bool:
+        """True if the id of the migration was given, or has been looked up."""
+        is_named = any(getattr(self, name) is not None for name in SEARCH_ARGUMENTS)
+        return self._found_id is not None or not is_named
+
+    def _known_ids(self) -> dict[str, Any]:
+        """Return the ids and switches, without the migration's id while that is not looked up."""
+        values = {name: getattr(self, name) for name in (*self.id_arguments, *self.switches)}
+        if self._found_id is not None:
+            values[self.migration_argument] = self._found_id
+        elif not self._is_found:
+            del values[self.migration_argument]
+        return self._read_ids(self._subject, values)
 
     def execute(self, context: Context) -> Any:
         """Wait in the sensor's mode, and return the record with which the target was reached."""
         self._tracker, self._started_at, self.console_url = None, time.time(), ""
+        self._found_id = None
         with self._skipping_as_asked():
             return super().execute(context)
 
@@ -328,26 +409,42 @@ class MigrationSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once; a deferrable task then hands the wait over to the trigger."""
         tracker = self._tracker = self._tracker or self._begin(context)
+        if self.deferrable and not self.poll_before_deferring and self._is_found:
+            self._defer_to_trigger(context, tracker)
         if self._poll(context, tracker):
             return PokeReturnValue(True, self._finish(context, tracker.progress))
-        if self.deferrable:
+        if self.deferrable and self._is_found:
             self._defer_to_trigger(context, tracker)
         return False
 
     def _poll(self, context: Context, tracker: WaitTracker, *, is_confirmed: bool = False) -> bool:
         """Poll once and tell whether the target is reached; raise the error of any other outcome."""
-        from airflow_provider_migration.polling import poll_once
-
-        monotonic, ids = self.hook.clock.monotonic, self._ids()
-        with poll_once(
-            tracker, self.hook_class, ids, self.log.log, monotonic=monotonic, is_confirmed=is_confirmed
-        ) as poll:
-            poll.answer = self.hook.get_progress(**ids, **tracker.policy.poll_arguments)
+        poll = self._poll_once(tracker, self.log.log, is_confirmed=is_confirmed)
         self._publish(context, tracker, poll.verdict, poll.error)
         self._raise_for(poll.verdict, tracker.progress, poll.error)
         if poll.verdict.ends:
             self.log.info("%s", poll.verdict.reason)
         return poll.verdict.ends
+
+    def _poll_once(
+        self, tracker: WaitTracker, log: Callable[..., Any], *, is_confirmed: bool = False
+    ) -> Poll:
+        """
+        Look the migration up if it was named, poll it once, and decide.
+
+        :param log: takes the level, ``"%s"`` and the text of a log line.
+        :param is_confirmed: as in :meth:`WaitTracker.observe`.
+        """
+        from airflow_provider_migration.polling import poll_once
+
+        monotonic, ids = self.hook.clock.monotonic, self._known_ids()
+        with poll_once(
+            tracker, self.hook_class, ids, log, monotonic=monotonic, is_confirmed=is_confirmed
+        ) as poll:
+            ids.update(self._ids())
+            tracker.policy = replace(tracker.policy, migration_id=ids[self.migration_argument])
+            poll.answer = self.hook.get_progress(**ids, **tracker.policy.poll_arguments)
+        return poll
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None
@@ -368,6 +465,8 @@ class MigrationSensor(BaseSensorOperator):
                 f"The trigger ended without a verdict: {event!r}. Clear the task to wait again."
             )
         progress = MigrationProgress.model_validate(event["progress"]) if event["progress"] else None
+        if progress and not self._is_found:
+            self._found_id = progress.migration_id
         # A triggerer of an older version does not know this condition, and has not checked it.
         is_unchecked = self._has_moment and (event.get("wait") or {}).get("checkpoint_after") is None
         is_usable = progress and self._is_fresh(progress) and not is_unchecked
@@ -456,6 +555,8 @@ class MigrationSensor(BaseSensorOperator):
         # Airflow counts from the end of the first poll, which in an outage is a minute late.
         if memory and isinstance(memory.get("started_at"), float):
             started_at = min(started_at, memory["started_at"])
+        if memory and not self._is_found:
+            self._found_id = memory.get("migration_id")
         tracker = WaitTracker(self._policy(started_at, memory.get("checkpoint_after") if memory else None))
         if memory:
             history = memory["history"]
@@ -478,7 +579,7 @@ class MigrationSensor(BaseSensorOperator):
         """
         from airflow_provider_migration.wait.policy import WaitPolicy
 
-        ids, deadline = self._ids(), started_at + self.timeout
+        ids, deadline = self._known_ids(), started_at + self.timeout
         is_kept = first_moment is not None and self._is_moment_rendered
         moment = first_moment if is_kept else self._moment()
         if moment is not None and not is_kept:
@@ -488,7 +589,7 @@ class MigrationSensor(BaseSensorOperator):
             started_at=started_at,
             deadline=deadline,
             service=self.hook.service,
-            migration_id=ids.get(self.hook.migration_argument),
+            migration_id=ids.get(self.migration_argument),
             max_lag=self.max_lag,
             on_paused=self.on_paused,
             on_unknown=self.on_unknown,
@@ -534,7 +635,7 @@ class MigrationSensor(BaseSensorOperator):
 
         self._check_policy()  # includes attributes that were changed after __init__
         given = read_targets(self._subject, self.target_status)
-        return chosen_targets(self._subject, given, self.hook.targets(**self._ids()))
+        return chosen_targets(self._subject, given, self.hook.targets(**self._known_ids()))
 
     def _defer_to_trigger(self, context: Context, tracker: WaitTracker) -> None:
         from airflow_provider_migration.triggers.migration import MigrationTrigger
@@ -601,6 +702,7 @@ class MigrationSensor(BaseSensorOperator):
                     "history": known["history"],
                     "points": known["outbox"]["points"],
                     "checkpoint_after": tracker.policy.checkpoint_after,
+                    "migration_id": self._found_id,
                 }
                 store.set(TRACKER_KEY, memory)
         except Exception as problem:
@@ -747,6 +849,13 @@ def read_moment(subject: str, name: str, value: object) -> float:
     if not is_number(moment) or not MIN_MOMENT <= moment <= MAX_MOMENT:
         refuse(subject, name, f"must be {MOMENT}, not {shown(value)}.")
     return float(moment)
+
+
+def _of_search(search: Mapping[str, Any]) -> str:
+    """Describe the search for a migration."""
+    name = [f"name {search['migration_name']!r}"] if search["migration_name"] else []
+    tags = [f"tag {key}={value}" for key, value in (search["migration_tags"] or {}).items()]
+    return "The migration with " + ", ".join(name + tags)
 
 
 def read_words(subject: str, name: str, value: object) -> list[str]:

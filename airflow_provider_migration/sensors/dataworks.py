@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from airflow_provider_migration.sensors.base import MigrationSensor, read_text, refuse
+from airflow_provider_migration.sensors.base import SHARED_TEMPLATE_FIELDS, MigrationSensor, read_text, refuse
 
 
 class DataWorksMigrationSensor(MigrationSensor):
@@ -21,27 +21,28 @@ class DataWorksMigrationSensor(MigrationSensor):
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
     :param project_id: the number of the workspace. (templated)
-    :param migration_id: the number of the package. (templated)
+    :param migration_id: the number of the package; or give ``migration_name``. (templated)
     :param dataworks_conn_id: id of a connection to Alibaba Cloud. (templated)
     """
 
     template_fields: Sequence[str] = (
         "project_id",
         "migration_id",
-        "target_status",
-        "checkpoint_after",
+        *SHARED_TEMPLATE_FIELDS,
         "dataworks_conn_id",
     )
     hook_class = "airflow_provider_migration.hooks.dataworks:DataWorksHook"
     conn_argument = "dataworks_conn_id"
     has_increment = False
     id_arguments: ClassVar[tuple[str, ...]] = ("project_id", "migration_id")
+    migration_argument = "migration_id"
+    list_arguments: ClassVar[tuple[str, ...]] = ("project_id",)
 
     def __init__(
         self,
         *,
         project_id: str | int,
-        migration_id: str | int,
+        migration_id: str | int | None = None,
         dataworks_conn_id: str = "dataworks_default",
         target_status: str | Sequence[str] = "succeeded",
         poke_interval: timedelta | float = 300,

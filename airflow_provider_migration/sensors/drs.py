@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
-from airflow_provider_migration.sensors.base import MigrationSensor, read_words, refuse, shown
+from airflow_provider_migration.sensors.base import (
+    SHARED_TEMPLATE_FIELDS,
+    MigrationSensor,
+    read_words,
+    refuse,
+    shown,
+)
 
 OBJECT_TYPES: Final = (
     "table",
@@ -32,7 +38,7 @@ class DrsProgressSensor(MigrationSensor):
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
-    :param job_id: the id of the job. (templated)
+    :param job_id: the id of the job; or give ``migration_name``. (templated)
     :param object_types: object types to count: ``table``, ``event``, ``table_structure``, ``procedure``,
         ``view``, ``function``, ``database``, ``trigger``, ``table_indexs``. DRS moves triggers and events
         only when a job is ended. (templated)
@@ -44,18 +50,18 @@ class DrsProgressSensor(MigrationSensor):
     template_fields: Sequence[str] = (
         "job_id",
         "object_types",
-        "target_status",
-        "checkpoint_after",
+        *SHARED_TEMPLATE_FIELDS,
         "drs_conn_id",
     )
     hook_class = "airflow_provider_migration.hooks.drs:DrsHook"
     conn_argument = "drs_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("job_id", "object_types", "job_status")
+    migration_argument = "job_id"
 
     def __init__(
         self,
         *,
-        job_id: str,
+        job_id: str | None = None,
         object_types: Sequence[str] = ("table",),
         job_status: bool = True,
         drs_conn_id: str = "drs_default",

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from airflow_provider_migration.sensors.base import MigrationSensor, is_constant, refuse
+from airflow_provider_migration.sensors.base import (
+    SHARED_TEMPLATE_FIELDS,
+    MigrationSensor,
+    is_constant,
+    refuse,
+)
 
 
 class OmsProjectSensor(MigrationSensor):
     """
-    Wait for a migration project of OceanBase Migration Service.
+    Wait for a migration or synchronization project of OceanBase Migration Service.
 
     A project with an incremental phase runs until a person switches over, so the default target is
     ``caught_up``. OMS samples its checkpoints every 10 s and saves them every 10 s: a ``max_lag`` below 25 s
@@ -19,23 +24,24 @@ class OmsProjectSensor(MigrationSensor):
 
     All parameters of :class:`~airflow_provider_migration.sensors.base.MigrationSensor` apply.
 
-    :param project_id: the id of the project, ``p_…`` or ``np_…``. (templated)
+    :param project_id: the id of the project, ``p_…`` or ``np_…``; or give ``migration_name``. (templated)
     :param oms_conn_id: id of a connection with host, user and password of the OMS console. (templated)
     :param api: the API call to use at a console: ``GetMigrationProgress`` (up to OMS 4.1.0) or
         ``DescribeProjectProgress`` (from 4.1.1 on); None to choose by the form of the id.
     :param objects: must be False: no call of OMS lists the progress of single tables.
     """
 
-    template_fields: Sequence[str] = ("project_id", "target_status", "checkpoint_after", "oms_conn_id")
+    template_fields: Sequence[str] = ("project_id", *SHARED_TEMPLATE_FIELDS, "oms_conn_id")
     hook_class = "airflow_provider_migration.hooks.oms:OmsHook"
     conn_argument = "oms_conn_id"
     id_arguments: ClassVar[tuple[str, ...]] = ("project_id",)
+    migration_argument = "project_id"
     switches: ClassVar[tuple[str, ...]] = ("objects",)
 
     def __init__(
         self,
         *,
-        project_id: str,
+        project_id: str | None = None,
         oms_conn_id: str = "oms_default",
         api: str | None = None,
         objects: bool = False,

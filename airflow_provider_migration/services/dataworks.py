@@ -3,8 +3,9 @@ Alibaba Cloud DataWorks: ``GetMigrationSummary``, ``GetMigrationProcess`` and ``
 2020-05-18.
 
 Sources: https://help.aliyun.com/zh/dataworks/api-getmigrationsummary, /api-getmigrationprocess and
-/api-listmigrations. The summary has the verdict, the process has the steps, the list has the reason of a
-failure. Step names are arbitrary, the list of steps may still grow, and an empty list proves nothing.
+/api-listmigrations. The summary has the verdict, the process has the steps, the list has the packages of a
+workspace and the reason of a failure. Step names are arbitrary, the list of steps may still grow, and an
+empty list proves nothing.
 
 The ``DownloadUrl`` of a package is signed, which makes it a secret: no model here has a field for it.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from airflow_provider_migration.exceptions import (
     MigrationConfigurationError,
@@ -22,12 +23,14 @@ from airflow_provider_migration.exceptions import (
     MigrationNotFoundError,
     MigrationPermissionError,
     MigrationRequestError,
+    MigrationResponseError,
 )
 from airflow_provider_migration.progress import (
     BULK_PHASES,
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
+    MigrationSummary,
     Phase,
     interned_phase,
 )
@@ -38,7 +41,18 @@ from airflow_provider_migration.services.alibaba import (
     no_status,
     rpc_object,
 )
-from airflow_provider_migration.services.wire import StatusTable, WireModel, cache_put, require_id, up_to
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
+from airflow_provider_migration.services.wire import (
+    KEEP_ITEM,
+    Count,
+    Number,
+    StatusTable,
+    WireModel,
+    cache_put,
+    parse_timestamp,
+    require_id,
+    up_to,
+)
 
 _T = TypeVar("_T")
 
@@ -68,6 +82,16 @@ STEP_STATUSES: Final = StatusTable(
 )
 """``Data[].TaskStatus`` of the process."""
 
+LIST_STATUSES: Final = StatusTable(
+    {
+        MigrationState.PENDING: ("INIT", "EDITING"),
+        MigrationState.RUNNING: ("RUNNING",),
+        MigrationState.SUCCEEDED: ("SUCCESS",),
+        MigrationState.FAILED: ("FAILURE",),
+    }
+)
+"""``Status`` in the list, which has no words for a package that was cancelled or partly imported."""
+
 ORDERS: Final = (
     ("EDITING", "INIT", "IMPORTING", "IMPORT_SUCCESS"),
     ("EDITING", "INIT", "EXPORTING", "EXPORT_SUCCESS"),
@@ -80,8 +104,14 @@ _ENDED_BADLY: Final = (MigrationState.FAILED, MigrationState.PARTIALLY_SUCCEEDED
 MIGRATION_TYPES: Final = {"IMPORT_ERROR": "IMPORT", "EXPORT_ERROR": "EXPORT"}
 """The list that contains a failed package, by its status."""
 
+PACKAGE_TYPES: Final = ("IMPORT", "EXPORT")
+"""The lists of a workspace."""
+
 LIST_PAGE: Final = 100
-"""Maximum page size of ``ListMigrations``."""
+"""Maximum page size of ``ListMigrations``; pages may be shorter."""
+
+MAX_LIST_PAGES: Final = 100
+"""Maximum page number of ``ListMigrations``."""
 
 REFUSAL_TIME: Final = timedelta(hours=1)
 """Back-off after a refused call for the steps: refused calls count against the daily quota too."""
@@ -122,7 +152,7 @@ class MigrationProcess(WireModel):
     data: list[MigrationTask] | None = None
 
 
-class MigrationSummaryData(WireModel):
+class PackageSummaryData(WireModel):
     """
     The package.
 
@@ -140,11 +170,11 @@ class MigrationSummaryData(WireModel):
     gmt_modified: int | None = None
 
 
-class MigrationSummary(WireModel):
+class PackageSummary(WireModel):
     """The answer of ``GetMigrationSummary``, without its ``DownloadUrl``."""
 
     request_id: str | None = None
-    data: MigrationSummaryData = MigrationSummaryData()
+    data: PackageSummaryData = PackageSummaryData()
 
 
 class ListedMigration(WireModel):
@@ -152,19 +182,21 @@ class ListedMigration(WireModel):
     A package in the list of a workspace, whose status words are not those of the summary.
 
     :ivar message: the reason of its failure.
+    :ivar create_time: epoch milliseconds.
     """
 
     id: Verbatim = None
     name: str | None = None
     status: Verbatim = None
     message: str | None = None
+    create_time: Number | None = None
 
 
 class MigrationPage(WireModel):
     """``Data`` of ``ListMigrations``."""
 
-    migrations: list[ListedMigration] | None = None
-    total_count: int | None = None
+    migrations: list[Annotated[ListedMigration, KEEP_ITEM]] | None = None
+    total_count: Count | None = None
 
 
 class MigrationList(WireModel):
@@ -182,8 +214,8 @@ def _read_process(request: Request[Any], response: Response) -> MigrationProcess
     return MigrationProcess.read(rpc_object(request, response, payload="Data"))
 
 
-def _read_summary(request: Request[Any], response: Response) -> MigrationSummary:
-    summary = MigrationSummary.read(rpc_object(request, response, payload="Data"))
+def _read_summary(request: Request[Any], response: Response) -> PackageSummary:
+    summary = PackageSummary.read(rpc_object(request, response, payload="Data"))
     if not (summary.data.status or "").strip():
         raise no_status(request, response, "Data.Status", summary.request_id)
     return summary
@@ -218,7 +250,7 @@ class DataWorksApi(AlibabaApi):
             )
         )
 
-    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> Flow[MigrationSummary]:
+    def get_migration_summary(self, project_id: str | int, migration_id: str | int) -> Flow[PackageSummary]:
         """Get the status of a package."""
         return (
             yield from send(
@@ -231,8 +263,10 @@ class DataWorksApi(AlibabaApi):
             )
         )
 
-    def list_migrations(self, project_id: str | int, migration_type: str) -> Flow[MigrationList]:
-        """Get the first page of the imports or of the exports of a workspace."""
+    def list_packages(
+        self, project_id: str | int, migration_type: str, page_number: int = 1
+    ) -> Flow[MigrationList]:
+        """Get a page of the imports or of the exports of a workspace."""
         return (
             yield from send(
                 self._request_action(
@@ -240,10 +274,45 @@ class DataWorksApi(AlibabaApi):
                     _read_list,
                     project_id,
                     MigrationType=migration_type,
+                    PageNumber=str(page_number),
                     PageSize=str(LIST_PAGE),
                 )
             )
         )
+
+    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]:
+        """
+        Get the next page of a list of packages.
+
+        :param listing: the list of a workspace, which is its ``scope``.
+        :raises MigrationResponseError: if the page has no count, or a package without an id.
+        """
+        part = listing.part
+        if listing.page > MAX_LIST_PAGES:
+            raise MigrationResponseError(
+                f"DataWorks lists {MAX_LIST_PAGES} pages at most, and workspace {listing.scope} has more "
+                f"packages of type {part} than that: give the ids instead."
+            )
+        page = (yield from self.list_packages(listing.scope, part, listing.page)).data
+        packages, now = page.migrations or [], self.clock()
+        if page.total_count is None or not all(_is_number(package.id) for package in packages):
+            raise MigrationResponseError(
+                f"The list of workspace {listing.scope} cannot be read: ListMigrations of type {part}, page "
+                f"{listing.page}, has no count of packages, or a package without an id."
+            )
+        rows = [
+            MigrationSummary(
+                service=SERVICE,
+                migration_id=(package.id or "").strip(),
+                name=package.name,
+                kind=part.lower(),
+                state=LIST_STATUSES.state_of(package.status),
+                service_status=package.status,
+                created_at=parse_timestamp(package.create_time, now),
+            )
+            for package in packages
+        ]
+        return listing.take(((row, None) for row in rows), received=len(rows), total=page.total_count)
 
     def _steps(self, project: str, migration: str) -> Flow[tuple[list[MigrationTask], str | None]]:
         """
@@ -277,7 +346,7 @@ class DataWorksApi(AlibabaApi):
         if (project, migration) not in self._reasons:
             answer: tuple[str | None, str | None]
             try:
-                page = (yield from self.list_migrations(project, migration_type)).data
+                page = (yield from self.list_packages(project, migration_type)).data
             except MigrationError as error:  # the verdict stands without it
                 answer = None, f"The reason of the failure is not known. {error}"
             else:
@@ -354,9 +423,31 @@ def _console_url(endpoint: str, region: str | None, project: str) -> str:
     return f"https://dataworks.data.aliyun.com/{region}/sc?defaultProjectId={project}"
 
 
+def list_of(selection: MigrationFilter, project_id: str | int | None) -> MigrationListing:
+    """
+    Return the paging state of the list of a workspace.
+
+    :raises MigrationConfigurationError: without the workspace, and for a filter that DataWorks does not have.
+    """
+    if project_id is None:
+        raise MigrationConfigurationError(
+            "A list of DataWorks is that of one workspace: give its number as project_id."
+        )
+    for argument, value in (("tags", selection.tags), ("group", selection.group)):
+        if value:
+            raise MigrationConfigurationError(
+                f"{argument} must be None: DataWorks has no {argument} of packages. Filter by name or status."
+            )
+    return MigrationListing(selection, PACKAGE_TYPES, scope=_number("project_id", project_id))
+
+
+def _is_number(text: str | None) -> bool:
+    return bool(text) and str(text).strip().isascii() and str(text).strip().isdigit()
+
+
 def _number(argument: str, value: str | int) -> str:
     text = require_id(argument, value)
-    if not (text.isascii() and text.isdigit()):
+    if not _is_number(text):
         raise MigrationConfigurationError(f"{argument} must be a number as DataWorks shows it, not {text!r}.")
     return text
 

@@ -15,12 +15,16 @@ https://www.alibabacloud.com/help/en/dts/developer-reference/api-describemigrati
 from __future__ import annotations
 
 import heapq
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.exceptions import (
@@ -40,6 +44,7 @@ from airflow_provider_migration.progress import (
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
+    MigrationSummary,
     ObjectProgress,
     ObjectSummary,
     Phase,
@@ -62,6 +67,7 @@ from airflow_provider_migration.services.alibaba import (
     no_status,
     rpc_object,
 )
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.services.wire import (
     Count,
     Lag,
@@ -88,8 +94,16 @@ LISTING_API: Final = "DescribeDtsJobs"
 APIS: Final = (LEGACY_API, LISTING_API)
 """The calls that return a migration job."""
 
+MIGRATION: Final = "MIGRATION"
+SYNC: Final = "SYNC"
+JOB_TYPES: Final = (MIGRATION, SYNC)
+"""``JobType`` of ``DescribeDtsJobs``, in the order in which they are tried: a request lists one type only."""
+
 MAX_INSTANCES: Final = 30
 """Maximum instances per page of ``DescribeDtsJobs``."""
+
+LISTED_MAX_LAG: Final = 60
+"""Maximum lag in seconds that counts as caught up in a list of migrations."""
 
 STATUSES: Final = StatusTable(
     {
@@ -102,17 +116,43 @@ STATUSES: Final = StatusTable(
             "Downgrade",
             "Modifying",
             "Initializing",
+            "Initializating",
+            "Synchronizing",
+            "Starting",
+            "Normal",
         ),
         # The second word is an old misspelling of the first, observed in real responses.
         MigrationState.PAUSED: ("Suspending", "Suspengding", "Locked"),
         MigrationState.SUCCEEDED: ("Finished",),
-        MigrationState.FAILED: ("PrecheckFailed", "MigrationFailed", "Failed", "InitializeFailed"),
+        MigrationState.FAILED: (
+            "PrecheckFailed",
+            "MigrationFailed",
+            "Failed",
+            "InitializeFailed",
+            "ModifyFailed",
+            "Abnormal",
+        ),
     }
 )
 """
-``MigrationJobStatus``. ``Finished`` is a success only when every enabled phase is done and the increment was
-in sync.
+``MigrationJobStatus``, and ``Status`` of migration, synchronization and change tracking jobs. ``Finished`` is
+a success only when every enabled phase is done and the increment was in sync.
 """
+
+_AT_WORK: Final = ("migrating", "synchronizing")
+"""The statuses in which a job may be in sync; the second is that of a synchronization job."""
+
+_WORST_FIRST: Final = (
+    MigrationState.FAILED,
+    MigrationState.CANCELLED,
+    MigrationState.PAUSED,
+    MigrationState.UNKNOWN,
+    MigrationState.RUNNING,
+    MigrationState.PENDING,
+    MigrationState.CAUGHT_UP,
+    MigrationState.SUCCEEDED,
+)
+"""The states of the directions of a two-way job, in the order in which one hides the other."""
 
 PHASE_STATUSES: Final = StatusTable(
     {
@@ -184,6 +224,8 @@ _LISTS_OBJECTS: Final = frozenset(
 """The statuses in which a job has lists of objects: migrating, failed, paused, finished."""
 
 ORDER: Final = ("NotConfigured", "NotStarted", "Prechecking", "PreCheckPass", "Migrating", "Finished")
+SYNC_ORDER: Final = (*ORDER[:4], "Initializing", "Synchronizing", "Finished")
+"""The statuses of a synchronization job in their order, which is not documented."""
 
 TARGETS: Final = STATUSES.targets(
     further=("Catched", VERIFIED), states=(MigrationState.CAUGHT_UP, MigrationState.CANCELLED)
@@ -195,6 +237,7 @@ _SCHEMES: Final = {"postgresql": "postgres", "sqlserver": "mssql"}
 _REMEDIES: Final = {
     "precheckfailed": "Repair the failed items, then start the precheck again in the DTS console.",
     "initializefailed": "Look at the task's details in the DTS console.",
+    "modifyfailed": "The change of its objects failed: look at the task's details in the DTS console.",
 }
 _STOPPED_REMEDY: Final = (
     "Someone has ended the task in the console or by API, and it cannot be resumed: ask who and why. Compare "
@@ -436,6 +479,18 @@ class MigrationJob(WireModel):
     inc_data_check_status: DataCheckStatus | None = None
 
 
+class ListedJob(MigrationJob):
+    """
+    A job of ``DescribeDtsJobs`` in the form of ``DescribeMigrationJobStatus``.
+
+    :ivar is_migration: false for a synchronization.
+    :ivar reverse: the other direction of a two-way job; without a status if the answer does not show it.
+    """
+
+    is_migration: bool = True
+    reverse: MigrationJob | None = None
+
+
 class DtsCheckItem(WireModel):
     """One item of the precheck in ``DescribeDtsJobs``."""
 
@@ -472,11 +527,17 @@ class DtsPrecheckStatus(WireModel):
         )
 
 
-class DtsJob(WireModel):
-    """
-    A job in the response of ``DescribeDtsJobs``.
+def _unreadable_is_a_word(value: object) -> object:
+    # If an unreadable direction were dropped, a two-way job would look like a one-way job.
+    return value if value is None or isinstance(value, str) else "unreadable"
 
-    :ivar delay: milliseconds.
+
+class DtsDirection(WireModel):
+    """
+    One direction of a job in ``DescribeDtsJobs``: a job, or the ``ReverseJob`` of a two-way job.
+
+    :ivar dts_job_direction: ``Forward`` or ``Reverse``; only for a two-way job.
+    :ivar delay: milliseconds for a migration, seconds for a synchronization and for a ``ReverseJob``.
     :ivar checkpoint: epoch seconds; before the incremental phase, the position at which it will start.
     """
 
@@ -486,9 +547,8 @@ class DtsJob(WireModel):
     dts_job_class: str | None = None
     pay_type: str | None = None
     status: Verbatim = None
+    dts_job_direction: Annotated[Verbatim, BeforeValidator(_unreadable_is_a_word)] = None
     error_message: str | None = None
-    migration_err_msg: str | None = None
-    migration_err_workaround: str | None = None
     delay: Lag | None = None
     checkpoint: Number | None = None
     migration_mode: MigrationMode = MigrationMode()
@@ -499,14 +559,17 @@ class DtsJob(WireModel):
     source_endpoint: Endpoint | None = None
     destination_endpoint: Endpoint | None = None
     performance: Performance | None = None
-    retry_state: RetryState | None = None
     error_details: tuple[ErrorDetail, ...] | None = None
     structure_data_check_status: DataCheckStatus | None = None
     full_data_check_status: DataCheckStatus | None = None
     inc_data_check_status: DataCheckStatus | None = None
 
-    def as_migration_job(self, request_id: str | None = None) -> MigrationJob:
-        """Convert to the form of ``DescribeMigrationJobStatus``."""
+    def as_migration_job(self, request_id: str | None = None, *, units_per_second: float = 1) -> MigrationJob:
+        """
+        Convert to the form of ``DescribeMigrationJobStatus``.
+
+        :param units_per_second: 1000 for a delay in milliseconds.
+        """
         return MigrationJob(
             request_id=request_id,
             migration_job_id=self.dts_instance_id,
@@ -523,22 +586,97 @@ class DtsJob(WireModel):
                 status=incremental.status,
                 percent=incremental.percent,
                 error_message=incremental.error_message,
-                delay=None if self.delay is None else self.delay / 1000,
+                delay=None if self.delay is None else self.delay / units_per_second,
                 checkpoint=self.checkpoint,
             )
             if (incremental := self.data_synchronization_status)
             else None,
             source_endpoint=self.source_endpoint,
             destination_endpoint=self.destination_endpoint,
-            error_message=self.error_message or self.migration_err_msg,
-            workaround=self.migration_err_workaround,
+            error_message=self.error_message,
             performance=self.performance,
-            retry_state=self.retry_state,
             error_details=self.error_details,
             structure_data_check_status=self.structure_data_check_status,
             full_data_check_status=self.full_data_check_status,
             inc_data_check_status=self.inc_data_check_status,
         )
+
+
+class Tag(WireModel):
+    """One tag of a job."""
+
+    tag_key: Verbatim = None
+    tag_value: Verbatim = None
+
+
+def _is_synchronizing(status: str | None) -> bool:
+    """Tell whether a status is that of a synchronization, and of no other job."""
+    return (status or "").strip().lower() == "synchronizing"
+
+
+def _unreadable_is_empty(value: object) -> object:
+    # If an unreadable direction were dropped, a two-way job would be judged by the other one alone.
+    return value if value is None or isinstance(value, (dict, DtsDirection)) else {}
+
+
+class DtsJob(DtsDirection):
+    """
+    A job in the response of ``DescribeDtsJobs``.
+
+    :ivar job_type: ``online`` for a migration, ``sync`` for a synchronization, ``subscribe``.
+    :ivar reverse_job: the other direction of a two-way job; empty if it cannot be read.
+    :ivar create_time: UTC time.
+    :ivar tag_list: None if the answer does not show the tags.
+    """
+
+    job_type: Verbatim = None
+    reverse_job: Annotated[DtsDirection, BeforeValidator(_unreadable_is_empty)] | None = None
+    migration_err_msg: str | None = None
+    migration_err_workaround: str | None = None
+    retry_state: RetryState | None = None
+    create_time: str | None = None
+    tag_list: tuple[Tag, ...] | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags and their values."""
+        return {tag.tag_key or "": tag.tag_value or "" for tag in self.tag_list or ()}
+
+    @property
+    def is_two_way(self) -> bool:
+        """True if the job has, or must have, another direction: only such a job names its direction."""
+        return self.reverse_job is not None or bool((self.dts_job_direction or "").strip())
+
+    @property
+    def _other_direction(self) -> DtsDirection | None:
+        """The other direction; None if the answer does not show it, or shows this one a second time."""
+        other = self.reverse_job
+        if other is None:
+            return None
+        pairs = (self.dts_job_id, other.dts_job_id), (self.dts_job_direction, other.dts_job_direction)
+        is_same = any(mine and mine.lower() == (others or "").lower() for mine, others in pairs)
+        return None if is_same else other
+
+    def as_listed_job(self, job_type: str, request_id: str | None = None) -> ListedJob:
+        """
+        Convert to the form of ``DescribeMigrationJobStatus``, with the other direction.
+
+        The delay is in milliseconds only if request and answer agree on a migration: seconds, the larger
+        reading, never make a lagging job look in sync.
+
+        :param job_type: the ``JobType`` of the request.
+        """
+        word = (self.job_type or "").strip().lower()
+        is_synchronizing = self.is_two_way or _is_synchronizing(self.status)
+        is_migration = job_type == MIGRATION and word in ("", "online") and not is_synchronizing
+        job = self.as_migration_job(request_id, units_per_second=1000 if is_migration else 1)
+        further = {
+            "error_message": self.error_message or self.migration_err_msg,
+            "workaround": self.migration_err_workaround,
+            "retry_state": self.retry_state,
+        }
+        reverse = (self._other_direction or DtsDirection()).as_migration_job() if self.is_two_way else None
+        return ListedJob(**{**dict(job), **further}, is_migration=is_migration, reverse=reverse)
 
 
 class DtsJobs(WireModel):
@@ -739,6 +877,11 @@ _LEAVE_OUT: Final = "leave out objects=True"
 _UNLISTED: Final = "The objects of the job are not listed:"
 
 
+_NO_OBJECTS_OF_SYNC: Final = (
+    f"{_UNLISTED} {OBJECTS_API} knows migration jobs only, and this is a synchronization job: {_LEAVE_OUT}."
+)
+
+
 def _unlisted(error: MigrationError) -> str:
     """
     Return the warning about a list that was refused or could not be read.
@@ -785,6 +928,14 @@ def _read_jobs(request: Request[Any], response: Response) -> DtsJobs:
     return DtsJobs.read(rpc_object(request, response, payload="DtsJobList"))
 
 
+def _read_rows(request: Request[Any], response: Response) -> DtsJobs:
+    """Parse a list whose absent jobs count as absent: it must be there, or be counted as empty."""
+    answer = _read_jobs(request, response)
+    if answer.dts_job_list is None and answer.total_record_count != 0:
+        raise no_status(request, response, "DtsJobList", answer.request_id)
+    return answer
+
+
 def _read_tables(request: Request[Any], response: Response) -> CheckedTables:
     tables = CheckedTables.read(rpc_object(request, response, payload="TotalCount"))
     if None in (tables.total_count, tables.diff_table_count, tables.failed_table_count):
@@ -803,19 +954,17 @@ class _Listed:
     :ivar is_cut: true if there are more jobs than on this page.
     """
 
-    by_instance: Mapping[str, Sequence[MigrationJob]]
-    by_job: Mapping[str, MigrationJob]
+    by_instance: Mapping[str, Sequence[ListedJob]]
+    by_job: Mapping[str, ListedJob]
     is_cut: bool = False
 
     @classmethod
-    def read(cls, request: Request[Any], response: Response) -> _Listed:
-        """Parse the list."""
-        answer = _read_jobs(request, response)
-        if answer.dts_job_list is None and answer.total_record_count != 0:
-            raise no_status(request, response, "DtsJobList", answer.request_id)
-        jobs = [job.as_migration_job(answer.request_id) for job in answer.dts_job_list or ()]
+    def read(cls, request: Request[Any], response: Response, job_type: str) -> _Listed:
+        """Parse the list of jobs of a type."""
+        answer = _read_rows(request, response)
+        jobs = [job.as_listed_job(job_type, answer.request_id) for job in answer.dts_job_list or ()]
         by_job = {job.task_id: job for job in jobs if job.task_id}
-        by_instance: dict[str, list[MigrationJob]] = {}
+        by_instance: dict[str, list[ListedJob]] = {}
         for job in jobs:
             # A job that is listed twice counts once.
             if job.migration_job_id and (not job.task_id or job is by_job[job.task_id]):
@@ -823,11 +972,11 @@ class _Listed:
         is_cut = (answer.total_record_count or 0) > len(answer.dts_job_list or ())
         return cls(by_instance, by_job, is_cut)
 
-    def of_instance(self, request: Request[Any], response: Response, instance_id: str) -> MigrationJob:
+    def of_instance(self, request: Request[Any], response: Response, instance_id: str) -> ListedJob | None:
         """
-        Return the job of an instance.
+        Return the job of an instance; None if the complete list does not have it.
 
-        :raises MigrationApiError: unless there is exactly one, with a status.
+        :raises MigrationApiError: for several jobs, one without a status, and an incomplete list.
         """
         jobs = self.by_instance.get(instance_id, ())
         if len(jobs) > 1:
@@ -836,20 +985,48 @@ class _Listed:
             raise api_error(MigrationRequestError, request, response, text)
         return self._one(request, response, jobs[0] if jobs else None)
 
-    def job(self, request: Request[Any], response: Response, job_id: str) -> MigrationJob:
+    def job(self, request: Request[Any], response: Response, job_id: str) -> ListedJob | None:
         """
-        Return the job with a ``DtsJobId``.
+        Return the job with a ``DtsJobId``; None if the complete list does not have it.
 
-        :raises MigrationApiError: if there is none, or its status is missing.
+        :raises MigrationApiError: if its status is missing, or the list is not complete.
         """
         return self._one(request, response, self.by_job.get(job_id))
 
-    def _one(self, request: Request[Any], response: Response, job: MigrationJob | None) -> MigrationJob:
-        if job is None and self.is_cut:
-            raise api_error(MigrationResponseError, request, response, "not on this page of the list")
+    def _one(self, request: Request[Any], response: Response, job: ListedJob | None) -> ListedJob | None:
         if job is None:
-            raise api_error(MigrationNotFoundError, request, response, "not in the list")
-        return _with_status(request, response, job)
+            if self.is_cut:
+                raise api_error(MigrationResponseError, request, response, "not on this page of the list")
+            return None
+        _with_status(request, response, job)
+        return job
+
+
+class JobListing(MigrationListing):
+    """
+    Paging state of a list of jobs.
+
+    :param selection: the selected jobs.
+    :param job_types: the ``JobType`` of each part.
+    """
+
+    def __init__(self, selection: MigrationFilter, job_types: Sequence[str] = JOB_TYPES) -> None:
+        super().__init__(selection, job_types)
+        self._ids: dict[tuple[str | None, str | None], str] = {}
+        self._jobs_of: Counter[str | None] = Counter()
+
+    def name_jobs(self, jobs: Sequence[DtsJob]) -> list[str]:
+        """
+        Return the id of each job of a page as a sensor takes it: that of its instance, or its ``DtsJobId``
+        where the instance has several jobs; empty for a job without an id.
+        """
+        keys = [(job.dts_instance_id, job.dts_job_id) for job in jobs]
+        new = [key for key in dict.fromkeys(keys) if key not in self._ids]
+        self._jobs_of.update(instance for instance, _ in new)
+        for instance, job in new:
+            is_alone = instance and self._jobs_of[instance] == 1
+            self._ids[instance, job] = (instance if is_alone else job) or instance or ""
+        return [self._ids[key] for key in keys]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -858,9 +1035,13 @@ class DtsApi(AlibabaApi):
     DTS, as one account sees it in one region.
 
     :param api: the call for the progress of a job, one of :data:`APIS`.
+    :param job_type: the only one of :data:`JOB_TYPES` to request; None to find out.
     """
 
     api: str = LEGACY_API
+    job_type: str | None = None
+    _types: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The type of each job that a list has shown, by the user's id."""
     _listed_only: dict[str, None] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Instances that only ``DescribeDtsJobs`` knows, although the legacy call is configured."""
     _instances: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -900,8 +1081,10 @@ class DtsApi(AlibabaApi):
             )
         )
 
-    def describe_dts_jobs(self, dts_instance_ids: Sequence[str]) -> Flow[DtsJobs]:
-        """Get several migration jobs; unknown ones are missing from the response."""
+    def describe_dts_jobs(
+        self, dts_instance_ids: Sequence[str], *, job_type: str = MIGRATION
+    ) -> Flow[DtsJobs]:
+        """Get several jobs of a type; unknown ones are missing from the response."""
         if not isinstance(dts_instance_ids, (list, tuple)):
             raise MigrationConfigurationError(
                 f"dts_instance_ids must be a list of ids, not {type(dts_instance_ids).__name__}."
@@ -911,14 +1094,26 @@ class DtsApi(AlibabaApi):
             raise MigrationConfigurationError(
                 f"dts_instance_ids must be 1 to {MAX_INSTANCES} ids, not {len(ids)}."
             )
-        return (yield from send(self._request_list(ids, _read_jobs)))
+        return (yield from send(self._request_list(ids, _read_jobs, require_job_type(job_type))))
 
     def _request_list(
         self,
         ids: Sequence[str],
         read: Callable[[Request[Any], Response], _T],
+        job_type: str,
         *,
         parameter: str = "DtsInstanceId",
+        **more: Any,
+    ) -> Request[_T]:
+        return self._request_page(
+            read, job_type, {parameter: ",".join(ids)}, **{"asked_for": ", ".join(ids), **more}
+        )
+
+    def _request_page(
+        self,
+        read: Callable[[Request[Any], Response], _T],
+        job_type: str,
+        query: Mapping[str, str | None],
         **more: Any,
     ) -> Request[_T]:
         return self._request(
@@ -927,90 +1122,122 @@ class DtsApi(AlibabaApi):
             LISTING_API,
             read,
             query={
-                parameter: ",".join(ids),
-                "JobType": "MIGRATION",
+                **query,
+                "JobType": job_type,
                 "PageSize": str(MAX_INSTANCES),
                 "Region": self.region,
                 "WithoutDbList": "true",  # the objects of a job may be megabytes
             },
-            **{"asked_for": ", ".join(ids), **more},
+            **more,
         )
 
-    def _find(self, listed: _Listed, request: Request[Any], response: Response, job_id: str) -> MigrationJob:
+    def _find(
+        self, listed: _Listed, request: Request[Any], response: Response, job_id: str
+    ) -> ListedJob | None:
         """Find a job in a list by the user's id; never return another job of the same instance."""
         if job_id in self._instances:
             return listed.job(request, response, job_id)
         return listed.of_instance(request, response, job_id)
 
-    def _listed_instance(self, job_id: str) -> Flow[MigrationJob]:
+    def _listed_instance(self, job_id: str, job_type: str, *, is_last: bool) -> Flow[ListedJob | None]:
         """
-        Get one job from the list by its instance, batched with others where possible.
+        Get one job from the list of a type by its instance, batched with others where possible.
 
         Jobs named by their ``DtsJobId`` are queried by instance too, so that all share a batch.
+
+        :param is_last: if the job is not in the list of this type, request it alone and raise an error.
+            Otherwise its absence from a batch suffices, and the result is None.
         """
 
-        def read(request: Request[Any], response: Response) -> MigrationJob:
-            return self._find(_Listed.read(request, response), request, response, job_id)
+        def read(request: Request[Any], response: Response) -> ListedJob | None:
+            listed = _Listed.read(request, response, job_type)
+            job = self._find(listed, request, response, job_id)
+            return job if job or not is_last else _raise_unlisted(request, response)
 
-        def batch(ids: Sequence[str]) -> Request[Mapping[str, MigrationJob]]:
-            def read_all(request: Request[Any], response: Response) -> Mapping[str, MigrationJob]:
-                listed = _Listed.read(request, response)
-                found: dict[str, MigrationJob] = {}
+        def batch(ids: Sequence[str]) -> Request[Mapping[str, ListedJob | None]]:
+            def read_all(request: Request[Any], response: Response) -> Mapping[str, ListedJob | None]:
+                listed = _Listed.read(request, response, job_type)
+                found: dict[str, ListedJob | None] = {}
                 if listed.is_cut:  # an instance may have a second job on the next page
                     return found
                 for one in ids:
-                    # A job missing from the list is requested alone.
+                    # A job that cannot be read, or is missing from the last list, is requested alone.
                     with suppress(MigrationApiError):
-                        found[one] = self._find(listed, request, response, one)
+                        job = self._find(listed, request, response, one)
+                        if job or not is_last:
+                            found[one] = job
                 return found
 
             instances = dict.fromkeys(self._instances.get(one, one) for one in ids)
-            return self._request_list(list(instances), read_all)
+            return self._request_list(list(instances), read_all, job_type)
 
         return (
             yield from send(
                 self._request_list(
                     [self._instances.get(job_id, job_id)],
                     read,
+                    job_type,
                     coalescing_key=job_id,
                     batch=batch,
+                    batch_kind=f"{job_type} {is_last}",
                     batch_limit=MAX_INSTANCES,
                     asked_for=job_id,
                 )
             )
         )
 
-    def _looked_up_job(self, job_id: str) -> Flow[MigrationJob]:
-        """Get a job by its ``DtsJobId``, and cache its instance."""
+    def _looked_up_job(self, job_id: str, job_type: str) -> Flow[ListedJob]:
+        """Get a job of a type by its ``DtsJobId``, and cache its instance."""
 
-        def read(request: Request[Any], response: Response) -> MigrationJob:
-            return _Listed.read(request, response).job(request, response, job_id)
+        def read(request: Request[Any], response: Response) -> ListedJob:
+            listed = _Listed.read(request, response, job_type)
+            return listed.job(request, response, job_id) or _raise_unlisted(request, response)
 
-        job = yield from send(self._request_list([job_id], read, parameter="DtsJobId"))
+        job = yield from send(self._request_list([job_id], read, job_type, parameter="DtsJobId"))
         if job.migration_job_id:
             cache_put(self._instances, job_id, job.migration_job_id)
         return job
 
-    def _listed_job(self, job_id: str) -> Flow[MigrationJob]:
-        """Get one job from the list, by the id of the instance, else of the job."""
+    def _job_types(self, job_id: str) -> tuple[str, ...]:
+        """Return the types to request for a job, the known one first."""
+        if self.job_type is not None:
+            return (self.job_type,)
+        return tuple(dict.fromkeys((self._types.get(job_id, JOB_TYPES[0]), *JOB_TYPES)))
+
+    def _listed_job(self, job_id: str) -> Flow[ListedJob]:
+        """Get one job from the lists, by the id of the instance, else of the job."""
+        types = self._job_types(job_id)
+        # The instance of a job id was listed with a type.
+        of_instances = types[:1] if job_id in self._instances else types
         try:
-            return (yield from self._listed_instance(job_id))
+            for job_type in of_instances:
+                is_last = job_type == of_instances[-1]
+                job = yield from self._listed_instance(job_id, job_type, is_last=is_last)
+                if job is not None:
+                    cache_put(self._types, job_id, job_type)
+                    return job
         except MigrationNotFoundError as error:
             if not _is_reported_by_dts(error):
                 raise
             unknown = error
         self._instances.pop(job_id, None)
-        try:
-            return (yield from self._looked_up_job(job_id))
-        except MigrationApiError as error:
-            if error.is_transient:
-                raise
-            is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
-            unknown.add_hint(
-                "It is not the DtsJobId of a migration job either."
-                if is_unlisted
-                else f"The second call failed too: {error}"
-            )
+        refusals = []
+        for job_type in types:
+            try:
+                job = yield from self._looked_up_job(job_id, job_type)
+            except MigrationApiError as error:
+                if error.is_transient:
+                    raise
+                if not _is_unlisted(error):
+                    refusals.append(error)
+            else:
+                cache_put(self._types, job_id, job_type)
+                return job
+        unknown.add_hint(
+            f"The second call failed too: {refusals[0]}"
+            if refusals
+            else f"It is not the DtsJobId of a job either (JobType {' and '.join(types)})."
+        )
         raise unknown
 
     def _job(self, migration_job_id: str, *, is_listed: bool = False) -> Flow[MigrationJob]:
@@ -1022,24 +1249,31 @@ class DtsApi(AlibabaApi):
         :param is_listed: use the list in any case.
         """
         job_id = require_id("migration_job_id", migration_job_id)
-        is_listed = is_listed or self.api == LISTING_API
+        # The other call knows migrations only.
+        is_listed = is_listed or self.api == LISTING_API or self.job_type == SYNC
         if is_listed or job_id in self._listed_only or job_id in self._instances:
             return (yield from self._listed_job(job_id))
         try:
-            return (yield from self.describe_migration_job_status(job_id))
+            told = yield from self.describe_migration_job_status(job_id)
         except MigrationNotFoundError as error:
             if error.code is None:  # not a refusal by DTS itself
                 raise
             unknown = error
+        else:
+            if not _is_synchronizing(told.migration_job_status):
+                return told
+            # This call is not made for synchronizations: it would hide a reverse direction.
+            cache_put(self._listed_only, job_id, None)
+            return (yield from self._listed_job(job_id))
         try:
             job = yield from self._listed_job(job_id)
         except MigrationApiError as error:
             if error.is_transient:
                 raise
-            is_unlisted = isinstance(error, MigrationNotFoundError) and error.http_status == 200
+            types = " and ".join(self._job_types(job_id))
             unknown.add_hint(
-                f"{LISTING_API} does not list it either, as DtsInstanceId or as DtsJobId."
-                if is_unlisted
+                f"{LISTING_API} does not list it either, as DtsInstanceId or as DtsJobId (JobType {types})."
+                if _is_unlisted(error)
                 else f"The second call failed too: {error}"
             )
         else:
@@ -1047,6 +1281,56 @@ class DtsApi(AlibabaApi):
                 cache_put(self._listed_only, job_id, None)
             return job
         raise unknown
+
+    def list_migrations(self, listing: JobListing) -> Flow[list[MigrationSummary]]:
+        """
+        Get the next page of a list of jobs.
+
+        DTS filters by tags and by the resource group. It does not filter by the status: a job whose status
+        changes between two pages would move the others, and one would be missing. New jobs come first:
+        one that is created meanwhile repeats a row, and hides no other.
+        """
+        job_type, selection = listing.part, listing.selection
+        tags = [{"key": key, "value": value} for key, value in selection.tags.items()]
+
+        def read(request: Request[Any], response: Response) -> DtsJobs:
+            page = _read_rows(request, response)
+            for job in page.dts_job_list or ():
+                problem = None
+                if not (job.dts_instance_id or job.dts_job_id):
+                    problem = "a job of the list has no id, so the list is incomplete"
+                elif tags and job.tag_list is None:
+                    name = job.dts_instance_id or job.dts_job_id
+                    problem = (
+                        f"the list does not show the tags of {name}, so it is not known whether it is "
+                        "selected: select by name"
+                    )
+                if problem:
+                    raise api_error(
+                        MigrationResponseError, request, response, problem, request_id=page.request_id
+                    )
+            return page
+
+        query = {
+            "OrderColumn": "CreateTime",
+            "OrderDirection": "DESC",
+            "PageNumber": str(listing.page),
+            "ResourceGroupId": selection.group,
+            "Tags": json.dumps(tags) if tags else None,
+        }
+        page = yield from send(self._request_page(read, job_type, query))
+        jobs = page.dts_job_list or ()
+        rows = [
+            (_summary(job, job_type, name), job.tags if tags else None)
+            for job, name in zip(jobs, listing.name_jobs(jobs), strict=True)
+        ]
+        return listing.take(
+            rows,
+            received=len(jobs),
+            total=page.total_record_count,
+            # The count is of instances, and an instance may have several jobs.
+            may_continue=len(jobs) >= MAX_INSTANCES,
+        )
 
     def describe_data_check_table_details(
         self, dts_job_id: str, check_type: int, *, status: str = "-1"
@@ -1080,18 +1364,22 @@ class DtsApi(AlibabaApi):
         self, job_id: str, job: MigrationJob, state: MigrationState
     ) -> Flow[tuple[Verification, tuple[str, ...]]]:
         """Get the result of a job's data checks with their counts, and warnings."""
-        parts, warnings = {}, []
-        for check_type, summary in _data_checks(job).items():
-            part = _summarized(summary)
-            if job.task_id and _has_ended(summary):
-                try:
-                    counted = yield from self._count_tables(job.task_id, check_type, summary, state)
-                except MigrationApiError as error:
-                    part = part.model_copy(update={"state": VerificationState.UNKNOWN})
-                    warnings.append(unread_verification(error, "AliyunDTSReadOnlyAccess"))
-                else:
-                    part = _with_word(counted, part.state) if counted else part
-            parts[check_type] = part
+        parts: list[dict[int, Verification]] = []
+        warnings = []
+        for direction in _directions(job):
+            found_here = {}
+            for check_type, summary in _data_checks(direction).items():
+                part = _summarized(summary)
+                if direction.task_id and _has_ended(summary):
+                    try:
+                        counted = yield from self._count_tables(direction.task_id, check_type, summary, state)
+                    except MigrationApiError as error:
+                        part = part.model_copy(update={"state": VerificationState.UNKNOWN})
+                        warnings.append(unread_verification(error, "AliyunDTSReadOnlyAccess"))
+                    else:
+                        part = _with_word(counted, part.state) if counted else part
+                found_here[check_type] = part
+            parts.append(found_here)
         found = _verification(job, parts) or Verification(state=VerificationState.UNKNOWN)
         is_cut = (found.tables_total or 0) > MAX_TABLES
         if found.state is VerificationState.CONSISTENT and is_cut and _is_ready(state):
@@ -1108,7 +1396,7 @@ class DtsApi(AlibabaApi):
             again = yield from self._job(job_id, is_listed=True)
         except MigrationApiError:
             again = None
-        if again is not None and _data_checks(again) == _data_checks(job):
+        if again is not None and _all_checks(again) == _all_checks(job):
             return found
         return found.model_copy(update={"state": VerificationState.RUNNING})
 
@@ -1160,7 +1448,7 @@ class DtsApi(AlibabaApi):
         else:
             return listing.take(page)
         try:
-            job = yield from self._looked_up_job(job_id)
+            job = yield from self._looked_up_job(job_id, MIGRATION)
         except MigrationNotFoundError:
             raise unknown from None
         return listing.take((yield from send(self._request_objects(job.migration_job_id or job_id, listing))))
@@ -1196,6 +1484,8 @@ class DtsApi(AlibabaApi):
         may take weeks; a job that has ended is asked once. The previous objects are kept while the rate
         limiter skips the list, and after a transient error.
         """
+        if isinstance(job, ListedJob) and not job.is_migration:
+            return None, (_NO_OBJECTS_OF_SYNC,)
         begun = [
             phase
             for phase in phases
@@ -1280,13 +1570,10 @@ class DtsApi(AlibabaApi):
     ) -> Flow[MigrationProgress]:
         job = yield from self._job(migration_job_id, is_listed=verification)
         now = self.clock()
-        phases = tuple(_phases(job, max_lag))
-        state = _state(job, phases, max_lag)
-        incremental = _increment(job, phases)
-        checkpoint = parse_timestamp(incremental.checkpoint, now)
-        status = job.migration_job_status
-        checks = _data_checks(job)
-        check = _verification(job, {kind: _summarized(section) for kind, section in checks.items()})
+        reading = _read_job(job, max_lag)
+        state, phases = reading.state, reading.phases
+        checkpoint = reading.checkpoint(now)
+        check = _verification(job, [_summaries(direction) for direction in _directions(job)])
         warnings: tuple[str, ...] = ()
         if verification:
             check, warnings = yield from self._verification(migration_job_id, job, state)
@@ -1300,25 +1587,25 @@ class DtsApi(AlibabaApi):
             migration_id=require_id("migration_job_id", migration_job_id),
             name=job.migration_job_name,
             state=state,
-            service_status=status,
+            service_status=reading.status,
             percent=bulk_percent(phases),
             phases=phases,
-            lag_seconds=incremental.delay if (incremental.delay or 0) >= 0 else None,
+            lag_seconds=reading.lag,
             checkpoint=checkpoint,
             applied_until=checkpoint,
-            error=_error(job, phases, state),
+            error=reading.error,
             objects=listed,
             verification=check,
             verification_remedy=_CHECK_REMEDIES.get(check.state) if check else None,
             recheck_since=now if _voids_check(check, state, phases) else None,
-            is_rechecking=_is_checking(checks) and state not in _INTERRUPTED,
+            is_rechecking=any(map(_is_checking, _all_checks(job))) and state not in _INTERRUPTED,
             throughput=_throughput(job, state),
             retrying=_retrying(job, state),
             observed_at=now,
             request_id=job.request_id,
             console_url=_console_url(self.endpoint, job.task_id),
-            statuses_reached=_statuses_reached(status, state, phases),
-            warnings=warnings,
+            statuses_reached=reading.statuses_reached,
+            warnings=(*reading.warnings, *warnings),
         )
 
     def datasets(self, migration_job_id: str) -> Flow[tuple[DatasetName, DatasetName] | None]:
@@ -1338,6 +1625,26 @@ def endpoint_of(region: str) -> str:
     if region in ("cn-wulanchabu", "cn-chengdu", "cn-beijing-finance-1"):
         return "dts.aliyuncs.com"
     return f"dts.{'cn-hangzhou' if region == 'cn-hangzhou-finance' else region}.aliyuncs.com"
+
+
+def require_job_type(job_type: object) -> str:
+    """
+    Return a ``JobType``.
+
+    :raises MigrationConfigurationError: for anything but one of :data:`JOB_TYPES`.
+    """
+    if job_type not in JOB_TYPES:
+        raise MigrationConfigurationError(f"job_type must be {' or '.join(JOB_TYPES)}, not {job_type!r}.")
+    return str(job_type)
+
+
+def _raise_unlisted(request: Request[Any], response: Response) -> NoReturn:
+    raise api_error(MigrationNotFoundError, request, response, "not in the list")
+
+
+def _is_unlisted(error: MigrationApiError) -> bool:
+    """Tell whether DTS has answered with a list that lacks a job."""
+    return isinstance(error, MigrationNotFoundError) and error.http_status == 200
 
 
 def _is_reported_by_dts(error: MigrationNotFoundError) -> bool:
@@ -1476,19 +1783,168 @@ def _state(job: MigrationJob, phases: tuple[Phase, ...], max_lag: float) -> Migr
             and job.migration_mode.is_known
         )
         return state if is_certain else MigrationState.UNKNOWN
-    if (job.migration_job_status or "").strip().lower() == "migrating":
+    if (job.migration_job_status or "").strip().lower() in _AT_WORK:
         bulk_done = bulk == {MigrationState.SUCCEEDED} or (not bulk and job.migration_mode.is_known)
         if bulk_done and incremental == {MigrationState.CAUGHT_UP} and in_sync:
             return MigrationState.CAUGHT_UP
     return state
 
 
-def _statuses_reached(status: str | None, state: MigrationState, phases: tuple[Phase, ...]) -> frozenset[str]:
+def _directions(job: MigrationJob) -> tuple[MigrationJob, ...]:
+    """Return the directions of a job: two for a two-way synchronization, the forward one first."""
+    reverse = job.reverse if isinstance(job, ListedJob) else None
+    return (job,) if reverse is None else (job, reverse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """
+    State and position of a job, or of one of its directions.
+
+    :ivar status: the service's word that belongs to the state.
+    :ivar lag: seconds; None if that of a direction is not known.
+    :ivar positions: the checkpoint of each direction in epoch seconds, or None.
+    """
+
+    state: MigrationState
+    status: str | None
+    phases: tuple[Phase, ...]
+    lag: float | None
+    positions: tuple[float | None, ...]
+    error: MigrationErrorInfo | None
+    statuses_reached: frozenset[str]
+    warnings: tuple[str, ...] = ()
+
+    def checkpoint(self, now: datetime) -> datetime | None:
+        """Return the older checkpoint; None if that of a direction is not known."""
+        times = [parse_timestamp(position, now) for position in self.positions]
+        return None if None in times else min(filter(None, times))
+
+
+def _read_job(job: MigrationJob, max_lag: float) -> _Reading:
+    """
+    Judge a job by its answer.
+
+    A two-way job is in sync only if both directions are: it has the worse state of both, the larger lag, and
+    the older checkpoint.
+    """
+    directions = _directions(job)
+    order = SYNC_ORDER if isinstance(job, ListedJob) and not job.is_migration else ORDER
+    forward, *others = (_read_direction(direction, max_lag, order) for direction in directions)
+    if not others:
+        return forward
+    (reverse,) = others
+    both = forward, reverse
+    worst = min(both, key=lambda reading: _WORST_FIRST.index(reading.state))
+    state, warnings = worst.state, []
+    if {forward.state, reverse.state} == {MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED}:
+        state = MigrationState.UNKNOWN
+        warnings.append(_ONE_ENDED)
+    if not (directions[1].migration_job_status or "").strip():
+        warnings.append(_NO_REVERSE)
+    words = forward.statuses_reached & reverse.statuses_reached
+    if state not in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED):
+        words -= {"catched"}
+    lags = [reading.lag for reading in both]
+    errors = [
+        (name, one.error)
+        for name, one in zip(("forward", "reverse"), both, strict=True)
+        if one.error is not None and one.state is state
+    ]
+    return _Reading(
+        state=state,
+        status=worst.status or forward.status,
+        phases=_phases_of_both(forward.phases, reverse.phases),
+        lag=None if None in lags else max(filter(None, lags), default=0.0),
+        positions=(*forward.positions, *reverse.positions),
+        error=_error_of_both(errors),
+        statuses_reached=words,
+        warnings=tuple(warnings),
+    )
+
+
+def _error_of_both(errors: Sequence[tuple[str, MigrationErrorInfo]]) -> MigrationErrorInfo | None:
+    """Return the errors of the directions as one, whose message names each direction."""
+    if not errors:
+        return None
+    message = "; ".join(f"{name} direction: {error.message}" for name, error in errors)
+    return MigrationErrorInfo(**{**dict(errors[0][1]), "message": message})
+
+
+_ONE_ENDED: Final = (
+    "One direction of the two-way synchronization has been ended, and the other one goes on, so it does not "
+    "count as in sync. Look at both directions in the DTS console."
+)
+_NO_REVERSE: Final = (
+    "The job is a two-way synchronization, but DescribeDtsJobs does not show the status of its reverse "
+    "direction (ReverseJob), so it does not count as in sync. Look at both directions in the DTS console."
+)
+
+
+def _read_direction(job: MigrationJob, max_lag: float, order: tuple[str, ...]) -> _Reading:
+    phases = tuple(_phases(job, max_lag))
+    state = _state(job, phases, max_lag)
+    increment = _increment(job, phases)
+    return _Reading(
+        state=state,
+        status=job.migration_job_status,
+        phases=phases,
+        lag=increment.delay if (increment.delay or 0) >= 0 else None,
+        positions=(increment.checkpoint,),
+        error=_error(job, phases, state),
+        statuses_reached=_statuses_reached(job.migration_job_status, state, phases, order),
+    )
+
+
+def _phases_of_both(forward: Iterable[Phase], reverse: Iterable[Phase]) -> tuple[Phase, ...]:
+    """
+    Return the phases of a two-way job: each bulk phase of the direction that is worse, both increments.
+
+    The reverse increment is ``unknown`` if the answer does not show it.
+    """
+    found = {str(phase.name): phase for phase in forward}
+    increment = interned_phase(name="reverse_incremental", state=MigrationState.UNKNOWN)
+    for phase in reverse:
+        name = str(phase.name)
+        if name == "incremental":
+            increment = phase.model_copy(update={"name": increment.name})
+        else:
+            found[name] = min(
+                (found.get(name, phase), phase), key=lambda each: _WORST_FIRST.index(each.state)
+            )
+    order = ("precheck", *BULK_PHASES, "incremental")
+    return (*(found[name] for name in order if name in found), increment)
+
+
+def _summary(job: DtsJob, job_type: str, migration_id: str) -> MigrationSummary:
+    """
+    Return a job of a list.
+
+    :param job_type: the ``JobType`` of the request.
+    :param migration_id: its id, as a sensor takes it.
+    """
+    listed = job.as_listed_job(job_type)
+    reading = _read_job(listed, LISTED_MAX_LAG)
+    return MigrationSummary(
+        service=SERVICE,
+        migration_id=migration_id,
+        name=job.dts_job_name,
+        kind="migration" if listed.is_migration else "sync",
+        state=reading.state,
+        service_status=reading.status,
+        lag_seconds=reading.lag,
+        created_at=utc_time(job.create_time),
+    )
+
+
+def _statuses_reached(
+    status: str | None, state: MigrationState, phases: tuple[Phase, ...], order: tuple[str, ...]
+) -> frozenset[str]:
     # A job that was ended by hand has not necessarily passed the statuses before Finished.
     is_stopped = (
         STATUSES.state_of(status) is MigrationState.SUCCEEDED and state is not MigrationState.SUCCEEDED
     )
-    words = up_to(() if is_stopped else ORDER, status)
+    words = up_to(() if is_stopped else order, status)
     # The phase may be Catched although the job has failed, is paused, is being changed or lags: the word
     # counts only if the rest of the same response agrees.
     has_increment = any(phase.name == "incremental" for phase in phases)
@@ -1626,9 +2082,41 @@ def _data_checks(job: MigrationJob) -> dict[int, DataCheckStatus]:
     }
 
 
-def _verification(job: MigrationJob, parts: Mapping[int, Verification]) -> Verification | None:
+def _all_checks(job: MigrationJob) -> list[dict[int, DataCheckStatus]]:
+    """Return the configured checks of the data, by direction."""
+    return [_data_checks(direction) for direction in _directions(job)]
+
+
+def _summaries(job: MigrationJob) -> dict[int, Verification]:
+    """Return the results of a direction's data checks, as far as their statuses show."""
+    return {kind: _summarized(section) for kind, section in _data_checks(job).items()}
+
+
+def _verification(job: MigrationJob, parts: Sequence[Mapping[int, Verification]]) -> Verification | None:
     """
-    Combine the results of a job's data checks with its structure check; None if DTS reports no checks.
+    Combine the results of the data checks of all directions; None if DTS reports no checks.
+
+    A reverse direction without a check of its own, and without existing data to copy, is covered by the
+    check of the forward direction, which compares the same databases.
+
+    :param parts: for each direction, the results by ``CheckType``.
+    """
+    forward, *others = zip(_directions(job), parts, strict=True)
+    found = _verification_of(*forward)
+    for direction, results in others:
+        mode, result = direction.migration_mode, _verification_of(direction, results)
+        if found is None and result is None:
+            continue
+        has_none = result is not None and result.state is _NOT_CONFIGURED
+        if not (has_none and mode.is_known and not mode.data_initialization):
+            unknown = Verification(state=VerificationState.UNKNOWN)
+            found = Verification.merged((found or unknown, result or unknown))
+    return found
+
+
+def _verification_of(job: MigrationJob, parts: Mapping[int, Verification]) -> Verification | None:
+    """
+    Combine the results of a direction's data checks with its structure check; None if DTS reports none.
 
     :param parts: the results by ``CheckType``.
     """

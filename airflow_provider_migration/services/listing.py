@@ -39,11 +39,14 @@ class MigrationFilter:
         group: str | None,
         *,
         words: Collection[str],
+        states: Collection[MigrationState] = tuple(MigrationState),
     ) -> MigrationFilter:
         """
         Validate the arguments of a list.
 
         :param words: the words of the service for a status.
+        :param states: the states that rows of the list can have. Any other is refused, because an empty list
+            would look like an answer.
         :raises MigrationConfigurationError: for a wrong type, an empty text and an unknown status.
         """
         for argument, text in (("name", name), ("group", group)):
@@ -52,7 +55,7 @@ class MigrationFilter:
         given = [status] if isinstance(status, str) else status or ()
         if not isinstance(given, (list, tuple, set, frozenset)):
             raise MigrationConfigurationError(f"status must be a word or a list of words, not {given!r}.")
-        known = {word.lower() for word in words} | {state.value for state in MigrationState}
+        known = {word.lower() for word in words} | {state.value for state in states}
         statuses = [str(word).strip().lower() for word in given]
         for word in statuses:
             if word not in known:
@@ -95,10 +98,12 @@ class MigrationListing:
 
     :param selection: the selected migrations.
     :param parts: the parts, each with pages of its own.
+    :param scope: the workspace or the like that the list belongs to; empty for the whole account.
     """
 
-    def __init__(self, selection: MigrationFilter, parts: Sequence[str] = ("",)) -> None:
+    def __init__(self, selection: MigrationFilter, parts: Sequence[str] = ("",), *, scope: str = "") -> None:
         self.selection = selection
+        self.scope = scope
         self._parts = list(parts)
         self._seen: set[str] = set()
         self._start_part()
@@ -106,8 +111,8 @@ class MigrationListing:
     def _start_part(self) -> None:
         self.page: int = 1
         self.received: int = 0
-        self._unique = 0
-        self._total = 0
+        self._total: int | None = None
+        self._ids_of_part: set[str] = set()
 
     @property
     def at_end(self) -> bool:
@@ -125,6 +130,7 @@ class MigrationListing:
         *,
         received: int,
         total: int | None,
+        may_continue: bool = False,
     ) -> list[MigrationSummary]:
         """
         Return the selected new migrations of a page, and go on to the next page or part.
@@ -133,20 +139,35 @@ class MigrationListing:
             :meth:`MigrationFilter.selects`.
         :param received: number of rows of the page, with those that cannot be read.
         :param total: number of rows of all pages by the service's count; None if it does not count.
-        :raises MigrationResponseError: if the list does not end, or rows are missing at its end.
+        :param may_continue: request a next page even if the count is reached.
+        :raises MigrationResponseError: if the list does not end, if its count falls while it is read, or if
+            rows are missing at its end.
         """
-        new = {row.migration_id: (row, tags) for row, tags in rows if row.migration_id not in self._seen}
+        page = {row.migration_id: (row, tags) for row, tags in rows}
+        is_new = not self._ids_of_part.issuperset(page)
+        new = {name: row for name, row in page.items() if name not in self._seen}
+        self._ids_of_part.update(page)
         self._seen.update(new)
-        self._unique += len(new)
         self.received += received
         self.page += 1
-        self._total = max(self._total, total or 0)
-        if not new or (total is not None and self.received >= total):
-            # A row that leaves an earlier page moves another over the edge of a page, and lowers the total.
-            if self._unique < self._total:
+        if received and total is not None:
+            # After a deletion the next page begins one row later than the last one ended. An addition only
+            # repeats a row, or misses one at the end, where the count shows it.
+            if self._total is not None and total < self._total:
                 raise MigrationResponseError(
-                    f"The list of migrations is incomplete: {self._unique} of {self._total} can be read. It "
-                    "may have changed in the meantime: list again."
+                    f"The list of migrations has changed while it was read, from {self._total} to {total} "
+                    "rows, so that rows may be missing: list again."
+                )
+            self._total = total
+        # A count that is smaller than the rows does not count rows: then an empty page is the end.
+        if not is_new or (self.received == self._total and not may_continue):
+            readable, expected = len(self._ids_of_part), max(self._total or 0, total or 0)
+            is_short = readable < expected
+            if is_short or (received and not is_new and readable != self._total):
+                found = f"{readable} of {expected} can be read" if is_short else "a page repeats"
+                raise MigrationResponseError(
+                    f"The list of migrations is incomplete: {found}. It may have changed in the meantime: "
+                    "list again."
                 )
             self._parts.pop(0)
             self._start_part()

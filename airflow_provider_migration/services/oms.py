@@ -1,10 +1,12 @@
 """
 OceanBase Migration Service: three equivalent APIs for the progress of a project.
 
-- ``GET /api/omsp/v2/migrations/{projectId}/progress`` of a console, ids ``p_…``. Source: OMS community
-  edition 3.3.0 to 4.1.0, API reference.
-- ``POST /api/v2?Action=DescribeProjectProgress`` of a console, ids ``np_…``; DescribeProjectSteps adds
-  details, ListProjectFullVerifyResult the result of the full verification.
+- ``GET /api/omsp/v2/migrations/{projectId}/progress`` of a console, ids ``p_…``, and
+  ``GET /api/omsp/v2/sync/{projectId}/progress`` for a synchronization project. Source: OMS community edition
+  3.3.0 to 4.1.0, API reference.
+- ``POST /api/v2?Action=DescribeProjectProgress`` of a console, ids ``np_…``, for projects of both types;
+  DescribeProjectSteps adds details, ListProjectFullVerifyResult the result of the full verification, and
+  ListProjects lists the projects.
   Source: https://en.oceanbase.com/docs/community-oms-en-10000000001658106, from 4.1.1 on.
 - The same actions of the service that Alibaba Cloud hosts (OceanBasePro, 2019-09-01). Source:
   https://alibabacloud.com/help/zh/apsaradb-for-oceanbase/latest/api-oceanbasepro-2019-09-01-describeprojectprogress.
@@ -20,8 +22,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error, error_by_code, error_by_status, own_code
 from airflow_provider_migration.auth.basic import BasicSigner
@@ -43,6 +47,7 @@ from airflow_provider_migration.progress import (
     MigrationErrorInfo,
     MigrationProgress,
     MigrationState,
+    MigrationSummary,
     Phase,
     TableVerification,
     Throughput,
@@ -57,7 +62,9 @@ from airflow_provider_migration.progress import (
 from airflow_provider_migration.sansio import Flow, Request, Response, Verbatim, send, send_optional
 from airflow_provider_migration.services import alibaba
 from airflow_provider_migration.services.alibaba import AlibabaApi
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.services.wire import (
+    KEEP_ITEM,
     Count,
     Number,
     Percentage,
@@ -80,9 +87,13 @@ VERSION: Final = "2019-09-01"
 """API version of the OMS hosted by Alibaba Cloud."""
 
 PROGRESS_API: Final = "GetMigrationProgress"
+SYNC_API: Final = "GetSyncProgress"
 ACTION_API: Final = "DescribeProjectProgress"
 APIS: Final = (PROGRESS_API, ACTION_API)
-"""The calls of a console that return the progress of a project."""
+"""
+The calls of a console that return the progress of a project. :data:`PROGRESS_API` includes
+:data:`SYNC_API`, the call of the same releases for synchronization projects.
+"""
 
 STATUSES: Final = StatusTable(
     {
@@ -167,9 +178,24 @@ be 0. Source: the API metadata of OceanBasePro 2019-09-01; the pages list no wor
 
 _KNOWN_RESULTS: Final = frozenset(word for group in TABLE_RESULTS.words.values() for word in group)
 
-_TABLE_COMPARED: Final = "FINISHED"
-_TABLE_FAILED: Final = "ERROR"
-"""``status`` of a table in the full verification."""
+TABLE_STATUSES: Final = StatusTable(
+    {
+        MigrationState.RUNNING: ("RUNNING",),
+        MigrationState.PAUSED: ("SUSPEND",),
+        MigrationState.SUCCEEDED: ("FINISHED",),
+        MigrationState.FAILED: ("ERROR",),
+    }
+)
+"""``status`` of a table in the full verification; only a finished one has been compared."""
+
+LIST_API: Final = "ListProjects"
+PROJECT_TYPES: Final = ("MIGRATION", "SYNC")
+"""Types of projects, each of which is a list of its own."""
+LIST_PAGE: Final = 50
+"""
+Projects per page of :data:`LIST_API`, which allows 150. Each row has all tables of its project, so that a
+full page of large projects would exceed the limit of a response.
+"""
 
 RESULT_API: Final = "ListProjectFullVerifyResult"
 MAX_TABLES: Final = 100
@@ -270,6 +296,48 @@ class ProjectProgress(WireModel):
         )
 
 
+class _SyncProgress(WireModel):
+    """
+    ``data`` of the older call for a synchronization project, with other field names.
+
+    Its table of fields and its sample name the two percentages differently.
+    """
+
+    status: Verbatim = None
+    importance: str | None = None
+    current_step: Verbatim = None
+    enable_struct_sync: bool | None = None
+    enable_full_sync: bool | None = None
+    enable_incr_sync: bool | None = None
+    struct_sync_progress: Percentage | None = None
+    struct_migration_progress: Percentage | None = None
+    full_sync_progress: Percentage | None = None
+    full_migration_progress: Percentage | None = None
+    incr_sync_checkpoint: Number | None = None
+
+    def as_project_progress(self) -> ProjectProgress:
+        """Convert to the field names of GetMigrationProgress; of two percentages, the lower one counts."""
+        structure, full = (
+            min((percent for percent in pair if percent is not None), default=None)
+            for pair in (
+                (self.struct_sync_progress, self.struct_migration_progress),
+                (self.full_sync_progress, self.full_migration_progress),
+            )
+        )
+        return ProjectProgress(
+            status=self.status,
+            importance=self.importance,
+            current_step=self.current_step,
+            enable_struct_migration=self.enable_struct_sync,
+            enable_full_migration=self.enable_full_sync,
+            enable_incr_sync=self.enable_incr_sync,
+            enable_reverse_incr_sync=False,
+            struct_migration_progress=structure,
+            full_migration_progress=full,
+            incr_sync_checkpoint=self.incr_sync_checkpoint,
+        )
+
+
 class _Answer(WireModel):
     """
     Envelope of every response.
@@ -326,6 +394,10 @@ class _TransferProgress(WireModel):
 
 class _TransferProgressResult(_Answer):
     data: _TransferProgress | None = None
+
+
+class _SyncProgressResult(_Answer):
+    data: _SyncProgress | None = None
 
 
 class StepErrors(WireModel):
@@ -428,13 +500,13 @@ class VerifiedTable(WireModel):
     @property
     def result(self) -> VerificationState:
         """The result: consistent only if status, result and counts agree."""
-        word = (self.status or "").strip().upper()
+        state = TABLE_STATUSES.state_of(self.status)
         result = TABLE_RESULTS.state_of(self.result_type)
         if self.rows_different or result is VerificationState.INCONSISTENT:
             return VerificationState.INCONSISTENT
-        if word == _TABLE_FAILED:
+        if state is MigrationState.FAILED:
             return VerificationState.FAILED
-        if word != _TABLE_COMPARED:
+        if state is not MigrationState.SUCCEEDED:
             return VerificationState.RUNNING
         is_counted = None not in (self.source_only_count, self.dest_only_count, self.mismatched_count)
         is_empty = (self.result_type or "").strip().upper() == "BOTH_EMPTY"
@@ -475,6 +547,83 @@ class VerifiedTablesResult(_Answer):
     data: VerifiedTables | None = None
 
 
+class ProjectLabel(WireModel):
+    """A label of a project in the list."""
+
+    name: str | None = None
+
+
+class ProjectDetails(WireModel):
+    """
+    Details of a project in the list.
+
+    :ivar sync_delay: delay of the increment, in a unit that OMS does not document.
+    :ivar sync_delay_sample_timestamp: epoch seconds of its sample.
+    :ivar incr_sync_timestamp: position of the increment, in epoch seconds.
+    """
+
+    running_step: Verbatim = None
+    sync_delay: Number | None = None
+    sync_delay_sample_timestamp: Number | None = None
+    incr_sync_timestamp: Number | None = None
+
+
+def _in_list(value: object) -> object:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+class ListedProject(WireModel):
+    """
+    A project in the list, without its data sources, which belong to nobody who waits for it.
+
+    :ivar type: one of :data:`PROJECT_TYPES`, or a type of a newer release.
+    :ivar gmt_create: time in UTC, without a zone.
+    """
+
+    id: Verbatim = None
+    name: str | None = None
+    type: Verbatim = None
+    status: Verbatim = None
+    labels: Annotated[list[Annotated[ProjectLabel, KEEP_ITEM]] | None, BeforeValidator(_in_list)] = None
+    gmt_create: str | None = None
+    extra_info: ProjectDetails | None = None
+
+    @property
+    def has_readable_labels(self) -> bool:
+        """True if each label has a name; a project may have none."""
+        return all(label.name for label in self.labels or ())
+
+    def lag(self, state: MigrationState, now: datetime) -> float | None:
+        """
+        Return the delay of the forward increment in seconds; None unless it is plausible.
+
+        The unit is not documented, so the delay must agree with the position, where the row has one.
+        """
+        details = self.extra_info or ProjectDetails()
+        is_forward = _RANKS.get((details.running_step or "").strip().upper()) == _FORWARD_RANK
+        sampled_at = parse_timestamp(details.sync_delay_sample_timestamp, now)
+        delay = details.sync_delay
+        if state is not MigrationState.RUNNING or not is_forward or sampled_at is None or delay is None:
+            return None
+        if delay < 0 or abs((now - sampled_at).total_seconds()) > MAX_SAMPLE_AGE:
+            return None
+        position = parse_timestamp(details.incr_sync_timestamp, now)
+        if position and abs((sampled_at - position).total_seconds() - delay) > MAX_SAMPLE_AGE:
+            return None
+        return delay
+
+
+class ProjectPage(_Answer):
+    """
+    The response of ListProjects.
+
+    :ivar total_count: number of projects on all pages; OMS's own description says pages.
+    """
+
+    total_count: Count | None = None
+    data: list[Annotated[ListedProject, KEEP_ITEM]] | None = None
+
+
 _AnyAnswer = TypeVar("_AnyAnswer", bound=_Answer)
 
 
@@ -483,7 +632,16 @@ def _read(request: Request[Any], response: Response) -> ProjectProgressResult:
 
 
 def _read_transfer(request: Request[Any], response: Response) -> ProjectProgressResult:
-    answer = _checked(_TransferProgressResult, request, response)
+    return _converted(_checked(_TransferProgressResult, request, response), request, response)
+
+
+def _read_sync(request: Request[Any], response: Response) -> ProjectProgressResult:
+    return _converted(_checked(_SyncProgressResult, request, response), request, response)
+
+
+def _converted(
+    answer: _TransferProgressResult | _SyncProgressResult, request: Request[Any], response: Response
+) -> ProjectProgressResult:
     result = ProjectProgressResult(
         **answer.model_dump(exclude={"data", "error_detail"}),
         error_detail=answer.error_detail,
@@ -521,6 +679,37 @@ def _read_tables(request: Request[Any], response: Response) -> VerifiedTablesRes
         text = "no counts in the response"
         raise api_error(MigrationResponseError, request, response, text, request_id=result.request_id)
     return result
+
+
+def _read_projects(request: Request[Any], response: Response) -> ProjectPage:
+    is_hosted = not isinstance(request.signer, BasicSigner)
+    try:
+        page = _checked(ProjectPage, request, response)
+    except MigrationPermissionError as error:
+        if is_hosted:
+            error.add_hint(f"The RAM action is oceanbase:{LIST_API}.")
+        raise
+    except (MigrationNotFoundError, MigrationRequestError, MigrationResponseError) as error:
+        if not is_hosted:
+            error.add_hint(_NO_LIST)
+        raise
+    if page.total_count is None or not all(_is_id(project.id) for project in page.data or ()):
+        text = "no count of projects in the response, or a project without a readable id"
+        raise api_error(MigrationResponseError, request, response, text, request_id=page.request_id)
+    return page
+
+
+_NO_LIST: Final = (
+    f"OMS has {LIST_API} from community edition 4.1.1 and enterprise edition 4.1.0 on: with an older "
+    "console, give the ids of the projects."
+)
+
+
+def _is_id(text: str | None) -> bool:
+    try:
+        return bool(require_id("project_id", text))
+    except MigrationConfigurationError:
+        return False
 
 
 def _checked(kind: type[_AnyAnswer], request: Request[Any], response: Response) -> _AnyAnswer:
@@ -615,11 +804,13 @@ class _Memory:
     Facts about a console or account that are cached between polls.
 
     :ivar refusals: by project.
+    :ivar older_calls: by project, :data:`PROGRESS_API` or :data:`SYNC_API`, whichever has found it.
     :ivar has_moved_on: true if the console has only the newer call.
     :ivar verified: by project, the last result of its full verification.
     """
 
     refusals: dict[str, _Refusal] = field(default_factory=dict)
+    older_calls: dict[str, str] = field(default_factory=dict)
     has_moved_on: bool = False
     verified: dict[str, _Counted] = field(default_factory=dict)
 
@@ -661,22 +852,30 @@ class _Projects(ABC):
 
     @abstractmethod
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
+        self,
+        action: str,
+        read: Callable[[Request[Any], Response], _T],
+        *,
+        asked_for: str = "",
+        **parameters: str | int,
     ) -> Request[_T]:
-        """
-        Make the request of an action.
-
-        :param parameters: further parameters; with them, the id of the project is sent as ``projectId``
-            instead of ``id``.
-        """
+        """Make the request of an action; the names of its parameters are those of a console."""
 
     def describe_project_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
         """Get the progress of a project (OMS 4.1.1 or newer)."""
-        return (yield from send(self._request_action(ACTION_API, project_id, _read_transfer)))
+        project = require_id("project_id", project_id)
+        return (
+            yield from send(self._request_action(ACTION_API, _read_transfer, asked_for=project, id=project))
+        )
 
     def describe_project_steps(self, project_id: str) -> Flow[ProjectStepsResult]:
         """Get the steps of a project (OMS 4.1.1 or newer)."""
-        return (yield from send(self._request_action("DescribeProjectSteps", project_id, _read_steps)))
+        project = require_id("project_id", project_id)
+        return (
+            yield from send(
+                self._request_action("DescribeProjectSteps", _read_steps, asked_for=project, id=project)
+            )
+        )
 
     def list_project_full_verify_result(
         self, project_id: str, page_number: int = 1
@@ -685,9 +884,40 @@ class _Projects(ABC):
         return (yield from send(self._request_result(project_id, page_number)))
 
     def _request_result(self, project_id: str, page_number: int) -> Request[VerifiedTablesResult]:
+        project = require_id("project_id", project_id)
         return self._request_action(
-            RESULT_API, project_id, _read_tables, pageNumber=page_number, pageSize=MAX_TABLES
+            RESULT_API,
+            _read_tables,
+            asked_for=project,
+            projectId=project,
+            pageNumber=page_number,
+            pageSize=MAX_TABLES,
         )
+
+    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]:
+        """
+        Get the next page of a list of projects; its ``tags`` are the names of labels, with the value "".
+
+        Only the type is filtered by OMS: the other filters of ListProjects are documented in two ways, and a
+        search that is stricter than ours would hide projects.
+        """
+        part = listing.part
+        page = yield from send(
+            self._request_action(
+                LIST_API, _read_projects, type=part, pageNumber=listing.page, pageSize=LIST_PAGE
+            )
+        )
+        projects, now = page.data or [], page.answered_at or self.clock()
+        if listing.selection.tags and not all(project.has_readable_labels for project in projects):
+            raise MigrationResponseError(
+                f"The list of projects cannot be filtered by labels: a project on page {listing.page} of "
+                f"type {part} has a label without a name. Filter by name or status instead."
+            )
+        rows = [
+            (_summary(project, part, now), {label.name or "": "" for label in project.labels or ()})
+            for project in projects
+        ]
+        return listing.take(rows, received=len(rows), total=page.total_count)
 
     def _has_steps(self, project_id: str) -> bool:
         """Tell whether there is a call for the steps of a project."""
@@ -908,22 +1138,30 @@ class OmsApi(_Projects):
         return f"{self.endpoint}/{'oms-v2/migration' if self._has_steps(project_id) else ''}"
 
     def get_migration_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
-        """Get the progress of a project (OMS 4.1.0 or older)."""
-        project = require_id("project_id", project_id)
-        return (
-            yield from send(
-                Request(
-                    service=SERVICE,
-                    action=PROGRESS_API,
-                    method="GET",
-                    url=f"{self.endpoint}/api/omsp/v2/migrations/{quote(project, safe='')}/progress",
-                    headers={"accept": "application/json"},
-                    read=_read,
-                    signer=self.signer,
-                    asked_for=project,
-                )
+        """Get the progress of a migration project (OMS 4.1.0 or older)."""
+        return self._older_progress(require_id("project_id", project_id), PROGRESS_API)
+
+    def get_sync_progress(self, project_id: str) -> Flow[ProjectProgressResult]:
+        """Get the progress of a synchronization project (OMS 4.1.0 or older)."""
+        return self._older_progress(require_id("project_id", project_id), SYNC_API)
+
+    def _older_progress(self, project: str, action: str) -> Flow[ProjectProgressResult]:
+        """Get the progress with one of the older calls, and remember the one that finds the project."""
+        path, read = ("sync", _read_sync) if action == SYNC_API else ("migrations", _read)
+        result = yield from send(
+            Request(
+                service=SERVICE,
+                action=action,
+                method="GET",
+                url=f"{self.endpoint}/api/omsp/v2/{path}/{quote(project, safe='')}/progress",
+                headers={"accept": "application/json"},
+                read=read,
+                signer=self.signer,
+                asked_for=project,
             )
         )
+        cache_put(self.memory.older_calls, project, action)
+        return result
 
     def _has_steps(self, project_id: str) -> bool:
         is_newer = self.memory.has_moved_on or project_id.startswith("np_")
@@ -933,8 +1171,10 @@ class OmsApi(_Projects):
         """
         Get the progress of a project with the configured call, else with the call that matches its id.
 
-        A console that was upgraded past 4.1.0 may no longer have the call of its old ids. After a 404 without
-        OMS's own code, the newer call is tried, and used from then on once it has succeeded.
+        A console that was upgraded past 4.1.0 may no longer have the calls of its old ids. After a 404
+        without OMS's own code, the newer call is tried, and used from then on once it has succeeded. The
+        older releases have a call for each type of project: an id that the first does not know is looked up
+        with the second, and the one that finds it is used from then on.
         """
         project_id = require_id("project_id", project_id)
         if self._has_steps(project_id):
@@ -943,39 +1183,57 @@ class OmsApi(_Projects):
             except MigrationNotFoundError:
                 self.memory.has_moved_on = False
                 raise
+        known = self.memory.older_calls.get(project_id)
+        refusal: MigrationApiError
         try:
-            return (yield from self.get_migration_progress(project_id))
-        except MigrationNotFoundError as error:
-            if error.code or self.api:
-                raise
-        try:
-            result = yield from self.describe_project_progress(project_id)
-        except MigrationNotFoundError as error:
-            error.add_hint(
-                f"Neither {PROGRESS_API} nor {ACTION_API} finds it. Name the call that the console "
-                f"has: api='{PROGRESS_API}' up to OMS 4.1.0, api='{ACTION_API}' from 4.1.1 on."
-            )
-            # The 404 that led here did not come from OMS.
-            error.tolerated_after_success = True
-            raise
-        self.memory.has_moved_on = True
-        return result
+            return (yield from self._older_progress(project_id, known or PROGRESS_API))
+        except (MigrationNotFoundError, MigrationRequestError) as error:
+            if isinstance(error, MigrationRequestError) and not error.code:
+                raise  # not by OMS itself
+            refusal = error
+        if not refusal.code and not self.api:
+            try:
+                result = yield from self.describe_project_progress(project_id)
+            except MigrationNotFoundError as error:
+                error.add_hint(
+                    f"Neither {PROGRESS_API} nor {ACTION_API} finds it. Name the call that the console "
+                    f"has: api='{PROGRESS_API}' up to OMS 4.1.0, api='{ACTION_API}' from 4.1.1 on."
+                )
+                # The 404 that led here did not come from OMS.
+                error.tolerated_after_success = True
+                if error.code:
+                    raise  # by OMS itself, whose newer call serves both types of projects
+                refusal = error
+            else:
+                self.memory.has_moved_on = True
+                return result
+        if known is None:
+            try:
+                return (yield from self._older_progress(project_id, SYNC_API))
+            except MigrationApiError as error:
+                if error.is_transient:
+                    raise
+            refusal.add_hint(f"{SYNC_API}, the call for synchronization projects, does not find it either.")
+        raise refusal
 
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
+        self,
+        action: str,
+        read: Callable[[Request[Any], Response], _T],
+        *,
+        asked_for: str = "",
+        **parameters: str | int,
     ) -> Request[_T]:
-        project = require_id("project_id", project_id)
-        name = "projectId" if parameters else "id"
         return Request(
             service=SERVICE,
             action=action,
             method="POST",
             url=f"{self.endpoint}/api/v2?Action={action}",
             headers={"accept": "application/json", "content-type": "application/json"},
-            body=json.dumps({name: project, **parameters}).encode(),
+            body=json.dumps(parameters).encode(),
             read=read,
             signer=self.signer,
-            asked_for=project,
+            asked_for=asked_for,
         )
 
 
@@ -994,12 +1252,48 @@ class HostedOmsApi(_Projects, AlibabaApi):
         return self.describe_project_progress(project_id)
 
     def _request_action(
-        self, action: str, project_id: str, read: Callable[[Request[Any], Response], _T], **parameters: int
+        self,
+        action: str,
+        read: Callable[[Request[Any], Response], _T],
+        *,
+        asked_for: str = "",
+        **parameters: str | int,
     ) -> Request[_T]:
-        project = require_id("project_id", project_id)
-        form = {"ProjectId" if parameters else "Id": project}
-        form.update((name[0].upper() + name[1:], str(value)) for name, value in parameters.items())
-        return self._request(SERVICE, VERSION, action, read, form=form, asked_for=project)
+        form = {f"{name[0].upper()}{name[1:]}": str(value) for name, value in parameters.items()}
+        return self._request(SERVICE, VERSION, action, read, form=form, asked_for=asked_for)
+
+
+def list_of(selection: MigrationFilter) -> MigrationListing:
+    """
+    Return the paging state of a list of projects.
+
+    :raises MigrationConfigurationError: for a filter that OMS does not have.
+    """
+    if selection.group is not None:
+        raise MigrationConfigurationError(
+            "group must be None: OMS has no groups of projects. Filter by name, status or tags (its labels)."
+        )
+    for label, value in selection.tags.items():
+        if value:
+            raise MigrationConfigurationError(
+                f"Labels of OMS have no value: write tags={{{label!r}: ''}} for the label {label!r}, not "
+                f"{value!r}."
+            )
+    return MigrationListing(selection, PROJECT_TYPES)
+
+
+def _summary(project: ListedProject, part: str, now: datetime) -> MigrationSummary:
+    state = STATUSES.state_of(project.status)
+    return MigrationSummary(
+        service=SERVICE,
+        migration_id=require_id("project_id", project.id),
+        name=project.name,
+        kind=(project.type or "").strip().lower() or part.lower(),
+        state=state,
+        service_status=project.status,
+        lag_seconds=project.lag(state, now),
+        created_at=utc_time(project.gmt_create),
+    )
 
 
 NO_OBJECTS: Final = (

@@ -74,6 +74,17 @@ Percentage = Annotated[float, BeforeValidator(_no_percent_sign)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_COUNT)]
 
 
+def _unreadable_is_empty(value: object) -> object:
+    return value if isinstance(value, (dict, BaseModel)) else {}
+
+
+KEEP_ITEM: Final = BeforeValidator(_unreadable_is_empty)
+"""
+Keeps an item of a list that is not an object, as a model without values. Dropped, it would be missing from
+the list without a trace.
+"""
+
+
 class _Names(dict[str, tuple[str, "_Names | None"] | None]):
     """
     Cache of field names as a service spells them: the model's field, and the names inside that field.
@@ -189,6 +200,16 @@ class StatusTable(WordTable[MigrationState]):
 
     def __init__(self, words: Mapping[MigrationState, tuple[str, ...]]) -> None:
         super().__init__(words, MigrationState.UNKNOWN)
+
+    @property
+    def known_words(self) -> frozenset[str]:
+        """The documented words, in lower case."""
+        return frozenset(self._states)
+
+    @property
+    def states(self) -> frozenset[MigrationState]:
+        """The states that a word can have, that of an undocumented one included."""
+        return frozenset((*self.words, MigrationState.UNKNOWN))
 
     def targets(
         self, *, further: Iterable[str] = (), states: Iterable[MigrationState] = ()

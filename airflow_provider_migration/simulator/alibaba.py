@@ -4,8 +4,8 @@ Alibaba Cloud: the OpenAPI gateway (ACS3-HMAC-SHA256), DTS, DataWorks and OceanB
 Sources: https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature, the
 DTS actions DescribeMigrationJobStatus, DescribeMigrationJobDetail, DescribeDtsJobs and
 DescribeDataCheckTableDetails (2020-01-01), the DataWorks actions GetMigrationProcess, GetMigrationSummary and
-ListMigrations (2020-05-18), the OceanBasePro actions DescribeProjectProgress, DescribeProjectSteps and
-ListProjectFullVerifyResult (2019-09-01).
+ListMigrations (2020-05-18), the OceanBasePro actions DescribeProjectProgress, DescribeProjectSteps,
+ListProjectFullVerifyResult and ListProjects (2019-09-01).
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from airflow_provider_migration.simulator.checks import DATABASE, checked_tables
 from airflow_provider_migration.simulator.identity import ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN
 from airflow_provider_migration.simulator.oms import (
     FULL_VERIFY,
+    LIST_LISTS,
+    LIST_OTHERS,
+    LIST_TEXTS,
     oms_data,
+    oms_list,
     oms_verify_result,
+    parse_list_query,
     parse_verify_query,
     refusal_of_steps,
 )
+from airflow_provider_migration.simulator.oms import LIST as OMS_LIST
 from airflow_provider_migration.simulator.scripts import CheckCondition, CheckRun, Condition, Moment
 from airflow_provider_migration.simulator.wire import (
     Answer,
@@ -55,6 +61,7 @@ _REQUIRED = {
     "DescribeProjectProgress": ("oms", ("Id",)),
     "DescribeProjectSteps": ("oms", ("Id",)),
     FULL_VERIFY: ("oms", ("ProjectId",)),
+    OMS_LIST: ("oms", ()),
 }
 _WRITES = {
     "ConfigureMigrationJob": "dts",
@@ -192,6 +199,8 @@ class Alibaba:
             return self._dts_list(call, parameters)
         if action == "DescribeDataCheckTableDetails":
             return self._dts_check(call, parameters)
+        if action == OMS_LIST:
+            return self._oms_list(parameters)
         if service == "oms":
             return self._oms(action, parameters)
         for name in ("ProjectId", "MigrationId"):
@@ -311,11 +320,11 @@ class Alibaba:
 
     def _dts(self, call: Call, job_id: str) -> Answer:
         frame = self._playback.poll("dts", job_id)
-        if frame is None or not getattr(frame.migration, "legacy", True):
+        if frame is None or not _knows_migration(frame):
             self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
         self._fail(call, frame)
         job = frame.steps_over(dts_job(frame), numbers_as_text=True)
-        told = {name: value for name, value in job.items() if name not in _ONLY_LISTED}
+        told = {name: value for name, value in job.items() if name not in (*_ONLY_LISTED, REVERSE)}
         if isinstance(mode := told.get("MigrationMode"), dict):
             told["MigrationMode"] = {name: value for name, value in mode.items() if name not in _CHECK_FLAGS}
         return Answer(200, {"RequestId": self._identifiers.uuid(), **told})
@@ -335,7 +344,7 @@ class Alibaba:
                     call, 400, "InvalidParameter", f"The Value of Input Parameter {name} is not valid"
                 )
         frame = self._playback.poll("dts", parameters["MigrationJobId"])
-        if frame is None or not getattr(frame.migration, "legacy", True):
+        if frame is None or not _knows_migration(frame):
             self._refuse(call, 400, "InvalidJobId", "The specified migration job does not exist.")
         self._fail(call, frame)
         status = frame.steps_over(dts_job(frame), numbers_as_text=True).get("MigrationJobStatus")
@@ -363,40 +372,72 @@ class Alibaba:
         return Answer(200, content)
 
     def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
+        """
+        Answer a page of the jobs of one type. A list without ids starts no script: a job that nobody has
+        asked for by its id is shown as it is before its first second.
+        """
         allowed = {
             "JobType": ("MIGRATION", "SYNC", "SUBSCRIBE"),
             "PageSize": ("10", "20", "30"),
             "WithoutDbList": _FLAGS,
+            "OrderColumn": ("CreateTime", "FinishTime", "duLimit"),
+            "OrderDirection": ("ASC", "DESC"),
         }
-        for name, values in allowed.items():
-            if parameters.get(name, values[0]) not in values:
+        page, size = parameters.get("PageNumber", "1"), int(parameters.get("PageSize", "20") or 0)
+        wanted_tags = _tags_in(parameters.get("Tags"))
+        checks = {
+            **{name: parameters.get(name, values[0]) in values for name, values in allowed.items()},
+            "PageNumber": page.isdecimal() and int(page) > 0,
+            "Tags": wanted_tags is not None,
+            "Type": "Type" not in parameters,
+        }
+        for name, is_valid in checks.items():
+            if not is_valid:
                 self._refuse(
                     call, 400, "InvalidParameter", f"The Value of Input Parameter {name} is not valid"
                 )
-        page, size = parameters.get("PageNumber", "1"), int(parameters.get("PageSize", "20"))
-        if not page.isdecimal() or not int(page):
-            self._refuse(
-                call, 400, "InvalidParameter", "The Value of Input Parameter PageNumber is not valid"
-            )
-        is_migration = parameters.get("JobType", "MIGRATION") == "MIGRATION"
-        everything = ",".join(item.id for item in self._playback.of("dts"))
-        ids = (parameters.get("DtsInstanceId") or everything).split(",") if is_migration else []
-        if jobs := parameters.get("DtsJobId"):  # a job is listed only if both ids match
-            ids = [one for one in ids if _task_id(one) in jobs.split(",")]
-        frames = [frame for frame in (self._playback.poll("dts", job_id) for job_id in ids) if frame]
-        for frame in frames:
+        job_type = parameters.get("JobType", "MIGRATION")
+        known = {
+            item.id: number
+            for number, item in enumerate(self._playback.of("dts"))
+            if getattr(item, "job_type", "") == job_type
+        }
+        ids, jobs = (parameters.get(name, "") for name in ("DtsInstanceId", "DtsJobId"))
+        asked = [one for one in (ids.split(",") if ids else known) if one in known]
+        if jobs:  # a job is listed only if both ids match
+            asked = [one for one in asked if _task_id(one) in jobs.split(",")]
+        look = self._playback.poll if ids or jobs else self._playback.peek
+        items = []
+        for frame in filter(None, (look("dts", one) for one in asked)):
             self._fail(call, frame)
-        shown = frames[(int(page) - 1) * size : int(page) * size]
+            item = dts_list_item(
+                frame.steps_over(dts_job(frame), numbers_as_text=True), is_sync=job_type == "SYNC"
+            )
+            tags = frame.migration.tags
+            created = _FIRST_JOB + timedelta(minutes=known[frame.migration.id])
+            item |= {
+                "CreateTime": created.strftime(DATE_FORMAT),
+                "ResourceGroupId": RESOURCE_GROUP,
+                "TagList": [{"TagKey": key, "TagValue": value} for key, value in tags.items()],
+            }
+            is_selected = (
+                (wanted_tags or {}).items() <= tags.items()
+                and parameters.get("Status") in (None, "", item["Status"])
+                and parameters.get("ResourceGroupId") in (None, "", RESOURCE_GROUP)
+            )
+            if is_selected:
+                items.append(item)
+        if parameters.get("OrderDirection") == "DESC":
+            items.reverse()
+        shown = items[(int(page) - 1) * size : int(page) * size]
         answer = {
             "RequestId": self._identifiers.uuid(),
             "HttpStatusCode": "200",
             "Success": True,
             "PageNumber": int(page),
             "PageRecordCount": len(shown),
-            "TotalRecordCount": len(frames),
-            "DtsJobList": [
-                dts_list_item(frame.steps_over(dts_job(frame), numbers_as_text=True)) for frame in shown
-            ],
+            "TotalRecordCount": len(items),
+            "DtsJobList": shown,
         }
         return Answer(200, answer)
 
@@ -412,13 +453,20 @@ class Alibaba:
             if not text.isdecimal() or not 1 <= int(text) < 2**31:
                 return self._dts_check_refusal(name)
             numbers[name] = int(text)
-        ids = [item.id for item in self._playback.of("dts") if _task_id(item.id) == parameters["DtsJobId"]]
+        job_id = parameters["DtsJobId"]
+        ids = [
+            item.id
+            for item in self._playback.of("dts")
+            if job_id == _task_id(item.id)
+            or (getattr(item, "two_way", False) and job_id == _reverse_task_id(item.id))
+        ]
         frame = self._playback.poll("dts", ids[0]) if ids else None
         if frame is None:
             return self._dts_check_refusal("DtsJobId")
         self._fail(call, frame)
-        # Only full data is checked: an incremental check has no tables.
-        tables = dts_checked_tables(frame) if parameters["CheckType"] == "1" else []
+        # Only full data is checked, forward: an incremental check has no tables.
+        is_checked = parameters["CheckType"] == "1" and job_id == _task_id(frame.migration.id)
+        tables = dts_checked_tables(frame) if is_checked else []
         asked = {"SourceDbName": parameters.get("SchemaName"), "SourceTbName": parameters.get("TableName")}
         shown = [
             table
@@ -450,6 +498,16 @@ class Alibaba:
             "DynamicMessage": name,
         }
         return Answer(200, content)
+
+    def _oms_list(self, parameters: dict[str, str]) -> Answer:
+        request_id = self._identifiers.uuid()
+        query = parse_list_query(_list_body(parameters))
+        if isinstance(query, str):
+            message = f"{query[0].upper()}{query[1:]} is invalid."
+            content = {"Success": False, "RequestId": request_id, "Code": "PARAM_ERROR", "Message": message}
+            return Answer(200, content)
+        envelope = {"Success": True, "RequestId": request_id, "Cost": "54 ms"}
+        return Answer(200, {**envelope, **_pascal(oms_list(self._playback, query))})
 
     def _oms(self, action: str, parameters: dict[str, str]) -> Answer:
         project_id = parameters[_REQUIRED[action][1][0]]
@@ -549,8 +607,55 @@ def _verify_body(parameters: dict[str, str]) -> dict[str, Any]:
     return body
 
 
+def _list_body(parameters: dict[str, str]) -> dict[str, Any]:
+    """Return the form of ListProjects as a console's JSON; invalid text stays as it is."""
+    body: dict[str, Any] = {}
+    for name in (*LIST_TEXTS, *LIST_LISTS, *LIST_OTHERS):
+        text = parameters.get(name[0].upper() + name[1:])
+        if text is None:
+            continue
+        body[name] = text
+        if name not in LIST_TEXTS:
+            # The SDK writes a boolean as Python does.
+            try:
+                body[name] = json.loads(text.lower() if name in LIST_OTHERS else text)
+            except ValueError:
+                continue
+    return body
+
+
 def _task_id(instance_id: str) -> str:
     return instance_id.removeprefix("dts")
+
+
+def _reverse_task_id(instance_id: str) -> str:
+    return f"{_task_id(instance_id)}reverse"
+
+
+REVERSE = "reverse"
+"""The key of a step with the fields of the reverse direction, in the form of the job's own fields."""
+
+RESOURCE_GROUP = "rg-acfmsimulator"
+"""The resource group of all jobs."""
+
+_FIRST_JOB = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _knows_migration(frame: Frame) -> bool:
+    """Tell whether the older calls know a job: they know no synchronization."""
+    migration = frame.migration
+    return getattr(migration, "legacy", True) and getattr(migration, "job_type", "") == "MIGRATION"
+
+
+def _tags_in(text: str | None) -> dict[str, str] | None:
+    """Return the tags of a request; None if they are not in the documented form."""
+    try:
+        tags = json.loads(text or "[]")
+        found = {tag["key"]: tag["value"] for tag in tags}
+    except (ValueError, TypeError, KeyError):
+        return None
+    is_text = all(isinstance(part, str) for tag in found.items() for part in tag)
+    return found if is_text else None
 
 
 def dts_job(frame: Frame) -> dict[str, Any]:
@@ -563,7 +668,9 @@ def dts_job(frame: Frame) -> dict[str, Any]:
         "MigrationJobId": migration.id,
         "MigrationJobName": migration.name,
         "MigrationJobClass": "2xlarge",
-        "MigrationJobStatus": _dts_status(moment),
+        "MigrationJobStatus": _dts_status(
+            moment, is_sync=getattr(migration, "job_type", "MIGRATION") == "SYNC"
+        ),
         "PayType": "PostPaid",
         "Success": True,
         "MigrationMode": {
@@ -612,7 +719,27 @@ def dts_job(frame: Frame) -> dict[str, Any]:
         }
     if frame.verification is not None:
         job["FullDataCheckStatus"] = _dts_check_status(frame)
+    if getattr(migration, "two_way", False):
+        job[REVERSE] = _reverse_job(frame, job)
     return job
+
+
+def _reverse_job(frame: Frame, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the reverse direction, which copies no existing data and starts with the forward increment."""
+    increment = job.get("DataSynchronizationStatus")
+    return {
+        "TaskId": _reverse_task_id(frame.migration.id),
+        "MigrationJobId": frame.migration.id,
+        "MigrationJobName": frame.migration.name,
+        "MigrationJobStatus": job["MigrationJobStatus"] if increment else "NotStarted",
+        "MigrationMode": {
+            **dict.fromkeys(job["MigrationMode"], False),
+            "dataSynchronization": True,
+        },
+        "SourceEndpoint": job["DestinationEndpoint"],
+        "DestinationEndpoint": job["SourceEndpoint"],
+        **({"DataSynchronizationStatus": increment} if increment else {}),
+    }
 
 
 def dts_objects(frame: Frame, phase: str) -> list[dict[str, Any]]:
@@ -717,15 +844,29 @@ _CHECKED_TABLE_STATUS = {
 }
 
 
-def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
-    """Convert a job from DescribeMigrationJobStatus to the form of DescribeDtsJobs."""
+def dts_list_item(job: dict[str, Any], *, is_sync: bool = False) -> dict[str, Any]:
+    """
+    Convert a job from DescribeMigrationJobStatus to the form of DescribeDtsJobs.
+
+    :param is_sync: for a synchronization, whose delay is in seconds, with its reverse direction.
+    """
+    item = _list_direction(job, units_per_second=1 if is_sync else 1000)
+    item["JobType"] = "sync" if is_sync else "online"
+    if REVERSE in job:
+        reverse = job[REVERSE]
+        if isinstance(reverse, dict):
+            reverse = {**_list_direction(reverse, units_per_second=1), "DtsJobDirection": "Reverse"}
+        item |= {"DtsJobDirection": "Forward", "ReverseJob": reverse}
+    return item
+
+
+def _list_direction(job: dict[str, Any], *, units_per_second: int) -> dict[str, Any]:
     mode = job.get("MigrationMode") or {}
     item: dict[str, Any] = {
         "DtsInstanceID": job.get("MigrationJobId"),
         "DtsJobId": job.get("TaskId"),
         "DtsJobName": job.get("MigrationJobName"),
         "DtsJobClass": job.get("MigrationJobClass"),
-        "JobType": "online",
         "PayType": job.get("PayType"),
         "Status": job.get("MigrationJobStatus"),
         "MigrationMode": {name[0].upper() + name[1:]: value for name, value in mode.items()},
@@ -741,7 +882,7 @@ def dts_list_item(job: dict[str, Any]) -> dict[str, Any]:
         }
         item["Checkpoint"] = incremental.get("Checkpoint")
         if "Delay" in incremental:
-            item["Delay"] = int(incremental["Delay"]) * 1000
+            item["Delay"] = int(incremental["Delay"]) * units_per_second
     return item
 
 
@@ -764,19 +905,28 @@ def _listed_check_items(precheck: dict[str, Any]) -> list[dict[str, str]]:
     return [{names[name]: value for name, value in item.items()} for item in items]
 
 
-def _dts_status(moment: Moment) -> str:
+def _dts_status(moment: Moment, *, is_sync: bool) -> str:
+    is_incremental = moment.phase == "incremental"
     match moment.condition:
         case Condition.WAITING:
             return "NotStarted"
+        case Condition.FAILED if moment.phase == "precheck":
+            return "PrecheckFailed"
+        case Condition.FAILED if is_sync:
+            return "Failed" if is_incremental else "InitializeFailed"
         case Condition.FAILED:
-            return "PrecheckFailed" if moment.phase == "precheck" else "MigrationFailed"
+            return "MigrationFailed"
         case Condition.PAUSED:
             return "Suspending"
         case Condition.DONE | Condition.STOPPED:
             return "Finished"
         case Condition.UNKNOWN:
             return "Rebalancing"
-    return "Prechecking" if moment.phase == "precheck" else "Migrating"
+    if moment.phase == "precheck":
+        return "Prechecking"
+    if is_sync:
+        return "Synchronizing" if is_incremental else "Initializing"
+    return "Migrating"
 
 
 def _check_items(fraction: float, *, failed: bool) -> list[dict[str, str]]:
@@ -841,6 +991,8 @@ def dataworks_list_item(frame: Frame) -> dict[str, Any]:
         "UpdateTime": summary.get("GmtModified"),
         "Status": status,
     }
+    if "DownloadUrl" in summary:
+        item["DownloadUrl"] = summary["DownloadUrl"]
     if status == "FAILURE":
         item["Message"] = "Resource order_items.jar already exists in the target workspace."
     return item

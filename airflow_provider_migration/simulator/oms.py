@@ -1,6 +1,7 @@
 """
-OceanBase Migration Service: HTTP Basic, and the progress of a migration project, by the "omsp v2" API and by
-the actions DescribeProjectProgress, DescribeProjectSteps and ListProjectFullVerifyResult of ``/api/v2``.
+OceanBase Migration Service: HTTP Basic, and the progress of a project, by the "omsp v2" API and by the
+actions DescribeProjectProgress, DescribeProjectSteps, ListProjectFullVerifyResult and ListProjects of
+``/api/v2``.
 
 Business errors come with HTTP 200 and ``success: false``; a wrong password is refused by the web server in
 front, with a page instead of JSON.
@@ -31,13 +32,17 @@ from airflow_provider_migration.simulator.wire import (
 
 if TYPE_CHECKING:
     from airflow_provider_migration.simulator.playback import Frame, Playback
-    from airflow_provider_migration.simulator.scenario import ApiError
+    from airflow_provider_migration.simulator.scenario import ApiError, Migration
 
-_PROGRESS = re.compile(r"/api/omsp/v2/migrations/(?P<id>[^/]+)/progress")
+_PROGRESS = re.compile(r"/api/omsp/v2/(?P<type>migrations|sync)/(?P<id>[^/]+)/progress")
+_OLDER_CALLS = {"migrations": "GetMigrationProgress", "sync": "GetSyncProgress"}
 FULL_VERIFY = "ListProjectFullVerifyResult"
 """The action that lists the tables of the full data check."""
 
-_ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps", FULL_VERIFY)
+LIST = "ListProjects"
+"""The action that lists projects."""
+
+_ACTIONS = ("DescribeProjectProgress", "DescribeProjectSteps", FULL_VERIFY, LIST)
 _EMPTY_ENVELOPE: dict[str, Any] = dict.fromkeys(
     ("errorDetail", "code", "message", "advice", "requestId", "pageNumber", "pageSize", "totalCount")
 )
@@ -53,7 +58,9 @@ class Oms:
     def subject(self, call: Call) -> Subject:
         """Return the subject of the call."""
         if found := _PROGRESS.fullmatch(call.path):
-            return Subject("oms", "GetMigrationProgress", found["id"], call.method not in ("GET", "HEAD"))
+            return Subject(
+                "oms", _OLDER_CALLS[found["type"]], found["id"], call.method not in ("GET", "HEAD")
+            )
         action = call.parameters.get("Action", "") if call.path == "/api/v2" else ""
         writes = not action.startswith(("Describe", "List")) and call.method not in ("GET", "HEAD")
         return Subject("oms", action or call.path, _id(call, _id_name(action)) or "", writes)
@@ -66,7 +73,7 @@ class Oms:
             refuse(Answer(401, html_page(401, "Authorization Required"), challenge))
 
     def answer(self, call: Call) -> Answer:
-        """Answer the progress, the steps or the full data check of a project."""
+        """Answer the progress, the steps or the full data check of a project, or a list of projects."""
         found = _PROGRESS.fullmatch(call.path)
         action = self.subject(call).action
         if found is None and call.path != "/api/v2":
@@ -76,11 +83,19 @@ class Oms:
             return Answer(405, html_page(405, "Not Allowed"), {"allow": method})
         if found is None and action not in _ACTIONS:
             return self._failure("PARAM_ERROR", f"Action {action} is not supported.")
+        if action == LIST:
+            return self._list(call)
         project = found["id"] if found else _id(call, _id_name(action))
         if not project:
             return self._failure("PARAM_ERROR", f"{_id_name(action)} must not be empty.")
-        # The older call only knows the older ids.
-        known = not found or not project.startswith("np_")
+        # An older call only knows the older ids, of projects of its own type.
+        known = not found or (
+            not project.startswith("np_")
+            and any(
+                item.id == project and _type(item) == _TYPES[found["type"]]
+                for item in self._playback.of("oms")
+            )
+        )
         frame = self._playback.poll("oms", project) if known else None
         if frame is None:
             return self._failure(
@@ -100,6 +115,17 @@ class Oms:
         if isinstance(query, str):
             return self._failure("PARAM_ERROR", f"{query} is invalid.")
         return Answer(200, {**envelope, **oms_verify_result(frame, query, hosted=False)})
+
+    def _list(self, call: Call) -> Answer:
+        try:
+            body = json.loads(call.body)
+        except ValueError:
+            body = None
+        query = parse_list_query(body) if isinstance(body, dict) else "body"
+        if isinstance(query, str):
+            return self._failure("PARAM_ERROR", f"{query} is invalid.")
+        envelope = {"success": True, **_EMPTY_ENVELOPE, "requestId": self._identifiers.hexadecimal()}
+        return Answer(200, {**envelope, "cost": "54 ms", **oms_list(self._playback, query)})
 
     def throttled(self, call: Call, *, hint: float | None, status: int | None) -> Answer:
         """Answer with a page of the web server in front, and ``Retry-After`` in seconds as the hint."""
@@ -156,6 +182,8 @@ def oms_data(frame: Frame, action: str) -> Any:
     progress = frame.steps_over(oms_progress(frame))
     if action == "GetMigrationProgress":
         return progress
+    if action == "GetSyncProgress":
+        return _sync_progress(progress)
     renamed = {_TRANSFER_NAMES.get(name, name): value for name, value in progress.items()}
     if isinstance(step := renamed.get("currentStep"), str):
         renamed["currentStep"] = _TRANSFER_STEPS.get(step, step)
@@ -184,6 +212,193 @@ _TRANSFER_STEPS = {
     "APP_SWITCH": "TRANSFER_APP_SWITCH",
     "REVERSE_INCR_SYNC": "REVERSE_INCR_TRANSFER",
 }
+
+_TYPES = {"migrations": "MIGRATION", "sync": "SYNC"}
+
+_SYNC_NAMES = {
+    "enableStructMigration": "enableStructSync",
+    "enableFullMigration": "enableFullSync",
+    "structMigrationProgress": "structSyncProgress",
+    "fullMigrationProgress": "fullSyncProgress",
+}
+_SYNC_STEPS = {
+    "PREPARE": "SYNC_PREPARE",
+    "STRUCT_MIGRATION": "STRUCT_SYNC",
+    "INCR_LOG_PULL": "SYNC_INCR_LOG_PULL",
+    "FULL_MIGRATION": "CONNECTOR_FULL_SYNC",
+    "INDEX_MIGRATION": "CONNECTOR_FULL_SYNC",
+    "INCR_SYNC": "CONNECTOR_INCR_SYNC",
+}
+
+
+def _type(migration: Migration) -> str:
+    return str(getattr(migration, "type", ""))
+
+
+def _sync_progress(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the progress as the older call for synchronization projects has it: the checkpoint is a text."""
+    checkpoint = progress.get("incrSyncCheckpoint")
+    return {
+        **{
+            _SYNC_NAMES.get(name, name): value
+            for name, value in progress.items()
+            if not name.lower().startswith(("reverse", "enablereverse"))
+        },
+        "currentStep": _SYNC_STEPS.get(progress.get("currentStep", ""), progress.get("currentStep")),
+        "incrSyncCheckpoint": None if checkpoint is None else str(checkpoint),
+    }
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """A valid query of ListProjects; None for a filter that is absent."""
+
+    search: str | None
+    type: str | None
+    statuses: list[str] | None
+    label_ids: list[str] | None
+    ascending: bool
+    page: int
+    size: int
+
+
+LIST_TEXTS = ("searchKey", "type", "sortField", "order")
+"""Parameters of ListProjects that are texts."""
+LIST_LISTS = ("status", "labelIds", "sourceEndpointTypes", "sinkEndpointTypes")
+"""Parameters of ListProjects that are lists."""
+LIST_OTHERS = ("visibleSubProject", "needRelatedInfo", "pageNumber", "pageSize")
+"""The other parameters of ListProjects."""
+
+_LIST_CHOICES = {
+    "type": ("MIGRATION", "SYNC"),
+    "sortField": ("gmtCreate", "gmtModified"),
+    "order": ("asc", "descend"),
+}
+_LIST_STATUSES = (
+    *("INIT", "RUNNING", "RUNNING_MODIFYING", "RUNNING_MERGING", "RUNNING_ALARMING", "SUSPEND", "FAILED"),
+    *("FINISHED", "RELEASING", "RELEASED", "DELETED"),
+)
+_MAX_LABELS = 5
+
+
+def parse_list_query(body: Mapping[str, Any]) -> ListQuery | str:
+    """Parse the body of ListProjects, or return the name of an invalid parameter."""
+    given = {name: value for name, value in body.items() if value is not None}
+    # The documentation has a text, its sample a list.
+    if isinstance(given.get("status"), str):
+        given["status"] = [given["status"]]
+    for name, value in given.items():
+        if name in LIST_TEXTS:
+            is_valid = isinstance(value, str) and value in _LIST_CHOICES.get(name, (value,))
+        elif name in LIST_LISTS:
+            is_valid = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+        elif name in ("visibleSubProject", "needRelatedInfo"):
+            is_valid = isinstance(value, bool)
+        else:
+            most = {"pageNumber": 2**31 - 1, "pageSize": _MAX_LIST_PAGE}.get(name, 0)
+            is_valid = type(value) is int and 1 <= value <= most
+        if not is_valid:
+            return name
+    if not {*given.get("status", ())} <= {*_LIST_STATUSES}:
+        return "status"
+    if len(given.get("labelIds", ())) > _MAX_LABELS:
+        return "labelIds"
+    return ListQuery(
+        given.get("searchKey"),
+        given.get("type"),
+        given.get("status"),
+        given.get("labelIds"),
+        given.get("order") == "asc",
+        given.get("pageNumber", 1),
+        given.get("pageSize", 10),
+    )
+
+
+_MAX_LIST_PAGE = 150
+
+
+def oms_list(playback: Playback, query: ListQuery) -> dict[str, Any]:
+    """Return the page and the ``data`` of ListProjects; the newest project is the first, unless ascending."""
+    numbered = list(enumerate(playback.of("oms")))
+    if not query.ascending:
+        numbered.reverse()
+    rows = []
+    for number, item in numbered:
+        labels = [{"id": _label_id(name), "name": name} for name in item.tags]
+        # Its own search compares the whole name.
+        if query.search is not None and query.search not in (item.name, item.id):
+            continue
+        if query.type not in (None, _type(item)):
+            continue
+        if query.label_ids and not {*query.label_ids} & {label["id"] for label in labels}:
+            continue
+        if (frame := playback.poll("oms", item.id)) is None:
+            continue
+        progress = frame.steps_over(oms_progress(frame))
+        if query.statuses and progress.get("status") not in query.statuses:
+            continue
+        rows.append((number, frame, progress, labels))
+    begin = (query.page - 1) * query.size
+    return {
+        "pageNumber": query.page,
+        "pageSize": query.size,
+        "totalCount": len(rows),
+        "data": [_listed(*row) for row in rows[begin : begin + query.size]],
+    }
+
+
+def _label_id(name: str) -> str:
+    return f"l_{name}"
+
+
+_CREATED_AT = 1_700_000_000
+
+
+def _listed(
+    number: int, frame: Frame, progress: Mapping[str, Any], labels: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the row of a project; a row has data of the project's data sources too."""
+    checkpoint, sampled_at = progress.get("incrSyncCheckpoint"), int(frame.now) - 2
+    step = _TRANSFER_STEPS.get(str(progress.get("currentStep")), progress.get("currentStep"))
+    connection = {
+        "id": "c_1",
+        "endpointName": "orders",
+        "username": "migrator",
+        "host": "198.51.100.7",
+        "port": 2883,
+        "connExtraAttributes": {"tenant": "orders", "drcUser": "drc_migrator"},
+    }
+    created_at = _utc(_CREATED_AT + number)
+    return {
+        "id": frame.migration.id,
+        "type": _type(frame.migration),
+        "name": frame.migration.name,
+        "labels": labels,
+        "owner": "admin",
+        "importance": "LOW",
+        "status": progress.get("status"),
+        "gmtCreate": created_at,
+        "gmtModified": created_at,
+        "gmtStart": created_at,
+        "gmtFinish": None,
+        "isMerging": False,
+        "isModifying": False,
+        "isSubProject": False,
+        "sourceConnectInfo": connection,
+        "sinkConnectInfo": connection,
+        "enableFullVerify": frame.verification is not None,
+        "steps": oms_steps(frame),
+        "extraInfo": {
+            "runningStep": step,
+            "runningProgress": 0,
+            "monitoringIncr": frame.moment.caught_up,
+            "syncDelay": max(sampled_at - checkpoint, 0) if isinstance(checkpoint, int) else None,
+            "syncDelaySampleTimestamp": sampled_at if isinstance(checkpoint, int) else None,
+            "incrSyncTimestamp": checkpoint,
+        },
+        "alarmStats": {"alarming": False, "recentlyTriggerCount": 0},
+    }
+
 
 _ROWS = 200_001
 

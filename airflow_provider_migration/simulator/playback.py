@@ -120,22 +120,20 @@ class Playback:
 
     def poll(self, service: str, migration_id: str) -> Frame | None:
         """Return the current frame of a migration; None for an unknown migration."""
+        if (service, migration_id) in self._migrations:
+            self._began.setdefault((service, migration_id), self.clock())
+        return self.peek(service, migration_id)
+
+    def peek(self, service: str, migration_id: str) -> Frame | None:
+        """Return the same frame as :meth:`poll`, without beginning the script."""
         key = (service, migration_id)
         migration = self._migrations.get(key)
         if migration is None:
             return None
         now = self.clock()
-        began = self._began.setdefault(key, now)
+        began = self._began.get(key, now)
         seconds = max((now - began) * self._speed, 0.0)
         return Frame(migration, began=began, now=now, seconds=seconds, speed=self._speed)
-
-    def peek(self, service: str, migration_id: str) -> Frame | None:
-        """Return the current frame of a migration as a list shows it: one that was never polled stays so."""
-        was_polled = (service, migration_id) in self._began
-        frame = self.poll(service, migration_id)
-        if not was_polled:
-            self._began.pop((service, migration_id), None)
-        return frame
 
     def jump(self, service: str, migration_id: str, seconds: float) -> None:
         """

@@ -181,13 +181,18 @@ class _VerifiedMigration(_Migration, ABC):
 
 class DtsMigration(_VerifiedMigration):
     """
-    A migration job of DTS; with ``legacy: false`` only DescribeDtsJobs knows it.
+    A job of DTS; with ``legacy: false``, as any synchronization, only DescribeDtsJobs knows it.
 
+    :param job_type: ``SYNC`` for a synchronization, which always has an incremental phase.
+    :param two_way: a synchronization in both directions. The fields of its reverse direction are below
+        ``reverse`` in a step, named as the fields of a step itself.
     :param objects: number of its tables, up to 100,000.
     """
 
     service: Literal["dts"]
     migration_job_id: str
+    job_type: Literal["MIGRATION", "SYNC"] = "MIGRATION"
+    two_way: bool = False
     incremental: bool = True
     legacy: bool = True
     objects: int = Field(24, ge=0, le=100_000)
@@ -197,11 +202,20 @@ class DtsMigration(_VerifiedMigration):
         """The migration job id."""
         return self.migration_job_id
 
+    @model_validator(mode="after")
+    def _directions_can_be_played(self) -> DtsMigration:
+        if self.two_way and self.job_type != "SYNC":
+            raise ValueError("two_way needs job_type: SYNC")
+        if self.job_type == "SYNC" and not self.incremental:
+            raise ValueError("job_type SYNC needs incremental: true")
+        return self
+
 
 class OmsMigration(_VerifiedMigration):
     """
-    A migration project of OMS.
+    A project of OMS; its ``tags`` are labels, without their values.
 
+    :param type: ``SYNC`` for a synchronization project, which has a call of its own up to OMS 4.1.0.
     :param legacy: false if the console lacks the call of releases up to 4.1.0: then the web server in front
         responds to that call with a 404.
     :param steps_error: the response to DescribeProjectSteps instead of the steps; with an empty ``code``, an
@@ -210,6 +224,7 @@ class OmsMigration(_VerifiedMigration):
 
     service: Literal["oms"]
     project_id: str
+    type: Literal["MIGRATION", "SYNC"] = "MIGRATION"
     incremental: bool = True
     legacy: bool = True
     steps_error: ApiError | None = None
@@ -441,6 +456,14 @@ BUILT_IN: dict[str, Any] = {
             "migration_job_id": "dtsdemo0001",
             "name": "MySQL migration",
             "verification": {"outcome": "consistent"},
+        },
+        {
+            "service": "dts",
+            "migration_job_id": "dtssync0001",
+            "job_type": "SYNC",
+            "two_way": True,
+            "name": "MySQL synchronization",
+            "tags": {"wave": "3"},
         },
         {"service": "oms", "project_id": "p_demo0001"},
         {

@@ -266,7 +266,7 @@ class RateLimiter:
         """Time of the answer to each recent call, and true if it was throttled."""
         self._refusal: MigrationApiError | None = None
         self._in_flight = SingleFlight(monotonic)
-        self._batches: dict[tuple[str, str, int], _Batch] = {}
+        self._batches: dict[tuple[str, str, int, str], _Batch] = {}
         self._tokens: float = OPTIONAL_BURST
         self._refilled_at = monotonic()
         self._optional: dict[str, float] = {}
@@ -453,7 +453,7 @@ class RateLimiter:
         kind = (request.url.partition("?")[0], request.action, id(request.signer))
         if request.batch is None:
             return await self._in_flight.run((*kind, request.coalescing_key), lambda: send(request))
-        batch = self._batches.setdefault(kind, _Batch())
+        batch = self._batches.setdefault((*kind, request.batch_kind), _Batch())
         asked = _PendingRequest(request, send, asyncio.get_running_loop().create_future(), call_limits.get())
         batch.waiting.append(asked)
         if batch.sending is None:

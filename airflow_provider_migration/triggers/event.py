@@ -166,7 +166,10 @@ class MigrationEventTrigger(BaseEventTrigger):
         possible = hook_class(**hook_arguments).targets(**ids)
         return cls(
             hook=sensor.hook_class,
-            hook_arguments=json.dumps(hook_arguments),
+            # A triggerer of an older version may not know an argument that is not given.
+            hook_arguments=json.dumps(
+                {name: value for name, value in hook_arguments.items() if value is not None}
+            ),
             ids=json.dumps(ids),
             # Sorted, because Airflow takes another order at the next parse for another trigger.
             targets=sorted(chosen_targets(subject, targets, possible)),

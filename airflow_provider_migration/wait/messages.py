@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from airflow_provider_migration.progress import (
+    MISMATCHES,
     MigrationProgress,
     MigrationState,
     TableVerification,
@@ -35,7 +36,7 @@ def describe(progress: MigrationProgress, *, with_verification: bool = False) ->
         parts.append(f"lag {progress.lag_seconds:.0f} s")
     line = " ".join(parts)
     check = progress.verification
-    if check and (with_verification or check.state in _MISMATCHES):
+    if check and (with_verification or check.state in MISMATCHES):
         line += f"; {describe_verification(check)}"
     if progress.error:
         line += "".join(
@@ -47,9 +48,6 @@ def describe(progress: MigrationProgress, *, with_verification: bool = False) ->
             if text
         )
     return line
-
-
-_MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 
 def describe_verification(check: Verification) -> str:
@@ -104,7 +102,7 @@ def log_state(progress: MigrationProgress, *, with_verification: bool = False) -
     :param with_verification: as in :func:`describe`.
     """
     check = progress.verification
-    is_described = check is not None and (with_verification or check.state in _MISMATCHES)
+    is_described = check is not None and (with_verification or check.state in MISMATCHES)
     return [
         progress.state,
         progress.service_status,

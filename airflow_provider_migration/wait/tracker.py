@@ -277,7 +277,7 @@ class WaitTracker:
             moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
         progress = self._with_time_left(progress, has_changed=has_changed)
-        notices_before = self._notices()
+        notices_before = self.notices()
         self.progress = progress
         self.history = replace(
             before,
@@ -298,7 +298,7 @@ class WaitTracker:
             recheck_since=recheck_since,
         )
         begins_or_ceases = held is (before.held_since is None)
-        notices_have_changed = set(notices_before) != set(self._notices())
+        notices_have_changed = set(notices_before) != set(self.notices())
         self.outbox.record_poll(
             wait_has_changed=begins_or_ceases or notices_have_changed or before.poll_errors > 0
         )
@@ -403,7 +403,7 @@ class WaitTracker:
             "errors_since": history.errors_since,
             "quota_exhausted_since": history.quota_since,
             "last_error": clean_text(error),
-            "warnings": self._notices()[:MAX_WARNINGS],
+            "warnings": self.notices()[:MAX_WARNINGS],
             "outcome": verdict.outcome.value if verdict.ends else None,
             "reason": clean_text(reason) if verdict.ends else None,
         }
@@ -481,14 +481,14 @@ class WaitTracker:
 
     def new_warnings(self) -> list[str]:
         """Return the warnings about the last record that this wait has not logged yet."""
-        by_digest = {_digest(text)[:8]: text for text in self._notices()}
+        by_digest = {_digest(text)[:8]: text for text in self.notices()}
         new = {digest: text for digest, text in by_digest.items() if digest not in self.history.warned}
         if new:
             self.history = replace(self.history, warned=(*self.history.warned, *new)[-_MAX_DIGESTS:])
         return list(new.values())
 
-    def _notices(self) -> list[str]:
-        """Return the warnings of the last record, and the remedy for its data check."""
+    def notices(self) -> list[str]:
+        """Return the warnings about the last record, and the remedy for its data check if that is wanted."""
         if self.progress is None or not (self.progress.warnings or self.progress.verification_remedy):
             return []
         is_in_sync = self.progress.state in (MigrationState.CAUGHT_UP, MigrationState.SUCCEEDED)

@@ -119,7 +119,7 @@ def test_dts_unknown_id_is_looked_up_in_each_way_once(play: Play, get_progress: 
     simulator = play("dts")
     with pytest.raises(MigrationNotFoundError, match="DtsJobId"):
         get_progress(DtsHook(api=api), migration_job_id="dtsnobody")
-    assert sum(actions(simulator).values()) == (3 if api == APIS[0] else 2)
+    assert sum(actions(simulator).values()) == (5 if api == APIS[0] else 4)
 
 
 async def test_dts_batch_holds_both_kinds_of_ids(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:

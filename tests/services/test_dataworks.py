@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -16,8 +17,15 @@ from airflow_provider_migration.exceptions import (
     MigrationPermissionError,
     MigrationResponseError,
 )
-from airflow_provider_migration.progress import MigrationProgress
-from airflow_provider_migration.services.dataworks import DataWorksApi, endpoint_of
+from airflow_provider_migration.progress import MigrationProgress, MigrationSummary
+from airflow_provider_migration.services.dataworks import (
+    LIST_STATUSES,
+    DataWorksApi,
+    MigrationList,
+    endpoint_of,
+    list_of,
+)
+from airflow_provider_migration.services.listing import MigrationFilter
 from airflow_provider_migration.wait.policy import target_reached
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -295,7 +303,7 @@ def test_reason_is_in_the_list_of_the_kind(talk: Any, status: str, kind: str) ->
     assert told.result.error.message == "Failed in step STEP_0: The resource order.jar exists."
     request = told.requests[-1]
     assert request.action == "ListMigrations"
-    assert request.body.decode() == f"MigrationType={kind}&PageSize=100&ProjectId=123456"
+    assert request.body.decode() == f"MigrationType={kind}&PageNumber=1&PageSize=100&ProjectId=123456"
 
 
 @pytest.mark.parametrize(
@@ -461,3 +469,134 @@ def test_record_has_the_time_of_the_call_that_decides(talk: Any, response: Any) 
 
     record = talk(replace(API, clock=lambda: now[0]).progress(1, 2, max_lag=60), answer).result
     assert (record.state, record.observed_at) == ("running", NOW)
+
+
+# --- the list of a workspace ----------------------------------------------------------------------------
+
+CREATED = int(NOW.timestamp() * 1000) - 60_000
+
+
+def package(number: Any = 1, status: Any = "RUNNING", **changes: Any) -> dict[str, Any]:
+    given = {"Id": number, "Name": f"pack-{number}", "Status": status, "CreateTime": CREATED}
+    return {**given, "DownloadUrl": "https://signed.example/?Signature=x", **changes}
+
+
+def read_list(talk: Any, *answers: Any, **filtered: Any) -> tuple[list[MigrationSummary], list[Any]]:
+    """Read a list to its end; return its rows and the requests."""
+    given = {"name": None, "status": None, "tags": None, "group": None, **filtered}
+    words, states = LIST_STATUSES.known_words, LIST_STATUSES.states
+    packages = list_of(MigrationFilter.of(**given, words=words, states=states), 123456)
+    rows, requests, canned = [], [], iter(answers)
+    while not packages.at_end:
+        told = talk(API.list_migrations(packages), *islice(canned, 1))
+        rows += told.result
+        requests += told.requests
+    assert next(canned, None) is None
+    return rows, requests
+
+
+def counted(total: Any, *packages: Any) -> dict[str, Any]:
+    return {"Success": True, "Data": {"Migrations": [*packages], "TotalCount": total, "PageSize": 50}}
+
+
+def test_list_requests_each_type(talk: Any) -> None:
+    _, requests = read_list(talk, listing(), listing())
+    assert [request.body.decode() for request in requests] == [
+        f"MigrationType={kind}&PageNumber=1&PageSize=100&ProjectId=123456" for kind in ("IMPORT", "EXPORT")
+    ]
+    assert {request.action for request in requests} == {"ListMigrations"}
+
+
+def test_list_of_shorter_pages_is_read_to_its_end(talk: Any) -> None:
+    """The maximum size of a page is 100 by one text and 50 by another."""
+    pages = [counted(130, *map(package, range(begin, min(begin + 50, 130)))) for begin in (0, 50, 100)]
+    rows, requests = read_list(talk, *pages, counted(1, package(999)))
+    assert [row.migration_id for row in rows] == [*map(str, range(130)), "999"]
+    assert [row.kind for row in rows[-2:]] == ["import", "export"]
+    assert len(requests) == 4
+
+
+def test_list_row_is_a_light_record(talk: Any) -> None:
+    ((row,), _) = read_list(talk, listing(package()), listing())
+    assert row.model_dump(mode="json") == {
+        "service": "dataworks",
+        "migration_id": "1",
+        "name": "pack-1",
+        "kind": "import",
+        "state": "running",
+        "service_status": "RUNNING",
+        "lag_seconds": None,
+        "created_at": "2026-01-02T03:03:05Z",
+    }
+    assert "Signature" not in repr(MigrationList.read(listing(package())))
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("INIT", "pending"),
+        ("EDITING", "pending"),
+        ("RUNNING", "running"),
+        ("SUCCESS", "succeeded"),
+        ("FAILURE", "failed"),
+        ("IMPORT_SUCCESS", "unknown"),  # a word of the summary
+        ("odd", "unknown"),
+        (None, "unknown"),
+        (False, "unknown"),
+    ],
+)
+def test_list_has_its_own_words(talk: Any, word: Any, state: str) -> None:
+    ((row,), _) = read_list(talk, listing(package(status=word)), listing())
+    assert row.state == state
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        listing(package(None)),
+        listing(package("")),
+        listing(package("abc")),
+        listing(package(-1)),
+        listing(package(True)),
+        listing(package(), None),  # type: ignore[arg-type]  # not a package
+        listing(package(), "x"),  # type: ignore[arg-type]  # not a package
+        counted(None, package()),
+        counted(True, package()),
+        counted("many", package()),
+        counted(-1),
+        counted(0, package(None)),
+        {"Success": True, "Data": {}},
+        {"Success": True, "Data": {"Migrations": "x", "TotalCount": 2}},
+        {"Success": True, "Data": None},
+        {"Success": True},
+    ],
+)
+def test_unreadable_list_is_an_error(talk: Any, answer: Any) -> None:
+    with pytest.raises(MigrationResponseError):
+        read_list(talk, answer, listing())
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [counted(2, package(1)), counted(2)],
+        [counted(2, package(1)), counted(2, package(1))],
+        [counted(2, package(1), package(1))],
+        [counted(3, package(1)), counted(2, package(3))],
+        [counted(5, package(1)), counted(0)],
+    ],
+)
+def test_incomplete_list_is_an_error(talk: Any, pages: list[Any]) -> None:
+    with pytest.raises(MigrationResponseError, match="list again"):
+        read_list(talk, *pages)
+
+
+def test_list_beyond_the_last_page_number_is_an_error(talk: Any) -> None:
+    pages = (counted(101, package(number)) for number in range(100))
+    with pytest.raises(MigrationResponseError, match=r"lists 100 pages at most, .*give the ids"):
+        read_list(talk, *pages)
+
+
+def test_ids_and_counts_may_be_texts(talk: Any) -> None:
+    rows, _ = read_list(talk, counted("1", package(" 17 ", CreateTime=str(CREATED))), counted("0"))
+    assert [(row.migration_id, row.created_at is not None) for row in rows] == [("17", True)]

@@ -653,7 +653,7 @@ def test_row_that_slips_over_the_edge_of_a_page_is_missed_loudly() -> None:
             del jobs["migration"][3]
         return page
 
-    with pytest.raises(MigrationResponseError, match="149 of 150"):
+    with pytest.raises(MigrationResponseError, match="from 150 to 149"):
         listed(shrinking)
 
 

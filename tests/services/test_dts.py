@@ -130,9 +130,14 @@ STATUSES = [
     ("Failed", "failed"),
     ("InitializeFailed", "failed"),
     ("Finished", "succeeded"),
+    ("Initializating", "running"),
+    ("Starting", "running"),
+    ("Normal", "running"),
+    ("ModifyFailed", "failed"),
+    ("Abnormal", "failed"),
     ("Migrating", "caught_up"),
 ]
-NOT_STATUSES = ["Synchronizing", "Migrating?", 7, 1.5]
+NOT_STATUSES = ["Rebalancing", "Migrating?", 7, 1.5]
 NO_STATUSES = ["", "  ", None, True, [], ["Migrating"], {"a": 1}]
 
 
@@ -653,9 +658,9 @@ def test_list_names_reason_and_remedy(talk: Any) -> None:
 )
 def test_list_without_the_job_is_not_found(talk: Any, answer: Any) -> None:
     with pytest.raises(MigrationNotFoundError) as caught:
-        talk(replace(LISTING).progress(ID, max_lag=60), answer, answer)
+        talk(replace(LISTING).progress(ID, max_lag=60), *[answer] * 4)
     assert f"not in the list. Check the id {ID}," in str(caught.value)
-    assert "not the DtsJobId of a migration job either" in str(caught.value)
+    assert "not the DtsJobId of a job either (JobType MIGRATION and SYNC)." in str(caught.value)
 
 
 def test_batch_requests_many_jobs(response: Any) -> None:
@@ -729,7 +734,12 @@ def test_call_that_knows_the_job_is_remembered(talk: Any, response: Any) -> None
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [
-        (200, jobs(), "DescribeDtsJobs does not list it either, as DtsInstanceId or as DtsJobId."),
+        (
+            200,
+            jobs(),
+            "DescribeDtsJobs does not list it either, as DtsInstanceId or as DtsJobId "
+            "(JobType MIGRATION and SYNC).",
+        ),
         (
             403,
             {"Code": "Forbidden.RAM", "Message": "no right"},
@@ -740,7 +750,7 @@ def test_call_that_knows_the_job_is_remembered(talk: Any, response: Any) -> None
 def test_unknown_job_error_names_both_calls(
     talk: Any, response: Any, status: int, answer: Any, said: str
 ) -> None:
-    more = [response(answer, status)] * (2 if status == 200 else 1)
+    more = [response(answer, status)] * (4 if status == 200 else 1)
     with pytest.raises(MigrationNotFoundError) as caught:
         talk(replace(API).progress(ID, max_lag=60), response(UNKNOWN, 400), *more)
     assert caught.value.code == "InvalidJobId"
@@ -777,7 +787,7 @@ def test_job_id_look_up_is_cached(talk: Any, response: Any, api: str) -> None:
     """Asked for by its DtsJobId once, from then on by its instance."""
     dts = replace(API, api=api)
     first_call = [response(UNKNOWN, 400)] if dts.api != "DescribeDtsJobs" else []
-    first = talk(dts.progress(f" {JOB_ID} ", max_lag=60), *first_call, jobs(), jobs(own()))
+    first = talk(dts.progress(f" {JOB_ID} ", max_lag=60), *first_call, jobs(), jobs(), jobs(own()))
     second = talk(dts.progress(JOB_ID, max_lag=60), jobs(own()))
     assert asked(first)[-2:] == [
         ("DescribeDtsJobs", f"DtsInstanceId={JOB_ID}"),
@@ -792,12 +802,12 @@ def test_job_id_look_up_is_cached(talk: Any, response: Any, api: str) -> None:
 @pytest.mark.parametrize("listed_id", ["another", "", None, ID, JOB_ID.upper(), f"{JOB_ID}0"])
 def test_job_id_never_stands_for_another_job(talk: Any, listed_id: Any) -> None:
     with pytest.raises(MigrationNotFoundError, match=JOB_ID):
-        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), jobs(own(listed_id)))
+        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), jobs(), *[jobs(own(listed_id))] * 2)
 
 
 def test_job_id_is_looked_up_again_when_its_instance_changed(talk: Any) -> None:
     api = replace(LISTING)
-    talk(api.progress(JOB_ID, max_lag=60), jobs(), jobs(own()))
+    talk(api.progress(JOB_ID, max_lag=60), jobs(), jobs(), jobs(own()))
     again = talk(api.progress(JOB_ID, max_lag=60), jobs(own("new")), jobs(own(instance="dtsmoved")))
     assert again.result.state == "caught_up"
     assert asked(talk(api.progress(JOB_ID, max_lag=60), jobs(own(instance="dtsmoved")))) == [
@@ -817,7 +827,7 @@ def test_job_listed_twice_is_one_job(talk: Any) -> None:
 def test_batch_holds_instance_ids_and_known_job_ids(talk: Any, response: Any) -> None:
     """Each id gets its own job; one without a status is left out, so that it is asked for alone."""
     api = replace(LISTING)
-    talk(api.progress(JOB_ID, max_lag=60), jobs(), jobs(own()))
+    talk(api.progress(JOB_ID, max_lag=60), jobs(), jobs(), jobs(own()))
     request = next(api.progress(JOB_ID, max_lag=60))
     together = request.batch([JOB_ID, "dts2", "dts3", "dts4"])
     assert f"DtsInstanceId={ID}%2Cdts2%2Cdts3%2Cdts4&" in together.url
@@ -834,7 +844,7 @@ def test_batch_holds_instance_ids_and_known_job_ids(talk: Any, response: Any) ->
 @pytest.mark.parametrize("status", [503, 429])
 def test_failed_look_up_leaves_absence_open(talk: Any, response: Any, status: int) -> None:
     with pytest.raises(MigrationApiError) as caught:
-        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), response({}, status))
+        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), jobs(), response({}, status))
     assert caught.value.is_transient
 
 
@@ -843,7 +853,7 @@ def test_refused_look_up_is_named(talk: Any, response: Any) -> None:
     with pytest.raises(
         MigrationNotFoundError, match=r"The second call failed too: DescribeDtsJobs at .*InvalidParameter"
     ):
-        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), refusal)
+        talk(replace(LISTING).progress(JOB_ID, max_lag=60), jobs(), jobs(), refusal, refusal)
 
 
 def test_job_id_cache_is_bounded() -> None:
@@ -986,7 +996,7 @@ def test_unreadable_delay_is_never_in_sync(talk: Any, status: str, state: str, d
 def test_catched_needs_a_job_that_runs_well(talk: Any, status: str, phase: str, delay: float | None) -> None:
     """Over every status and status of the phase: only Migrating, or Finished, in sync."""
     in_sync = delay is None or 0 <= delay <= 60
-    runs_well = in_sync and ((status, phase) == ("Migrating", "Catched"))
+    runs_well = in_sync and (status, phase) == ("Migrating", "Catched")
     is_done = in_sync and status == "Finished" and phase in ("Catched", "Finished")
     for record in both(talk, status, phase, delay):
         assert (

@@ -19,11 +19,13 @@ from airflow_provider_migration.auth.alibaba import AlibabaSigner
 from airflow_provider_migration.auth.basic import BasicSigner
 from airflow_provider_migration.auth.huawei import HuaweiSigner
 from airflow_provider_migration.exceptions import MigrationApiError
-from airflow_provider_migration.progress import MAX_RECORD_BYTES, MigrationProgress
+from airflow_provider_migration.progress import MAX_RECORD_BYTES, MigrationProgress, MigrationSummary
 from airflow_provider_migration.sansio import Request, Response
+from airflow_provider_migration.services import dataworks, oms
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
+from airflow_provider_migration.services.listing import MigrationFilter
 from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
 from airflow_provider_migration.wait.messages import describe
 
@@ -216,3 +218,73 @@ def test_fuzzed_answer_is_a_record_or_an_error(
     assert len(json.dumps(dumped)) < MAX_RECORD_BYTES
     assert MigrationProgress.model_validate(dumped).model_dump(mode="json") == dumped
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", describe(record))
+
+
+LISTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "dataworks": (
+        lambda: DATAWORKS.list_migrations(dataworks.list_of(MigrationFilter(), 1)),
+        {
+            "Success": True,
+            "Data": {
+                "TotalCount": 2,
+                "Migrations": [
+                    {"Id": 1, "Name": "a", "Status": "RUNNING", "CreateTime": 1661239332000},
+                    {"Id": 2, "Name": "b", "Status": "SUCCESS", "CreateTime": 1661239332000},
+                ],
+            },
+        },
+    ),
+    "oms": (
+        lambda: OMS.list_migrations(oms.list_of(MigrationFilter(tags={"wave": ""}))),
+        {
+            "success": True,
+            "totalCount": 2,
+            "data": [
+                {
+                    "id": f"np_{number}",
+                    "type": "MIGRATION",
+                    "name": "a",
+                    "labels": [{"id": "l_1", "name": "wave"}],
+                    "status": "RUNNING",
+                    "gmtCreate": "2022-08-23T06:26:15",
+                    "extraInfo": {
+                        "runningStep": "INCR_TRANSFER",
+                        "syncDelay": 5,
+                        "syncDelaySampleTimestamp": 1661239340,
+                        "incrSyncTimestamp": 1661239335,
+                    },
+                }
+                for number in (1, 2)
+            ],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@settings(max_examples=120)
+@given(data=st.data())
+def test_fuzzed_list_is_complete_or_an_error(name: str, data: st.DataObject, talk: Any) -> None:
+    """Whatever stands in a row, the row is listed, unless its label is another."""
+    flow, body = LISTS[name]
+    changed = data.draw(st.lists(st.sampled_from(list(paths(body))), min_size=1, max_size=3, unique=True))
+    for path in changed:
+        with suppress(TypeError, KeyError, IndexError):
+            body = put(body, path, data.draw(values))
+    try:
+        rows = talk(flow(), Response(200, {}, json.dumps(body).encode())).result
+    except MigrationApiError:
+        return
+    keys = {str(key) for path in changed for key in path}
+    count = next(value for key, value in paths_with_values(body) if key.lower() == "totalcount")
+    if "labels" not in keys and int(count) == 2:
+        assert len(rows) == 2
+    for row in rows:
+        assert MigrationSummary.model_validate(row.model_dump(mode="json")) == row
+
+
+def paths_with_values(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in body.items():
+        yield key, value
+        if key == "Data" and isinstance(value, dict):
+            yield from value.items()

@@ -26,9 +26,11 @@ from airflow_provider_migration.exceptions import (
     MigrationThrottledError,
 )
 from airflow_provider_migration.sansio import Flow, Response
+from airflow_provider_migration.services import dataworks, oms
 from airflow_provider_migration.services.dataworks import DataWorksApi
 from airflow_provider_migration.services.drs import DrsApi
 from airflow_provider_migration.services.dts import DtsApi
+from airflow_provider_migration.services.listing import MigrationFilter
 from airflow_provider_migration.services.oms import HostedOmsApi, OmsApi
 from airflow_provider_migration.transport import aio, sync
 from airflow_provider_migration.transport.settings import TransportConfig
@@ -65,10 +67,13 @@ CALLS: dict[str, Callable[[], Flow[Any]]] = {
     "dts": lambda: DTS.progress("1", max_lag=60),
     "dts list": lambda: DTS.describe_dts_jobs(["dts1"]),
     "dataworks": lambda: DATAWORKS.progress(1, 2, max_lag=60),
-    "dataworks list": lambda: DATAWORKS.list_migrations(1, "IMPORT"),
+    "dataworks list": lambda: DATAWORKS.list_packages(1, "IMPORT"),
+    "dataworks packages": lambda: DATAWORKS.list_migrations(dataworks.list_of(MigrationFilter(), 1)),
     "oms": lambda: OLDER_OMS.progress("1", max_lag=60),
     "oms action": lambda: OMS.progress("np_1", max_lag=60),
     "oms steps": lambda: OMS.describe_project_steps("np_1"),
+    "oms list": lambda: OMS.list_migrations(oms.list_of(MigrationFilter())),
+    "oms hosted list": lambda: HOSTED_OMS.list_migrations(oms.list_of(MigrationFilter())),
     "oms hosted": lambda: HOSTED_OMS.progress("np_1", max_lag=60),
     "drs": lambda: DRS.progress("1", max_lag=60),
     "drs objects": lambda: DRS.progress("1", job_status=False, max_lag=60),
@@ -177,7 +182,7 @@ def test_refusal_without_a_code_is_tolerated_after_success(
     call: Any, talk: Any, status: int, body: bytes
 ) -> None:
     with pytest.raises(MigrationApiError) as caught:
-        talk(call(), Response(status, {}, body))
+        talk(call(), lambda request: Response(status, {}, body))
     assert type(caught.value) is REFUSALS[status]
     assert (caught.value.code, caught.value.tolerated_after_success) == (None, True)
 
@@ -185,8 +190,9 @@ def test_refusal_without_a_code_is_tolerated_after_success(
 @pytest.mark.parametrize("status", [400, 403, 404, 405])
 @pytest.mark.parametrize("name", ["oms", "oms action", "oms steps", "oms hosted"])
 def test_code_that_repeats_the_http_status_is_not_the_services_own(talk: Any, status: int, name: str) -> None:
+    body = json.dumps({"code": status, "message": "no"}).encode()
     with pytest.raises(MigrationApiError) as caught:
-        talk(CALLS[name](), Response(status, {}, json.dumps({"code": status, "message": "no"}).encode()))
+        talk(CALLS[name](), lambda request: Response(status, {}, body))
     assert (caught.value.code, caught.value.tolerated_after_success) == (None, True)
 
 
@@ -194,7 +200,7 @@ def test_code_that_repeats_the_http_status_is_not_the_services_own(talk: Any, st
 def test_refusal_with_the_services_own_code_is_final(talk: Any, name: str) -> None:
     status = 401 if name == "iam" else 403
     with pytest.raises(MigrationApiError) as caught:
-        talk(CALLS[name](), Response(status, {}, json.dumps(CODES[name]).encode()))
+        talk(CALLS[name](), lambda request: Response(status, {}, json.dumps(CODES[name]).encode()))
     assert caught.value.code
     assert (caught.value.is_transient, caught.value.tolerated_after_success) == (False, False)
 
@@ -221,7 +227,7 @@ def test_transient_error_needs_no_tolerance(call: Any, talk: Any, status: int) -
 def test_unknown_id_with_http_200_is_final(
     flow: Callable[[], Flow[Any]], body: Any, talk: Any, response: Any
 ) -> None:
-    # DTS is asked a second time, by the id of a job, and DRS in v5.
+    # DTS is asked again, for another type and by the id of a job, and DRS in v5.
     unknown = response({"error_code": "DRS.10000010"}, 400)
     with pytest.raises(MigrationNotFoundError) as caught:
         talk(flow(), lambda request: unknown if request.action == "ShowJobDetail" else response(body))
@@ -246,9 +252,11 @@ def test_refusal_in_front_of_a_service_is_tolerated_over_either_driver(
         with sync.new_session(settings) as session:
             return sync.SyncDriver(session, settings).run(flow)
 
-    with Server([http(status, FOREIGN_BODIES[body], {"content-type": "text/html"})]) as server:
+    # An older console has a second call, for an id that the first does not find.
+    number = 2 if api is OLDER_OMS and status == 404 else 1
+    with Server([http(status, FOREIGN_BODIES[body], {"content-type": "text/html"})] * number) as server:
         flow = replace(api, endpoint=server.url).progress(*ids, max_lag=60)
         with pytest.raises(MigrationError) as caught:
             carry(flow)
-        assert len(server.asked) == 1
+        assert len(server.asked) == number
     assert caught.value.tolerated_after_success

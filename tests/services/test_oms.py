@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -29,6 +30,7 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.progress import MigrationProgress
 from airflow_provider_migration.services.oms import ASK_AGAIN_AFTER, STEPS, HostedOmsApi, OmsApi
+from airflow_provider_migration.services.wire import MAX_CACHED
 from airflow_provider_migration.transport import aio, sync
 from airflow_provider_migration.transport.settings import TransportConfig
 from airflow_provider_migration.wait.policy import WaitPolicy, target_reached
@@ -1004,8 +1006,9 @@ def test_fallback_needs_an_answer_of_the_newer_call(
     talk: Any, response: Any, status: int, body: Any, error: type[MigrationApiError]
 ) -> None:
     api = replace(API)
+    sync = [UNKNOWN_PROJECT] if status == 404 else []  # the newer call, if there is one, serves both types
     with pytest.raises(error) as caught:
-        talk(api.progress("p_1", max_lag=60), response(b"", 404), response(body, status))
+        talk(api.progress("p_1", max_lag=60), response(b"", 404), response(body, status), *sync)
     assert ("api='DescribeProjectProgress'" in str(caught.value)) is (error is MigrationNotFoundError)
     # Neither is what the newer call says of an id that the older one may know.
     assert caught.value.tolerated_after_success is (status == 403 or error is MigrationNotFoundError)
@@ -1019,10 +1022,11 @@ def test_unknown_project_is_tolerated_once_it_was_found(
     """The 404 that leads to the newer call is of the web server, and may pass."""
     api = replace(API)
     watch = WaitTracker(WaitPolicy(targets=("caught_up",), started_at=0, deadline=1000))
+    answers = iter((response(b"", 404), UNKNOWN_PROJECT, UNKNOWN_PROJECT))
     for poll in range(polls_before):
         watch.observe(talk(api.progress("p_1", max_lag=60), project("INIT")).result, poll * 60)
     with pytest.raises(MigrationNotFoundError) as caught:
-        talk(api.progress("p_1", max_lag=60), response(b"", 404), UNKNOWN_PROJECT)
+        talk(api.progress("p_1", max_lag=60), lambda request: next(answers))
     assert watch.fail_poll(caught.value, 60).outcome == outcome
 
 
@@ -1039,8 +1043,130 @@ def test_fallback_is_undone_when_nothing_is_found(talk: Any, response: Any) -> N
 )
 def test_fallback_needs_a_404_without_a_code(talk: Any, response: Any, named: Any, answer: Any) -> None:
     given = response(b"", answer) if isinstance(answer, int) else answer
+    asked = []
+
+    def answered(request: Any) -> Any:
+        asked.append(request.action)
+        return given
+
     with pytest.raises(MigrationApiError):
-        talk(replace(API, api=named).progress("p_1", max_lag=60), given)
+        talk(replace(API, api=named).progress("p_1", max_lag=60), answered)
+    assert "DescribeProjectProgress" not in asked
+
+
+# --- a synchronization project of an older console --------------------------------------------------------
+
+OLDER, SYNC = "GetMigrationProgress", "GetSyncProgress"
+
+
+def sync_project(
+    status: Any = "RUNNING", step: Any = "CONNECTOR_INCR_SYNC", **changes: Any
+) -> dict[str, Any]:
+    """Make a synchronization project that is 5 s behind, with changes; its checkpoint is a text."""
+    data = {
+        "status": status,
+        "currentStep": step,
+        "enableStructSync": True,
+        "enableFullSync": True,
+        "enableIncrSync": True,
+        "structSyncProgress": 100,
+        "fullSyncProgress": 100,
+        "incrSyncCheckpoint": str(NOW_SECONDS - 5),
+        **changes,
+    }
+    return {"success": True, "code": None, "data": data}
+
+
+def of_paths(**answers: Any) -> Any:
+    """Answer by the path of an older call; anything else is not expected."""
+    return lambda request: answers[request.url.split("/")[-3]]
+
+
+def test_synchronization_project_is_found_by_its_own_call(talk: Any) -> None:
+    api = replace(API)
+    first = talk(api.progress("p_1", max_lag=60), UNKNOWN_PROJECT, sync_project())
+    assert [request.action for request in first.requests] == [OLDER, SYNC]
+    assert first.requests[1].url == "http://oms.example:8089/api/omsp/v2/sync/p_1/progress"
+    assert (first.result.state, first.result.lag_seconds) == ("caught_up", 5)
+    again = talk(api.progress("p_1", max_lag=60), sync_project("SUSPEND"))
+    assert ([request.action for request in again.requests], again.result.state) == ([SYNC], "paused")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "caught_up"),
+        ({"incrSyncCheckpoint": NOW_SECONDS - 60}, "caught_up"),
+        ({"incrSyncCheckpoint": str(NOW_SECONDS - 61)}, "running"),
+        ({"incrSyncCheckpoint": "12,3456"}, "running"),  # a position of Sybase
+        ({"incrSyncCheckpoint": None}, "running"),
+        ({"incrSyncCheckpoint": ""}, "running"),
+        ({"incrSyncCheckpoint": False}, "running"),
+        ({"currentStep": "CONNECTOR_FULL_SYNC"}, "running"),
+        ({"currentStep": "SYNC_INCR_LOG_PULL"}, "running"),
+        ({"currentStep": None}, "running"),
+        ({"fullSyncProgress": 99}, "running"),
+        ({"fullSyncProgress": None}, "running"),
+        ({"fullSyncProgress": None, "fullMigrationProgress": 100}, "caught_up"),  # as the table has it
+        ({"fullMigrationProgress": 99}, "running"),
+        ({"fullSyncProgress": None, "enableFullSync": False}, "caught_up"),
+        ({"structSyncProgress": None, "enableStructSync": None}, "running"),
+        ({"enableIncrSync": False}, "running"),
+        ({"status": "RUNNING_ALARMING"}, "running"),
+        ({"status": "FAILED"}, "failed"),
+    ],
+)
+def test_synchronization_project_is_caught_up_by_the_same_evidence(
+    talk: Any, changes: Any, state: str
+) -> None:
+    answers = of_paths(migrations=UNKNOWN_PROJECT, sync=sync_project(**changes))
+    assert talk(replace(API).progress("p_1", max_lag=60), answers).result.state == state
+
+
+@pytest.mark.parametrize("named", [None, OLDER])
+def test_unknown_project_names_both_older_calls(talk: Any, named: str | None) -> None:
+    with pytest.raises(MigrationNotFoundError, match=f"{OLDER} at .*{SYNC}") as caught:
+        talk(replace(API, api=named).progress("p_1", max_lag=60), UNKNOWN_PROJECT, UNKNOWN_PROJECT)
+    assert not caught.value.tolerated_after_success
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 403])
+def test_transient_error_does_not_switch_the_call(talk: Any, response: Any, status: int) -> None:
+    api = replace(API)
+    for answer, expected in (
+        ([response(b"", status)], [OLDER]),
+        ([UNKNOWN_PROJECT, sync_project()], [OLDER, SYNC]),
+        ([response(b"", status)], [SYNC]),
+        ([sync_project()], [SYNC]),
+    ):
+        asked, canned = [], iter(answer)
+
+        def answered(request: Any, asked: Any = asked, canned: Any = canned) -> Any:
+            asked.append(request.action)
+            return next(canned)
+
+        with suppress(MigrationApiError):
+            talk(api.progress("p_1", max_lag=60), answered)
+        assert asked == expected
+
+
+def test_transient_error_of_the_second_call_is_not_a_refusal(talk: Any, response: Any) -> None:
+    with pytest.raises(MigrationServiceError):
+        talk(replace(API).progress("p_1", max_lag=60), UNKNOWN_PROJECT, response(b"", 503))
+
+
+def test_known_migration_project_is_not_looked_up_as_another(talk: Any) -> None:
+    api = replace(API)
+    talk(api.progress("p_1", max_lag=60), project())
+    with pytest.raises(MigrationNotFoundError):
+        talk(api.progress("p_1", max_lag=60), UNKNOWN_PROJECT)
+
+
+def test_older_calls_cache_is_bounded(talk: Any) -> None:
+    api = replace(API)
+    for number in range(MAX_CACHED + 1):
+        talk(api.project_progress(f"p_{number}"), project())
+    assert len(api.memory.older_calls) == MAX_CACHED
 
 
 @pytest.mark.parametrize(

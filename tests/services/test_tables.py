@@ -105,7 +105,13 @@ def answers_of_dts() -> Iterator[tuple[Any, tuple[Any, ...]]]:
                 "MigrationMode": mode,
                 "DataSynchronizationStatus": {"Status": increment},
             }
-            yield api.progress("1", max_lag=60), (body,)
+            # A synchronization is always read from the list.
+            listed = {"DtsInstanceID": "1", "Status": word, "JobType": "sync"}
+            jobs = {"Success": True, "DtsJobList": [{**body, **listed}]}
+            if word == "Synchronizing":
+                yield replace(api, job_type="SYNC").progress("1", max_lag=60), (jobs,)
+            else:
+                yield api.progress("1", max_lag=60), (body,)
 
 
 def answers_of_oms() -> Iterator[tuple[Any, tuple[Any, ...]]]:

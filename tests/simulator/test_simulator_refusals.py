@@ -72,7 +72,7 @@ def test_dts_list_refusals(ask: Any, parameters: dict[str, str], code: str) -> N
         ({"DtsJobId": "dtsdemo0001"}, []),
         ({"DtsInstanceId": "dtsnobody", "DtsJobId": "demo0001"}, []),
         ({"DtsJobId": "demo0001", "JobType": "SYNC"}, []),
-        ({"JobType": "SYNC"}, []),
+        ({"JobType": "SYNC"}, ["dtssync0001"]),
         ({"PageNumber": "2"}, []),
     ],
 )
@@ -432,6 +432,54 @@ def test_oms_basic_credentials(ask: Any, header: str | None) -> None:
 def test_oms_action_refusals_have_http_200(ask: Any, action: str, body: Any, code: str) -> None:
     reply = ask.oms_action(action, body)
     assert (reply.status, reply.json["success"], reply.json["code"]) == (200, False, code)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"type": "migration"}, "type"),
+        ({"type": "VERIFY"}, "type"),
+        ({"pageSize": 151}, "pageSize"),
+        ({"pageSize": "10"}, "pageSize"),
+        ({"pageNumber": 0}, "pageNumber"),
+        ({"pageNumber": True}, "pageNumber"),
+        ({"status": ["ODD"]}, "status"),
+        ({"status": "ODD"}, "status"),
+        ({"labelIds": "l_1"}, "labelIds"),
+        ({"labelIds": ["l"] * 6}, "labelIds"),
+        ({"sortField": "name"}, "sortField"),
+        ({"order": 1}, "order"),
+        ({"visibleSubProject": "no"}, "visibleSubProject"),
+        ({"page": 1}, "page"),
+    ],
+)
+def test_oms_list_refusals(ask: Any, change: dict[str, Any], name: str) -> None:
+    assert ask.oms_action("ListProjects", {"pageNumber": 1}).json["success"] is True
+    reply = ask.oms_action("ListProjects", {"pageNumber": 1, **change}).json
+    assert (reply["success"], reply["code"]) == (False, "PARAM_ERROR")
+    assert f"{name} is invalid" in reply["message"]
+
+
+@pytest.mark.parametrize("body", [b"", b"pageNumber=1", [], 5])
+def test_oms_list_needs_a_json_object(ask: Any, body: Any) -> None:
+    assert ask.oms_action("ListProjects", body).json["code"] == "PARAM_ERROR"
+
+
+def test_oms_older_calls_know_projects_of_their_own_type(play: Any) -> None:
+    projects = [
+        {"service": "oms", "project_id": "p_1"},
+        {"service": "oms", "project_id": "p_2", "type": "SYNC"},
+    ]
+    ask = play({"migrations": projects})
+    headers = {"authorization": "Basic c2ltdWxhdG9yOnNpbXVsYXRvci1wYXNzd29yZA=="}
+    known = {
+        (path, project): ask.send(
+            "GET", f"{ask.simulator.url}/api/omsp/v2/{path}/{project}/progress", headers
+        ).json["success"]
+        for path in ("migrations", "sync")
+        for project in ("p_1", "p_2")
+    }
+    assert {key for key, is_known in known.items() if is_known} == {("migrations", "p_1"), ("sync", "p_2")}
 
 
 def test_oms_actions_need_a_password(ask: Any) -> None:

@@ -26,7 +26,7 @@ DTS = {"service": "dts", "migration_job_id": "dts1"}
         ({"migrations": [{"service": "dts"}]}, "migrations[0].migration_job_id: this key is missing"),
         (
             {"migrations": [{**DTS, "tables": 5}]},
-            "migrations[0].tables: unknown key; allowed: duration, incremental, legacy",
+            "migrations[0].tables: unknown key; allowed: duration, incremental, job_type, legacy",
         ),
         (
             {"migrations": [{**DTS, "script": "sucess"}]},

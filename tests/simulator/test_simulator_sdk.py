@@ -118,6 +118,57 @@ def test_dts_client_lists_jobs(simulator: Simulator) -> None:
     assert (job.performance.flow, job.performance.rps) == ("1.5", "120")
 
 
+def test_dts_client_lists_a_wave() -> None:
+    """The client reads 300 jobs of both types page by page, with tags and the reverse direction."""
+    migrations = [
+        {
+            "service": "dts",
+            "migration_job_id": f"dts{number:04}",
+            "job_type": "SYNC" if number % 2 else "MIGRATION",
+            "two_way": number % 2 == 1,
+            "tags": {"wave": str(number % 3)},
+        }
+        for number in range(300)
+    ]
+    with Simulator({"migrations": migrations}, speed=0.001) as running:
+        running.jump("dts", "dts0001", 100)
+        client = dts_client.Client(alibaba_config(running))
+
+        def rows(job_type: str, **fields: Any) -> list[Any]:
+            found: list[Any] = []
+            while True:
+                request = dts_models.DescribeDtsJobsRequest(
+                    region="cn-hangzhou",
+                    job_type=job_type,
+                    page_number=len(found) // 30 + 1,
+                    page_size=30,
+                    order_column="CreateTime",
+                    order_direction="ASC",
+                    without_db_list=True,
+                    **fields,
+                )
+                body = client.describe_dts_jobs(request).body
+                found += body.dts_job_list
+                if len(found) >= body.total_record_count:
+                    return found
+
+        migrations_, syncs = rows("MIGRATION"), rows("SYNC")
+        assert (len(migrations_), len(syncs)) == (150, 150)
+        assert {job.job_type for job in migrations_} == {"online"}
+        assert migrations_[0].reverse_job is None
+        job = syncs[0]
+        assert (job.job_type, job.status, job.dts_job_direction) == ("sync", "Synchronizing", "Forward")
+        assert (job.reverse_job.status, job.reverse_job.dts_job_direction) == ("Synchronizing", "Reverse")
+        assert job.reverse_job.dts_job_id != job.dts_job_id
+        assert 0 <= job.reverse_job.delay <= 5
+        assert job.reverse_job.migration_mode.data_synchronization is True
+        assert [(tag.tag_key, tag.tag_value) for tag in job.tag_list] == [("wave", "1")]
+        assert job.create_time == "2026-01-01T00:01:00Z"
+        tags = '[{"key": "wave", "value": "1"}]'
+        assert len(rows("MIGRATION", tags=tags)) + len(rows("SYNC", tags=tags)) == 100
+        assert [one.dts_instance_id for one in rows("SYNC", status="Synchronizing")] == ["dts0001"]
+
+
 def test_dts_client_lists_objects(simulator: Simulator) -> None:
     simulator.jump("dts", "dtsdemo0001", 14)
     client = dts_client.Client(alibaba_config(simulator))
@@ -455,3 +506,92 @@ def test_drs_client_finds_the_project_of_a_region(simulator: Simulator) -> None:
     client = drs_v5.DrsClient.new_builder().with_credentials(basic).with_region(region).build()
     answer = client.show_progress_data(drs_v5.ShowProgressDataRequest(job_id=JOB, type="table"))
     assert answer.count is not None
+
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wave() -> Iterator[Simulator]:
+    projects = [
+        {
+            "service": "oms",
+            "project_id": f"np_{number}",
+            "name": f"orders-{number}",
+            "type": "SYNC" if number % 3 == 0 else "MIGRATION",
+            "tags": {"wave-3": ""} if number < 5 else {},
+        }
+        for number in range(300)
+    ]
+    packages = [
+        {"service": "dataworks", "migration_id": number, "name": f"pack-{number}"} for number in range(1, 131)
+    ]
+    with Simulator({"migrations": projects + packages}, speed=0.001) as running:
+        running.jump("oms", "np_0", 10)
+        yield running
+
+
+def hosted_projects(simulator: Simulator, **query: Any) -> Any:
+    host = simulator.url.removeprefix("http://")
+    config = tea_openapi.Config(access_key_id=KEY, access_key_secret=SECRET, endpoint=host, protocol="HTTP")
+    return oms_client.Client(config).list_projects(oms_models.ListProjectsRequest(**query)).body
+
+
+def test_hosted_oms_client_lists_projects(wave: Simulator) -> None:
+    seen = []
+    for page in (1, 2):
+        body = hosted_projects(wave, type="MIGRATION", page_number=page, page_size=150)
+        assert (body.success, body.total_count, body.page_number) == (True, 200, page)
+        seen += [project.id for project in body.data]
+    assert len(set(seen)) == len(seen) == 200
+    project = body.data[-1]
+    assert (project.id, project.type, project.status) == ("np_1", "MIGRATION", "INIT")
+    assert project.steps[0].name == "TRANSFER_PRECHECK"
+    assert project.source_connect_info.username == "migrator"
+
+
+def test_hosted_oms_client_filters_projects(wave: Simulator) -> None:
+    query = {"label_ids": ["l_wave-3"], "type": "SYNC"}
+    body = hosted_projects(wave, **query)
+    assert [(project.id, project.labels[0].name) for project in body.data] == [
+        ("np_3", "wave-3"),
+        ("np_0", "wave-3"),
+    ]
+    (running,) = hosted_projects(wave, **query, status=["RUNNING"]).data
+    assert running.id == "np_0"
+    body = hosted_projects(wave, search_key="orders-7", visible_sub_project=False, order="asc")
+    assert [project.id for project in body.data] == ["np_7"]
+    assert hosted_projects(wave, status=["FAILED"]).data == []
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ({"type": "VERIFY"}, "Type"),
+        ({"page_size": 151}, "PageSize"),
+        ({"page_number": 0}, "PageNumber"),
+        ({"status": ["BROKEN"]}, "Status"),
+        ({"label_ids": ["l"] * 6}, "LabelIds"),
+        ({"sort_field": "name"}, "SortField"),
+        ({"order": "up"}, "Order"),
+    ],
+)
+def test_hosted_oms_client_sees_a_refused_list(wave: Simulator, query: Any, name: str) -> None:
+    body = hosted_projects(wave, **query)
+    assert (body.success, body.code, body.message) == (False, "PARAM_ERROR", f"{name} is invalid.")
+
+
+def test_dataworks_client_lists_pages_of_packages(wave: Simulator) -> None:
+    client = dataworks_client.Client(alibaba_config(wave))
+    seen = []
+    for page in (1, 2):
+        request = dataworks_models.ListMigrationsRequest(
+            project_id=123456, migration_type="IMPORT", page_number=page, page_size=100
+        )
+        data = client.list_migrations(request).body.data
+        assert (data.total_count, data.page_number, data.page_size) == (130, page, 100)
+        seen += [(package.id, package.name) for package in data.migrations]
+    assert seen == [(number, f"pack-{number}") for number in range(1, 131)]
+    request = dataworks_models.ListMigrationsRequest(project_id=123456, migration_type="EXPORT")
+    data = client.list_migrations(request).body.data
+    assert (data.total_count, data.migrations) == (0, [])

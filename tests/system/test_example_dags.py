@@ -29,7 +29,7 @@ JOBS = {"some": [GOOD, FAILING, UNKNOWN], "none": [FAILING, UNKNOWN]}
 def runs(airflow_database: None) -> tuple[list[dict[str, Any]], str]:
     """Run every example once, with migrations that are nearly where they should be; return also the log."""
     drs = {"service": "drs", "duration": 1, "objects": 2}
-    jobs = [{**drs, "job_id": GOOD}, {**drs, "job_id": FAILING, "script": "failure"}]
+    jobs = [{**drs, "job_id": GOOD}, {**drs, "job_id": FAILING, "name": "a failing job", "script": "failure"}]
     scenario = {**BUILT_IN, "migrations": [*BUILT_IN["migrations"], *jobs]}
     with Simulator(scenario, speed=2) as simulator:
         for service, migration in (

@@ -123,7 +123,8 @@ class TestArguments:
     def test_defaults_are_those_of_the_sensor(self, service: Service) -> None:
         waiting = service.sensor(task_id="wait", **service.ids)
         trigger = MigrationEventTrigger.of(service.sensor, **service.ids)
-        assert trigger.hook_arguments == waiting._hook_arguments()
+        own = waiting._hook_arguments()
+        assert trigger.hook_arguments == {name: value for name, value in own.items() if value is not None}
         assert trigger.ids == waiting._ids()
         assert trigger.targets == [waiting.target_status]
         assert (trigger.poke_interval, trigger.max_lag, trigger.hold_for) == (
@@ -159,8 +160,8 @@ class TestArguments:
         [
             (
                 {"max_lags": 3},
-                "it takes migration_job_id, objects, dts_conn_id, region, api, target_status, max_lag, "
-                "hold_for, poke_interval",
+                "it takes migration_job_id, objects, dts_conn_id, region, api, job_type, target_status, "
+                "max_lag, hold_for, poke_interval",
             ),
             ({}, "missing a required argument: 'migration_job_id'; it takes migration_job_id, objects,"),
             ({"migration_job_id": ""}, "migration_job_id is empty"),
@@ -439,8 +440,8 @@ class TestFailures:
         await asyncio.sleep(1)
         assert [request.action for request in simulator.requests] == [
             "DescribeMigrationJobStatus",
-            "DescribeDtsJobs",  # by the id of an instance
-            "DescribeDtsJobs",  # by the id of a job
+            # Migrations and synchronizations, by the id of an instance, then of a job.
+            *["DescribeDtsJobs"] * 4,
         ]
         assert not watching.task.done()
 

@@ -311,8 +311,8 @@ async def test_final_error_ends_the_wait(play: Callable[..., Simulator], shown: 
     # DTS is asked with both of its calls.
     assert [asked.action for asked in simulator.requests] == [
         "DescribeMigrationJobStatus",
-        "DescribeDtsJobs",  # by the id of an instance
-        "DescribeDtsJobs",  # by the id of a job
+        # Migrations and synchronizations, by the id of an instance, then of a job.
+        *["DescribeDtsJobs"] * 4,
     ]
 
 

@@ -125,9 +125,9 @@ async def test_shared_poll_shares_its_error(shared: SharedHook, simulator: Simul
     polls = [shared.poll({"migration_job_id": "none"}, {"max_lag": 60}) for _ in range(3)]
     errors = await asyncio.gather(*polls, return_exceptions=True)
     assert {type(error) for error in errors} == {MigrationNotFoundError}
-    # DTS is asked with both of its calls, with the second for either kind of id.
+    # DTS is asked with both of its calls, with the second for either type of job and either kind of id.
     actions = [asked.action for asked in simulator.requests]
-    assert actions == ["DescribeMigrationJobStatus", "DescribeDtsJobs", "DescribeDtsJobs"]
+    assert actions == ["DescribeMigrationJobStatus", *["DescribeDtsJobs"] * 4]
 
 
 async def test_shared_poll_survives_a_cancelled_waiter(shared: SharedHook, simulator: Simulator) -> None:

@@ -1,4 +1,4 @@
-"""Task groups for a DAG."""
+"""Task group that prepares a cut-over: gates, the approval of a person, and evidence."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from airflow_provider_migration.sensors.dataworks import DataWorksMigrationSenso
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.sensors.oms import OmsProjectSensor
-from airflow_provider_migration.task_groups import CutOverTaskGroup, check_approval, question_of
+from airflow_provider_migration.task_groups import CutOverTaskGroup
+from airflow_provider_migration.task_groups.cut_over import check_approval, question_of
 
 NOW = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
 ASKED = ["question", "approve"] if approval_operator() else []

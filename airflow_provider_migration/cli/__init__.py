@@ -1,0 +1,1 @@
+"""Shell commands: ``airflow migrations``, and ``python -m airflow_provider_migration``."""
