@@ -160,7 +160,7 @@ def test_refusal_by_iam_leads_nowhere() -> None:
     with pytest.raises(MigrationNotFoundError) as caught:
         poll(Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=OF_IAM))
     assert caught.value is OF_IAM
-    assert poll(Cloud(lists=OF_IAM)).state == "running"
+    assert len(poll(Cloud(lists=OF_IAM)).warnings) == 1
     requests: list[Request] = []
 
     def refusing(request: Request) -> Any:
@@ -333,6 +333,24 @@ def test_parent_is_in_sync_with_all_its_children(second: dict[str, Any], state: 
 
 
 @pytest.mark.parametrize(
+    "lists",
+    [
+        to_response(b"<html>", 200),
+        {"results": [{"job_id": ID, "transfer_status": SYNCING}]},
+        {"jobs": None},
+        MigrationServiceError("no answer", action="ShowJobList (migration)", reason="refused"),
+    ],
+)
+def test_unreadable_list_decides_nothing(lists: Any) -> None:
+    """A list only adds to what the poll itself shows; it is asked for again ten minutes later."""
+    cloud = Cloud(lists=lists)
+    progress = poll(cloud)
+    assert progress.state == "caught_up"
+    (warning,) = progress.warnings
+    assert "so its own status counts alone" in str(warning)
+
+
+@pytest.mark.parametrize(
     ("lists", "answer"),
     [
         (family(), {"c2": None}),
@@ -348,8 +366,7 @@ def test_parent_is_in_sync_with_all_its_children(second: dict[str, Any], state: 
         (rows(row(children=7)), {}),
         (AWAY, {}),
         (THROTTLED, {}),
-        (to_response(b"<html>", 200), {}),
-        ({"jobs": [row()]}, {}),
+        ({"jobs": [row(job_mode_role="parent", children=None)]}, {}),
     ],
 )
 def test_parent_with_unknown_children_is_not_in_sync(lists: Any, answer: dict[str, Any]) -> None:
