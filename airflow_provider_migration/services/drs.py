@@ -17,8 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.clock import utc_now
@@ -31,6 +33,7 @@ from airflow_provider_migration.exceptions import (
     MigrationPermissionError,
     MigrationRequestError,
     MigrationResponseError,
+    MigrationThrottledError,
 )
 from airflow_provider_migration.progress import (
     MAX_OBJECTS_NAMED,
@@ -477,6 +480,16 @@ class _Detail(WireModel):
     job: _JobDetail | None = None
 
 
+def _no_child_is_lost(value: Any) -> Any:
+    """Turn children that are not objects into such: without an id they are never in sync."""
+    if value is None:
+        return None
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [
+        item if isinstance(item, dict) else {"id": item if isinstance(item, str) else None} for item in items
+    ]
+
+
 class JobRow(WireModel):
     """
     One job in a list of jobs; v3 calls the type ``db_use_type``.
@@ -495,7 +508,7 @@ class JobRow(WireModel):
     task_type: Verbatim = None
     enterprise_project_id: Verbatim = None
     job_mode_role: Verbatim = None
-    children: tuple[ChildRow, ...] | None = None
+    children: Annotated[tuple[ChildRow, ...] | None, BeforeValidator(_no_child_is_lost)] = None
 
     @property
     def type(self) -> str:
@@ -892,11 +905,13 @@ class _Family:
     :ivar job_type: a key of :data:`KINDS`.
     :ivar children: ids of its child jobs; None if it is a parent whose children are not listed.
     :ivar at: time of the look-up.
+    :ivar problem: why nothing is known of the job; empty for a job that was listed.
     """
 
     job_type: str
     children: tuple[str, ...] | None
     at: datetime
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1397,9 +1412,9 @@ class DrsApi:
 
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
-        needs a new look-up. Where no list has ever shown the job, or lists are refused, its own status
-        counts, with a warning; while the look-up fails for another reason, there is no yes. A job that has
-        ended is judged by its own figures alone, because waiting would not change them.
+        needs a new look-up. Where no list has ever shown the job, or lists are refused or unreadable, its
+        own status counts, with a warning; while DRS is throttling or failing, there is no yes. A job that
+        has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
@@ -1411,20 +1426,22 @@ class DrsApi:
         if family is None or is_old or family.job_type == _SYNC:
             try:
                 found = yield from self._find_family(job_id, now)
-            except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
-                found, unknown = None, _came_back(error)
             except MigrationApiError as error:
-                text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
-                return _Reservation(_open_phase("children"), text), ()
+                if _will_pass(error):
+                    text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
+                    return _Reservation(_open_phase("children"), text), ()
+                found, unknown = None, _came_back(error)
             if found is not None:
                 family = found
                 cache_put(self._families, job_id, family)
-            elif family is None:
-                why = unknown or "DRS does not list the job"
-                return None, (
-                    f"{_UNKNOWN_FAMILY}, so its own status counts alone: {why}. The policy DRS "
-                    "ReadOnlyAccess covers the lists.",
-                )
+            elif family is None or family.problem:
+                family = _Family("", (), now, unknown or "DRS does not list the job")
+                cache_put(self._families, job_id, family)
+        if family.problem:
+            return None, (
+                f"{_UNKNOWN_FAMILY}, so its own status counts alone: {family.problem}. The policy DRS "
+                "ReadOnlyAccess covers the lists.",
+            )
         if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:
             switchover = yield from self._switchover(job_id, job)
             if switchover is not None:
@@ -1477,7 +1494,10 @@ class DrsApi:
         self, job_type: str, jobs: Sequence[str], is_v3: bool, find: Callable[[_JobPage], _T]
     ) -> Request[_T]:
         def read(request: Request[Any], response: Response) -> _T:
-            return find(_read_jobs(request, response))
+            page = _JobPage.read(api_object(request, response))
+            if page.jobs is None and page.total_count is None and page.total_record is None:
+                raise api_error(MigrationResponseError, request, response, "no jobs in the response")
+            return find(page)
 
         names = ",".join(jobs)
         if is_v3:
@@ -1942,7 +1962,9 @@ def _either(
         refusal = error
     try:
         return (yield from second), True
-    except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
+    except MigrationApiError as error:
+        if not _is_refused(error):
+            raise
         problem = error
     # Outside the except clause, so that the second refusal does not become the context of the first.
     refusal.add_hint(f"The other API does not serve it either: {_came_back(problem)}.")
@@ -1950,16 +1972,31 @@ def _either(
     raise refusal
 
 
+_JOB_CALLS: Final = ("BatchListProgresses", "ShowJobDetail", "ListJobs", "ShowJobList", "ListInstanceByTags")
+
+
+def _is_refused(error: MigrationApiError) -> bool:
+    """Tell whether DRS refuses a call about jobs; a refusal of a new token by IAM says nothing of a job."""
+    kinds = (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError)
+    return isinstance(error, kinds) and error.action.partition(" ")[0] in _JOB_CALLS
+
+
+def _will_pass(error: MigrationApiError) -> bool:
+    """Tell whether DRS is overloaded or failing for the moment, so that the next poll may get an answer."""
+    is_failing = error.http_status is not None and error.http_status >= 500
+    return isinstance(error, MigrationThrottledError) or is_failing or error.reason == "timeout"
+
+
 def _is_unserved(error: MigrationApiError) -> bool:
     """Tell whether a refusal concerns the job, and is the service's own rather than that of a proxy."""
-    concerns_job = isinstance(error, (MigrationNotFoundError, MigrationRequestError))
+    concerns_job = _is_refused(error) and not isinstance(error, MigrationPermissionError)
     return concerns_job and not error.tolerated_after_success
 
 
 def _is_missing_call(error: MigrationApiError) -> bool:
     """Tell whether an API lacks a call; the 404 of a proxy does not say so."""
     is_missing = isinstance(error, MigrationNotFoundError) and error.http_status == 404
-    return is_missing and not error.tolerated_after_success
+    return is_missing and _is_unserved(error)
 
 
 def _detail_of(job: str, request: Request[Any], response: Response) -> _JobDetail:

@@ -148,6 +148,30 @@ def test_other_refusal_never_leads_to_v5(refusal: Any, error: type[MigrationApiE
     assert "ShowJobDetail" not in cloud.asked
 
 
+OF_IAM = MigrationNotFoundError("no", action="KeystoneCreateUserTokenByPassword", http_status=404, code="x")
+
+
+def test_refusal_by_iam_leads_nowhere() -> None:
+    """The transport raises it in place of the call that needed a token."""
+    cloud = Cloud(BatchListProgresses=OF_IAM, ShowJobDetail=v5())
+    with pytest.raises(MigrationNotFoundError):
+        poll(cloud)
+    assert cloud.asked == ["BatchListProgresses"]
+    with pytest.raises(MigrationNotFoundError) as caught:
+        poll(Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=OF_IAM))
+    assert caught.value is OF_IAM
+    assert len(poll(Cloud(lists=OF_IAM)).warnings) == 1
+    requests: list[Request] = []
+
+    def refusing(request: Request) -> Any:
+        requests.append(request)
+        raise OF_IAM
+
+    with pytest.raises(MigrationNotFoundError):
+        listed(refusing)
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize("second", [UNKNOWN, NO_CALL, NO_RIGHT, PROXY])
 def test_job_that_neither_serves_names_both(second: Any) -> None:
     cloud = Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=second)
@@ -309,6 +333,24 @@ def test_parent_is_in_sync_with_all_its_children(second: dict[str, Any], state: 
 
 
 @pytest.mark.parametrize(
+    "lists",
+    [
+        to_response(b"<html>", 200),
+        {"results": [{"job_id": ID, "transfer_status": SYNCING}]},
+        {"jobs": None},
+        MigrationServiceError("no answer", action="ShowJobList (migration)", reason="refused"),
+    ],
+)
+def test_unreadable_list_decides_nothing(lists: Any) -> None:
+    """A list only adds to what the poll itself shows; it is asked for again ten minutes later."""
+    cloud = Cloud(lists=lists)
+    progress = poll(cloud)
+    assert progress.state == "caught_up"
+    (warning,) = progress.warnings
+    assert "so its own status counts alone" in str(warning)
+
+
+@pytest.mark.parametrize(
     ("lists", "answer"),
     [
         (family(), {"c2": None}),
@@ -316,10 +358,15 @@ def test_parent_is_in_sync_with_all_its_children(second: dict[str, Any], state: 
         (family([], job_mode_role="parent"), {}),
         (family(["c1", ""]), {}),
         (rows(row(children=[{"status": SYNCING}])), {}),
+        (rows(row(children=["c2"])), {}),
+        (rows(row(children=[None])), {}),
+        (rows(row(children=[["c1"]])), {}),
+        (rows(row(children="c2")), {}),
+        (rows(row(children={"id": "c2"})), {}),
+        (rows(row(children=7)), {}),
         (AWAY, {}),
         (THROTTLED, {}),
-        (to_response(b"<html>", 200), {}),
-        ({"jobs": [row()]}, {}),
+        ({"jobs": [row(job_mode_role="parent", children=None)]}, {}),
     ],
 )
 def test_parent_with_unknown_children_is_not_in_sync(lists: Any, answer: dict[str, Any]) -> None:
@@ -601,6 +648,7 @@ def test_child_that_is_also_a_row_counts_once() -> None:
         rows(row("a"), total=0),
         rows(total=3),
         rows(row("a", children=[{"status": SYNCING}])),
+        rows(row("a", children=7)),
         {"jobs": [row("a")]},
         {},
         {"total_count": "many", "jobs": []},
@@ -622,7 +670,7 @@ def test_row_that_slips_over_the_edge_of_a_page_is_missed_loudly() -> None:
             del jobs["migration"][3]
         return page
 
-    with pytest.raises(MigrationResponseError, match="149 of 150"):
+    with pytest.raises(MigrationResponseError, match="from 150 to 149"):
         listed(shrinking)
 
 
