@@ -70,7 +70,7 @@ FILE_WIDTH: Final = 200
 
 
 class _ToStderr(logging.Handler):
-    """Prints warnings to the stderr of the moment, which a live display replaces."""
+    """Prints warnings to the current stderr, which a live display replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _warn(record.getMessage())
@@ -81,7 +81,7 @@ def _answer_on_stdout() -> Iterator[TextIO]:
     """Yield stdout for the answer, and direct warnings and Airflow's logs to stderr."""
     out, logger, handler = sys.stdout, logging.getLogger("airflow_provider_migration"), _ToStderr()
     for its in logging.getLogger().handlers:
-        # The handler of Airflow 2 has no stream of its own: it writes to the stdout of the moment.
+        # The handler of Airflow 2 has no stream of its own: it writes to the current stdout.
         if isinstance(its, logging.StreamHandler) and vars(its).get("stream") is out:
             its.setStream(sys.stderr)
     propagated, logger.propagate = logger.propagate, False
@@ -232,7 +232,7 @@ def status(args: Namespace, out: TextIO) -> ExitCode:
 
 
 def _log_nothing(level: int, template: str, text: str) -> None:
-    """Drop a log line: the command itself prints what it is about."""
+    """Drop a log line: the command prints the same facts itself."""
 
 
 @_command

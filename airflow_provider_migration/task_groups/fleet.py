@@ -56,8 +56,8 @@ class MigrationFleetTaskGroup(TaskGroup):
     2. ``watch``: one mapped task per migration, with the service's sensor, deferred by default. A migration
        that fails or vanishes fails its own task only.
     3. ``report``: return the states, the worst lag, the slowest, and the reason of each failure. It lists the
-       migrations once more: one that has reached its target hours ago may have failed since.
-    4. ``gate``: pass if every migration has reached the target and still stands there, or if at most
+       migrations once more: one that reached its target hours ago may have failed since.
+    4. ``gate``: pass if every migration has reached the target and is still there, or if at most
        ``max_failed`` have not; else fail.
 
     The group only watches. Its requests are the pages of two lists and the sensors' polls, which the
@@ -262,10 +262,10 @@ class _GateOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         if not isinstance(self.report, Mapping):
-            raise AirflowFailException("There is no report: clear the task 'report' to make it again.")
+            raise AirflowFailException("There is no report: clear the task 'report' to create it again.")
         text = describe_report(self.report)
         if self.report["failed"] > self.max_failed:
-            raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss it (max_failed).")
+            raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss the target (max_failed).")
         self.log.info("%s", text)
 
 
@@ -358,18 +358,18 @@ def _shortfall(
     now: MigrationSummary | None,
     max_lag: float,
 ) -> str | None:
-    """Return why a migration has not reached the target, or stands there no longer; None if it does."""
+    """Return why a migration has not reached the target, or has left it since; None if it is there."""
     if record is None:
         given = (wait or {}).get("reason")
-        return given or "its task has left no record of the target: look at the log of that task"
+        return given or "its task has no record of reaching the target: see the log of that task"
     if record["state"] == "succeeded":
         return None
     if now is None:
-        return "it had reached the target, but the service does not list it any more"
+        return "it had reached the target, but the service no longer lists it"
     if now.state not in (*_MAY_STAND, record["state"]):
-        return f"it had reached the target, but is {now.state} by now ({now.service_status})"
+        return f"it had reached the target, but is {now.state} now ({now.service_status})"
     if record["state"] == "caught_up" and now.lag_seconds is not None and now.lag_seconds > max_lag:
-        return f"it had reached the target, but its lag is {now.lag_seconds:g} s by now"
+        return f"it had reached the target, but its lag is {now.lag_seconds:g} s now"
     return None
 
 
