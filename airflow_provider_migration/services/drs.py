@@ -1439,7 +1439,7 @@ class DrsApi:
                 cache_put(self._families, job_id, family)
         if family.problem:
             return None, (
-                f"{_UNKNOWN_FAMILY}, so its own status counts alone: {family.problem}. The policy DRS "
+                f"{_UNKNOWN_FAMILY}, so only its own status counts: {family.problem}. The policy DRS "
                 "ReadOnlyAccess covers the lists.",
             )
         if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:

@@ -331,7 +331,7 @@ def test_console_without_a_list_is_an_error(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, "is that of one workspace: give its number as project_id"),
+        ({}, "packages of one workspace: give its number as project_id"),
         ({"project_id": "x"}, "project_id must be a number"),
         ({"project_id": ""}, "project_id is empty"),
         ({"project_id": 1, "tags": {"wave": "3"}}, "tags must be None: DataWorks has no tags"),
