@@ -843,6 +843,7 @@ class DrsListing(MigrationListing):
         self.is_v3 = False
         self.tagged: dict[str, Mapping[str, str]] | None = None
         self._children: set[str] = set()
+        self._listed: set[str] = set()
 
     def take_jobs(self, jobs: Sequence[JobRow], total: int, now: datetime) -> list[MigrationSummary]:
         """
@@ -863,6 +864,7 @@ class DrsListing(MigrationListing):
             for row in self.take(page, received=received, total=total)
             if row.migration_id in own and row.migration_id not in self._children
         ]
+        self._listed.update(row.migration_id for row in found)
         for job in own.values():
             for child in job.children or ():
                 if not child.id:
@@ -870,9 +872,9 @@ class DrsListing(MigrationListing):
                         f"The list of migrations is incomplete: a child of {job.id} has no id. List again."
                     )
                 row = child.as_summary(job_type, now)
-                if child.id not in self._seen | self._children and self.selection.selects(
-                    row, self._tags_of(child) or self._tags_of(job)
-                ):
+                # Its own row, if it has one, does not have the tags of its parent.
+                is_new = child.id not in self._children and child.id not in self._listed
+                if is_new and self.selection.selects(row, self._tags_of(child) or self._tags_of(job)):
                     found.append(row)
                 self._children.add(child.id)
         return found

@@ -622,7 +622,7 @@ def test_row_that_slips_over_the_edge_of_a_page_is_missed_loudly() -> None:
             del jobs["migration"][3]
         return page
 
-    with pytest.raises(MigrationResponseError, match="149 of 150"):
+    with pytest.raises(MigrationResponseError, match="from 150 to 149"):
         listed(shrinking)
 
 
@@ -703,6 +703,20 @@ def test_tags_select_jobs_and_their_children() -> None:
         return paged(jobs)(request)
 
     assert [item.migration_id for item in listed(answer, tags={"wave": "3"})] == ["a", "p", "child"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_child_with_a_row_of_its_own_has_the_tags_of_its_parent(is_first: bool) -> None:
+    parent, child = row("p", children=[row("c")]), row("c")
+    jobs = {"sync": [child, parent] if is_first else [parent, child]}
+
+    def answer(request: Request) -> Any:
+        if request.action != "ListInstanceByTags":
+            return paged(jobs)(request)
+        found = [{"resource_id": "p", **tagged(wave="3")}] if "/sync/" in request.url else []
+        return {"total_count": len(found), "resources": found}
+
+    assert [item.migration_id for item in listed(answer, tags={"wave": "3"})] == ["p", "c"]
 
 
 @pytest.mark.parametrize(
