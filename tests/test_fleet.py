@@ -101,6 +101,42 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="running", lag_seconds=None)]}, None, id="lag not listed"),
         pytest.param({"found": [summary(lag_seconds=10)]}, None, id="lag at the limit"),
         pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s by now", id="lags by now"),
+        pytest.param(
+            {
+                "reached": [record(service_status="INCRE_TRANSFER_STARTED")],
+                "found": [
+                    summary(state="running", lag_seconds=None, service_status=" incre_transfer_started")
+                ],
+            },
+            None,
+            id="lag not listed, same status",
+        ),
+        *(
+            pytest.param(
+                {
+                    "reached": [record(service_status=before)],
+                    "found": [summary(state="running", lag_seconds=None, service_status=word)],
+                },
+                f"is running by now ({word})",
+                id=f"{word} by now",
+            )
+            for before, word in (
+                ("INCRE_TRANSFER_STARTED", "FULL_TRANSFER_STARTED"),
+                ("INCRE_TRANSFER_STARTED", "RELEASE_RESOURCE_STARTED"),
+                ("INCRE_TRANSFER_STARTED", None),
+                ("Synchronizing", "Initializing"),
+            )
+        ),
+        pytest.param(
+            {
+                "reached": [record(state="running", service_status="FULL_TRANSFER_COMPLETE")],
+                "found": [
+                    summary(state="running", lag_seconds=None, service_status="INCRE_TRANSFER_STARTED")
+                ],
+            },
+            None,
+            id="gone on since",
+        ),
         pytest.param({"found": [summary(state="failed")]}, "is failed by now", id="failed since"),
         pytest.param({"found": [summary(state="paused")]}, "is paused by now", id="paused since"),
         pytest.param({"found": [summary(state="cancelled")]}, "is cancelled by now", id="ended since"),

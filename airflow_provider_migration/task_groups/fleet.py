@@ -366,11 +366,18 @@ def _shortfall(
         return None
     if now is None:
         return "it had reached the target, but the service does not list it any more"
-    if now.state not in (*_MAY_STAND, record["state"]):
+    # Without a lag, a list shows no more than the word, such as that of a job that copies everything again.
+    is_told = now.lag_seconds is not None or _word(now.service_status) == _word(record["service_status"])
+    has_gone_back = record["state"] == "caught_up" and now.state == "running" and not is_told
+    if has_gone_back or now.state not in (*_MAY_STAND, record["state"]):
         return f"it had reached the target, but is {now.state} by now ({now.service_status})"
     if record["state"] == "caught_up" and now.lag_seconds is not None and now.lag_seconds > max_lag:
         return f"it had reached the target, but its lag is {now.lag_seconds:g} s by now"
     return None
+
+
+def _word(status: str | None) -> str:
+    return (status or "").strip().lower()
 
 
 def _identity(migration_id: str, listing: Mapping[str, Any]) -> dict[str, Any]:
