@@ -34,8 +34,9 @@ from airflow_provider_migration.exceptions import (
 )
 from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.hooks.connection_form import offer_connection_form
-from airflow_provider_migration.progress import MigrationProgress, clean_text
+from airflow_provider_migration.progress import MigrationProgress, MigrationState, clean_text
 from airflow_provider_migration.sansio import AuthenticatedFlow, Flow, Signer
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
 from airflow_provider_migration.transport.aio import AsyncDriver, keep_sessions
 from airflow_provider_migration.transport.clock_check import ClockCheck
 from airflow_provider_migration.transport.limiter import RateLimiter, SingleFlight
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
         ObjectProgress,
         Verification,
     )
-    from airflow_provider_migration.services.listing import MigrationListing
 
 _T = TypeVar("_T")
 
@@ -120,6 +120,11 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
 
     list_arguments: ClassVar[tuple[str, ...]] = ()
     """The ids that :meth:`iter_migrations` takes besides the filter."""
+
+    list_words: ClassVar[frozenset[str]] = frozenset()
+    """The service's words for a status in its list, in lower case."""
+    list_states: ClassVar[frozenset[MigrationState]] = frozenset(MigrationState)
+    """The states that a row of the list can have."""
 
     verifies: ClassVar[bool] = False
     """True if the service has a data check: :attr:`get_progress` then takes ``verification``."""
@@ -463,17 +468,17 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
             raise MigrationConfigurationError(
                 f"A list of {self.hook_name} takes {possible}, but not {unknown}."
             )
-        return self._iter_pages_of(self._listing(name, status, tags, group, **ids))
+        selection = MigrationFilter.of(
+            name, status, tags, group, words=self.list_words, states=self.list_states
+        )
+        return self._iter_pages_of(self._listing(selection, **ids))
 
-    def _listing(
-        self,
-        name: str | None,
-        status: str | Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        group: str | None,
-        **ids: Any,
-    ) -> MigrationListing:
-        """Validate the arguments of a list, and return its paging state."""
+    def _listing(self, selection: MigrationFilter, **ids: Any) -> MigrationListing:
+        """
+        Return the paging state of a list.
+
+        :raises MigrationConfigurationError: for a filter or an id that the service does not have.
+        """
         raise MigrationConfigurationError(f"{self.hook_name} has no call that lists migrations.")
 
     def _iter_pages_of(self, listing: MigrationListing) -> Iterator[MigrationSummary]:

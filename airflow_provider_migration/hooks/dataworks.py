@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_provider_migration.hooks.alibaba import read_account
@@ -37,6 +36,8 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     hook_name = "Alibaba Cloud DataWorks"
     service = SERVICE
     migration_argument = "migration_id"
+    list_words = LIST_STATUSES.known_words
+    list_states = LIST_STATUSES.states
     list_arguments = ("project_id",)
     calls_per_second: ClassVar[float | None] = 5  # of the Basic edition; the others allow more
 
@@ -54,17 +55,8 @@ class DataWorksHook(MigrationHook[DataWorksApi]):
     def _probe(self, api: DataWorksApi) -> Flow[PackageSummary]:
         return api.get_migration_summary(1, 1)
 
-    def _listing(
-        self,
-        name: str | None,
-        status: str | Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        group: str | None,
-        **ids: Any,
-    ) -> MigrationListing:
-        """Validate the arguments of a list; ``ids`` has the ``project_id`` of the workspace."""
-        words, states = LIST_STATUSES.known_words, LIST_STATUSES.states
-        selection = MigrationFilter.of(name, status, tags, group, words=words, states=states)
+    def _listing(self, selection: MigrationFilter, **ids: Any) -> MigrationListing:
+        """Return the paging state of a list; ``ids`` has the ``project_id`` of the workspace."""
         return list_of(selection, ids.get("project_id"))
 
     def get_migration_process(self, project_id: str | int, migration_id: str | int) -> MigrationProcess:

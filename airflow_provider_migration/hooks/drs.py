@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.credentials.huawei_iam import AgencyKey, IamToken, find_project
-from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
 from airflow_provider_migration.progress import MigrationProgress, ObjectProgress
@@ -53,6 +52,7 @@ class DrsHook(MigrationHook[DrsApi]):
     hook_name = "Huawei Cloud DRS"
     service = SERVICE
     migration_argument = "job_id"
+    list_words = STATUSES.known_words
     verifies = True
 
     def __init__(
@@ -148,22 +148,9 @@ class DrsHook(MigrationHook[DrsApi]):
     def _probe(self, api: DrsApi) -> Flow[JobProgress]:
         return api.probe("00000000-0000-0000-0000-000000jb000")
 
-    def _listing(
-        self,
-        name: str | None,
-        status: str | Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        group: str | None,
-        **ids: Any,
-    ) -> MigrationListing:
-        """Validate the arguments of a list of jobs; its group is the id of an enterprise project."""
-        if ids:
-            raise MigrationConfigurationError(
-                f"A list of {self.hook_name} does not take {', '.join(sorted(ids))}. Leave it out: the "
-                "connection selects region and project."
-            )
-        words = [word for words in STATUSES.words.values() for word in words]
-        return DrsListing(MigrationFilter.of(name, status, tags, group, words=words))
+    def _listing(self, selection: MigrationFilter, **ids: Any) -> MigrationListing:
+        """Return the paging state of a list of jobs; its group is the id of an enterprise project."""
+        return DrsListing(selection)
 
     def get_rpo_and_rto(self, job_id: str) -> RpoAndRto:
         """

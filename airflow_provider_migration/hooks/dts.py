@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationPermissionError
@@ -51,6 +51,7 @@ class DtsHook(MigrationHook[DtsApi]):
     hook_name = "Alibaba Cloud DTS"
     service = SERVICE
     migration_argument = "migration_job_id"
+    list_words = STATUSES.known_words
     verifies = True
 
     def __init__(
@@ -123,16 +124,8 @@ class DtsHook(MigrationHook[DtsApi]):
         """
         return self._run(lambda api: api.describe_dts_jobs(dts_instance_ids, job_type=job_type))
 
-    def _listing(
-        self,
-        name: str | None,
-        status: str | Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        group: str | None,
-        **ids: Any,
-    ) -> JobListing:
-        words = [word for group in STATUSES.words.values() for word in group]
-        selection = MigrationFilter.of(name, status, tags, group, words=words)
+    def _listing(self, selection: MigrationFilter, **ids: Any) -> JobListing:
+        """Return the paging state of a list of jobs; its group is the id of a resource group."""
         return JobListing(selection, (self._job_type,) if self._job_type else JOB_TYPES)
 
     def iter_objects(self, migration_job_id: str, *, phase: str = "full") -> Iterator[ObjectProgress]:

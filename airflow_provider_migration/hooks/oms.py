@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_migration.auth.basic import BasicSigner
@@ -46,6 +45,8 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
     hook_name = "OceanBase Migration Service"
     service = SERVICE
     migration_argument = "project_id"
+    list_words = STATUSES.known_words
+    list_states = STATUSES.states
     verifies = True
 
     def __init__(self, oms_conn_id: str = default_conn_name, api: str | None = None) -> None:
@@ -82,17 +83,9 @@ class OmsHook(MigrationHook[OmsApi | HostedOmsApi]):
     def _probe(self, api: OmsApi | HostedOmsApi) -> Flow[ProjectProgressResult]:
         return (yield from api.project_progress("p_connectiontest"))
 
-    def _listing(
-        self,
-        name: str | None,
-        status: str | Sequence[str] | None,
-        tags: Mapping[str, str] | None,
-        group: str | None,
-        **ids: Any,
-    ) -> MigrationListing:
-        """Validate the arguments of a list; the keys of ``tags`` are labels, their values are empty."""
-        words, states = STATUSES.known_words, STATUSES.states
-        return list_of(MigrationFilter.of(name, status, tags, group, words=words, states=states))
+    def _listing(self, selection: MigrationFilter, **ids: Any) -> MigrationListing:
+        """Return the paging state of a list of projects; the keys of its tags are labels."""
+        return list_of(selection)
 
     def get_migration_progress(self, project_id: str) -> ProjectProgressResult:
         """

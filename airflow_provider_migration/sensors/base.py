@@ -290,7 +290,11 @@ class MigrationSensor(BaseSensorOperator):
             return read_text(self._subject, name, value)
         if not (isinstance(value, Mapping) and value and all(isinstance(key, str) for key in value)):
             refuse(self._subject, name, f"must be a mapping such as {{'wave': '3'}}, not {shown(value)}.")
-        return {key: read_text(self._subject, f"{name}[{key!r}]", text) for key, text in value.items()}
+        # The labels of OMS have no value.
+        return {
+            key: text if text == "" else read_text(self._subject, f"{name}[{key!r}]", text)
+            for key, text in value.items()
+        }
 
     @classmethod
     def _read_id(cls, subject: str, name: str, value: object) -> Any:

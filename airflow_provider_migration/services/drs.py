@@ -17,8 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.clock import utc_now
@@ -477,6 +479,16 @@ class _Detail(WireModel):
     job: _JobDetail | None = None
 
 
+def _no_child_is_lost(value: Any) -> Any:
+    """Turn children that are not objects into such: without an id they are never in sync."""
+    if value is None:
+        return None
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [
+        item if isinstance(item, dict) else {"id": item if isinstance(item, str) else None} for item in items
+    ]
+
+
 class JobRow(WireModel):
     """
     One job in a list of jobs; v3 calls the type ``db_use_type``.
@@ -495,7 +507,7 @@ class JobRow(WireModel):
     task_type: Verbatim = None
     enterprise_project_id: Verbatim = None
     job_mode_role: Verbatim = None
-    children: tuple[ChildRow, ...] | None = None
+    children: Annotated[tuple[ChildRow, ...] | None, BeforeValidator(_no_child_is_lost)] = None
 
     @property
     def type(self) -> str:
@@ -1413,11 +1425,11 @@ class DrsApi:
         if family is None or is_old or family.job_type == _SYNC:
             try:
                 found = yield from self._find_family(job_id, now)
-            except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
-                found, unknown = None, _came_back(error)
             except MigrationApiError as error:
-                text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
-                return _Reservation(_open_phase("children"), text), ()
+                if not _is_refused(error):
+                    text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
+                    return _Reservation(_open_phase("children"), text), ()
+                found, unknown = None, _came_back(error)
             if found is not None:
                 family = found
                 cache_put(self._families, job_id, family)
@@ -1944,7 +1956,9 @@ def _either(
         refusal = error
     try:
         return (yield from second), True
-    except (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError) as error:
+    except MigrationApiError as error:
+        if not _is_refused(error):
+            raise
         problem = error
     # Outside the except clause, so that the second refusal does not become the context of the first.
     refusal.add_hint(f"The other API does not serve it either: {_came_back(problem)}.")
@@ -1952,16 +1966,25 @@ def _either(
     raise refusal
 
 
+_JOB_CALLS: Final = ("BatchListProgresses", "ShowJobDetail", "ListJobs", "ShowJobList", "ListInstanceByTags")
+
+
+def _is_refused(error: MigrationApiError) -> bool:
+    """Tell whether DRS refuses a call about jobs; a refusal of a new token by IAM says nothing of a job."""
+    kinds = (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError)
+    return isinstance(error, kinds) and error.action.partition(" ")[0] in _JOB_CALLS
+
+
 def _is_unserved(error: MigrationApiError) -> bool:
     """Tell whether a refusal concerns the job, and is the service's own rather than that of a proxy."""
-    concerns_job = isinstance(error, (MigrationNotFoundError, MigrationRequestError))
+    concerns_job = _is_refused(error) and not isinstance(error, MigrationPermissionError)
     return concerns_job and not error.tolerated_after_success
 
 
 def _is_missing_call(error: MigrationApiError) -> bool:
     """Tell whether an API lacks a call; the 404 of a proxy does not say so."""
     is_missing = isinstance(error, MigrationNotFoundError) and error.http_status == 404
-    return is_missing and not error.tolerated_after_success
+    return is_missing and _is_unserved(error)
 
 
 def _detail_of(job: str, request: Request[Any], response: Response) -> _JobDetail:

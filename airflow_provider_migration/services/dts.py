@@ -668,15 +668,20 @@ class DtsJob(DtsDirection):
         :param job_type: the ``JobType`` of the request.
         """
         word = (self.job_type or "").strip().lower()
-        is_synchronizing = self.is_two_way or _is_synchronizing(self.status)
-        is_migration = job_type == MIGRATION and word in ("", "online") and not is_synchronizing
+        is_listed_as_migration = (
+            job_type == MIGRATION and word in ("", "online") and not _is_synchronizing(self.status)
+        )
+        # A migration has one direction: an empty section of a second one says nothing.
+        is_empty = self.reverse_job == DtsDirection() and not (self.dts_job_direction or "").strip()
+        is_two_way = self.is_two_way and not (is_listed_as_migration and is_empty)
+        is_migration = is_listed_as_migration and not is_two_way
         job = self.as_migration_job(request_id, units_per_second=1000 if is_migration else 1)
         further = {
             "error_message": self.error_message or self.migration_err_msg,
             "workaround": self.migration_err_workaround,
             "retry_state": self.retry_state,
         }
-        reverse = (self._other_direction or DtsDirection()).as_migration_job() if self.is_two_way else None
+        reverse = (self._other_direction or DtsDirection()).as_migration_job() if is_two_way else None
         return ListedJob(**{**dict(job), **further}, is_migration=is_migration, reverse=reverse)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -111,6 +113,23 @@ def test_drs_hook_gets_rpo_and_rto(play: Callable[..., DrsHook]) -> None:
         drs.get_rpo_and_rto("b")
     with pytest.raises(MigrationConfigurationError):
         drs.get_rpo_and_rto(" ")
+
+
+async def test_300_drs_jobs_cost_few_requests(connect: Callable[..., str]) -> None:
+    jobs = [job(f"j{number}", name="wave", tags=WAVE) for number in range(300)]
+    with BriefSimulator({"migrations": jobs}, speed=0.001) as simulator:
+        for each in jobs:
+            simulator.jump("drs", each["job_id"], 100)
+        hook = DrsHook(connect(**simulator.connections()["drs_default"]))
+        async with hook.keep_session():
+            polls = await asyncio.gather(*(hook.aget_progress(each["job_id"], ()) for each in jobs))
+        assert {progress.state for progress in polls} == {"caught_up"}
+        asked = Counter(request.action for request in simulator.requests)
+        assert asked["BatchListProgresses"] <= 7
+        assert asked["ShowJobList"] <= 5
+        before = len(simulator.requests)
+        assert len(await asyncio.to_thread(hook.list_migrations, "wave")) == 300
+        assert len(simulator.requests) - before == 5  # three pages, and one for each of the other types
 
 
 @pytest.mark.parametrize(

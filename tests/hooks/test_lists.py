@@ -27,11 +27,17 @@ IDS: Final[dict[str, Callable[[int], Any]]] = {
     "dataworks": lambda number: number + 1,
     "dts": "dts{:04}".format,
     "oms": "np_{}".format,
+    "drs": "job-{:04}".format,
 }
 """The services that have a list, with the ids of a wave."""
 
-ACTIONS: Final = {"dataworks": "ListMigrations", "dts": "DescribeDtsJobs", "oms": "ListProjects"}
-PAGES: Final = {"dataworks": 4, "dts": 12, "oms": 7}
+ACTIONS: Final = {
+    "dataworks": "ListMigrations",
+    "dts": "DescribeDtsJobs",
+    "oms": "ListProjects",
+    "drs": "ListJobs",
+}
+PAGES: Final = {"dataworks": 4, "dts": 12, "oms": 7, "drs": 5}
 """
 Number of requests for a wave: its full pages, one for the empty list of the other kind, and for DTS one after
 a full last page.

@@ -148,6 +148,30 @@ def test_other_refusal_never_leads_to_v5(refusal: Any, error: type[MigrationApiE
     assert "ShowJobDetail" not in cloud.asked
 
 
+OF_IAM = MigrationNotFoundError("no", action="KeystoneCreateUserTokenByPassword", http_status=404, code="x")
+
+
+def test_refusal_by_iam_leads_nowhere() -> None:
+    """The transport raises it in place of the call that needed a token."""
+    cloud = Cloud(BatchListProgresses=OF_IAM, ShowJobDetail=v5())
+    with pytest.raises(MigrationNotFoundError):
+        poll(cloud)
+    assert cloud.asked == ["BatchListProgresses"]
+    with pytest.raises(MigrationNotFoundError) as caught:
+        poll(Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=OF_IAM))
+    assert caught.value is OF_IAM
+    assert poll(Cloud(lists=OF_IAM)).state == "running"
+    requests: list[Request] = []
+
+    def refusing(request: Request) -> Any:
+        requests.append(request)
+        raise OF_IAM
+
+    with pytest.raises(MigrationNotFoundError):
+        listed(refusing)
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize("second", [UNKNOWN, NO_CALL, NO_RIGHT, PROXY])
 def test_job_that_neither_serves_names_both(second: Any) -> None:
     cloud = Cloud(BatchListProgresses=UNKNOWN_V3, ShowJobDetail=second)
@@ -316,6 +340,12 @@ def test_parent_is_in_sync_with_all_its_children(second: dict[str, Any], state: 
         (family([], job_mode_role="parent"), {}),
         (family(["c1", ""]), {}),
         (rows(row(children=[{"status": SYNCING}])), {}),
+        (rows(row(children=["c2"])), {}),
+        (rows(row(children=[None])), {}),
+        (rows(row(children=[["c1"]])), {}),
+        (rows(row(children="c2")), {}),
+        (rows(row(children={"id": "c2"})), {}),
+        (rows(row(children=7)), {}),
         (AWAY, {}),
         (THROTTLED, {}),
         (to_response(b"<html>", 200), {}),
@@ -601,6 +631,7 @@ def test_child_that_is_also_a_row_counts_once() -> None:
         rows(row("a"), total=0),
         rows(total=3),
         rows(row("a", children=[{"status": SYNCING}])),
+        rows(row("a", children=7)),
         {"jobs": [row("a")]},
         {},
         {"total_count": "many", "jobs": []},

@@ -212,6 +212,24 @@ def test_two_way_job_is_never_in_milliseconds() -> None:
         assert ask(row, replace(API, job_type="MIGRATION")).state != "caught_up"
 
 
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "caught_up"),
+        ({"JobType": None}, "caught_up"),
+        ({"JobType": "sync"}, "unknown"),
+        ({"Status": "Synchronizing"}, "unknown"),
+        ({"DtsJobDirection": "Forward"}, "unknown"),
+    ],
+)
+def test_migration_with_an_empty_reverse_section_has_one_direction(
+    changes: dict[str, Any], state: str
+) -> None:
+    row = sync("Migrating", **{"JobType": "online", "Delay": 50_000, "ReverseJob": {}, **changes})
+    row["Delay"] = 50_000 if state == "caught_up" else 5
+    assert ask(row, replace(API, job_type="MIGRATION")).state == state
+
+
 def test_sync_statuses_have_their_order() -> None:
     progress = ask(sync())
     for word in (
