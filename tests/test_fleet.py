@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskGroup
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.dts import DtsHook
@@ -311,6 +311,24 @@ def test_gate_needs_a_report() -> None:
 def test_wrong_argument_is_an_import_error(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(MigrationConfigurationError, match=problem):
         dag_of(**arguments)
+
+
+@pytest.mark.parametrize("own", [{}, {"dts_conn_id": "own", "max_lag": 7}])
+def test_lists_and_sensors_have_the_same_default_args(own: dict[str, Any]) -> None:
+    """A connection in default_args would else be that of the sensors alone."""
+    defaults = {"dts_conn_id": "prod", "job_type": "SYNC", "max_lag": timedelta(seconds=5)}
+    of_the_group = {"dts_conn_id": "of the group"}
+    with (
+        DAG("d", start_date=NOW, schedule=None, default_args=defaults) as dag,
+        TaskGroup("outer", default_args=of_the_group),
+    ):
+        MigrationFleetTaskGroup(DtsMigrationJobSensor, **own)
+    tasks = {task_id: dag.get_task(f"outer.fleet.{task_id}") for task_id in ("list", "watch", "report")}
+    watch = tasks["watch"].unmap({**tasks["watch"].partial_kwargs, "migration_job_id": "dts1"})
+    for task in (tasks["list"], tasks["report"]):
+        assert task.source["arguments"] == {"dts_conn_id": watch.dts_conn_id, "job_type": watch.job_type}
+    assert tasks["report"].max_lag == watch.max_lag
+    assert watch.dts_conn_id == own.get("dts_conn_id", "of the group")
 
 
 def test_default_args_change_no_gate() -> None:

@@ -114,9 +114,13 @@ class MigrationFleetTaskGroup(TaskGroup):
                 read_text(subject, text, word)
         super().__init__(group_id=group_id, tooltip="Watch every migration of a list.")
         watch_arguments = {"deferrable": True, "poll_before_deferring": False, **sensor_arguments}
+        # Airflow fills these in for the sensor alone: the lists would be those of another connection.
+        defaults = {**(self.dag.default_args or {}), **self.default_args}
+        own_names = (*signature(sensor.__init__).parameters, "max_lag")
+        known = {name: defaults[name] for name in own_names if name in defaults} | sensor_arguments
         source = {
             "hook": sensor.hook_class,
-            "arguments": {key: value for key, value in sensor_arguments.items() if isinstance(value, str)},
+            "arguments": {key: value for key, value in known.items() if isinstance(value, str)},
             "selection": {
                 **{own: sensor_arguments[own] for own in sensor.list_arguments},
                 **{"name": name, "tags": tags, "group": group},
@@ -141,7 +145,7 @@ class MigrationFleetTaskGroup(TaskGroup):
                 reached=watch.output,
                 records=watch.output[PROGRESS_KEY],
                 waits=watch.output[WAIT_KEY],
-                max_lag=to_seconds(sensor_arguments.get("max_lag", 60)),
+                max_lag=to_seconds(known.get("max_lag", 60)),
                 is_whole=status is None,
                 trigger_rule="all_done",
             )
