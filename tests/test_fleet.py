@@ -280,12 +280,24 @@ def test_report_returns_what_the_tasks_have_left(listed: list[MigrationSummary])
 def test_gate_passes_with_at_most_max_failed(failed: int, allowed: int, passes: bool) -> None:
     ids = ["dts1", "dts2", "dts3"]
     report = made(ids, reached=[record(each) for each in ids[failed:]])
+    report["reported_at"] = datetime.now(UTC).isoformat()
     dag = dag_of(max_failed=allowed)
     if passes:
         run(dag, "gate", report=report)
     else:
         with pytest.raises(AirflowFailException, match=f"{3 - failed} of 3 migrations have reached"):
             run(dag, "gate", report=report)
+
+
+@pytest.mark.parametrize(("minutes", "passes"), [(59, True), (61, False)])
+def test_gate_needs_a_new_report(minutes: float, passes: bool) -> None:
+    """A gate that is cleared alone the next day would repeat the yes of the day before."""
+    report = {**made(), "reported_at": (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()}
+    if passes:
+        run(dag_of(), "gate", report=report)
+    else:
+        with pytest.raises(AirflowFailException, match=r"1\.0 h old.*clear the task 'report'"):
+            run(dag_of(), "gate", report=report)
 
 
 def test_gate_needs_a_report() -> None:

@@ -35,6 +35,9 @@ MAX_NAMED: Final = 20
 MAX_SKEW: Final = timedelta(minutes=5)
 """Maximum difference between the clocks of two workers."""
 
+MAX_REPORT_AGE: Final = timedelta(hours=1)
+"""Maximum age of a report on which the gate passes, such as after a pause of the DAG."""
+
 LIST_KEY: Final = "migration_list"
 """XCom key of the time and the names of the list."""
 
@@ -267,6 +270,12 @@ class _GateOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         if not isinstance(self.report, Mapping):
             raise AirflowFailException("There is no report: clear the task 'report' to make it again.")
+        age = datetime.now(UTC) - _time(self.report["reported_at"])
+        if age > MAX_REPORT_AGE:
+            raise AirflowFailException(
+                f"The report is {age.total_seconds() / 3600:.1f} h old, and a migration may have failed "
+                "since: clear the task 'report' with its downstream tasks to make it again."
+            )
         text = describe_report(self.report)
         if self.report["failed"] > self.max_failed:
             raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss it (max_failed).")
