@@ -1412,8 +1412,9 @@ class DrsApi:
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
         needs a new look-up. Where no list has ever shown the job, or lists are refused, its own status
-        counts, with a warning; while the look-up fails for another reason, there is no yes. A job that has
-        ended is judged by its own figures alone, because waiting would not change them.
+        counts, with a warning. While the look-up fails for another reason, there is no yes for a
+        synchronisation and for a job that was never listed; for any other job, the last look-up counts. A job
+        that has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
@@ -1426,7 +1427,7 @@ class DrsApi:
             try:
                 found = yield from self._find_family(job_id, now)
             except MigrationApiError as error:
-                if not _is_refused(error):
+                if not _is_refused(error) and (family is None or family.job_type == _SYNC):
                     text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
                     return _Reservation(_open_phase("children"), text), ()
                 found, unknown = None, _came_back(error)

@@ -454,6 +454,19 @@ def test_look_up_expires() -> None:
         assert poll(cloud, api).state == "running"
 
 
+@pytest.mark.parametrize("outage", [AWAY, THROTTLED, {"jobs": [row()]}])
+@pytest.mark.parametrize(("job_type", "state"), [("migration", "caught_up"), ("sync", "running")])
+def test_outage_of_the_lists_breaks_no_hold_of_a_migration(outage: Any, job_type: str, state: str) -> None:
+    """Only a synchronisation is known to get children while it runs."""
+    now = NOW
+    cloud, api = Cloud(lists=rows(row(job_type=job_type))), replace(API, clock=lambda: now)
+    assert poll(cloud, api).state == "caught_up"
+    now, cloud.answers["lists"] = NOW + timedelta(minutes=10), outage
+    assert poll(cloud, api).state == state
+    cloud.answers["lists"] = rows(row(job_type=job_type, job_mode_role="parent"))
+    assert poll(cloud, api).state == "running"
+
+
 @pytest.mark.parametrize(("is_v3", "most"), [(True, 100), (False, 10)])
 def test_many_jobs_are_looked_up_together(is_v3: bool, most: int) -> None:
     (request,) = hold(
