@@ -8,7 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskGroup
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    BaseOperator,
+    TaskGroup,
+)
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.dts import DtsHook
@@ -341,6 +346,30 @@ def test_lists_and_sensors_have_the_same_default_args(own: dict[str, Any]) -> No
         assert task.source["arguments"] == {"dts_conn_id": watch.dts_conn_id, "job_type": watch.job_type}
     assert tasks["report"].max_lag == watch.max_lag
     assert watch.dts_conn_id == own.get("dts_conn_id", "of the group")
+
+
+def test_connection_of_another_task_is_that_of_the_lists_too() -> None:
+    with DAG("d", start_date=NOW, schedule=None) as dag:
+        chosen = BaseOperator(task_id="choose").output
+        MigrationFleetTaskGroup(DtsMigrationJobSensor, dts_conn_id=chosen)
+    for task_id in ("list", "report"):
+        task = dag.get_task(f"fleet.{task_id}")
+        assert task.source["arguments"] == {"dts_conn_id": chosen}
+        assert "choose" in task.upstream_task_ids
+
+
+class OwnSensor(DtsMigrationJobSensor):
+    """A sensor as users write it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+def test_lists_have_the_connection_of_a_subclass() -> None:
+    with DAG("d", start_date=NOW, schedule=None, default_args={"dts_conn_id": "prod"}) as dag:
+        MigrationFleetTaskGroup(OwnSensor, api="DescribeDtsJobs")
+    arguments = {"dts_conn_id": "prod", "api": "DescribeDtsJobs"}
+    assert dag.get_task("fleet.list").source["arguments"] == arguments
 
 
 def test_default_args_change_no_gate() -> None:

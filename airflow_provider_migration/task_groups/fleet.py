@@ -119,11 +119,16 @@ class MigrationFleetTaskGroup(TaskGroup):
         watch_arguments = {"deferrable": True, "poll_before_deferring": False, **sensor_arguments}
         # Airflow fills these in for the sensor alone: the lists would be those of another connection.
         defaults = {**(self.dag.default_args or {}), **self.default_args}
-        own_names = (*signature(sensor.__init__).parameters, "max_lag")
-        known = {name: defaults[name] for name in own_names if name in defaults} | sensor_arguments
+        kinds = [kind for kind in sensor.__mro__ if issubclass(kind, MigrationSensor)]
+        taken = dict.fromkeys(argument for kind in kinds for argument in signature(kind.__init__).parameters)
+        known = {each: defaults[each] for each in taken if each in defaults} | sensor_arguments
         source = {
             "hook": sensor.hook_class,
-            "arguments": {key: value for key, value in known.items() if isinstance(value, str)},
+            "arguments": {
+                each: value
+                for each, value in known.items()
+                if isinstance(value, str) or not is_constant(value)
+            },
             "selection": {
                 **{own: sensor_arguments[own] for own in sensor.list_arguments},
                 **{"name": name, "tags": tags, "group": group},
