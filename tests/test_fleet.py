@@ -151,6 +151,22 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param(
             {"reached": [record(state="succeeded")], "found": []}, None, id="succeeded, and released since"
         ),
+        *(
+            pytest.param(
+                {"reached": [record(state="succeeded")], "found": [summary(state=state, lag_seconds=None)]},
+                None if stands else f"is {state} by now",
+                id=f"succeeded, {state} by now",
+            )
+            for state, stands in (
+                ("succeeded", True),
+                ("cancelled", True),
+                ("running", True),
+                ("failed", False),
+                ("paused", False),
+                ("pending", False),
+                ("unknown", False),
+            )
+        ),
         pytest.param(
             {"reached": [record(state="paused")], "found": [summary(state="paused")]},
             None,

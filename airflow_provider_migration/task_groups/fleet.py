@@ -380,7 +380,8 @@ def _shortfall(
     if record is None:
         given = (wait or {}).get("reason")
         return given or "its task has left no record of the target: look at the log of that task"
-    if record["state"] == "succeeded":
+    # A migration that is over may be released or deleted.
+    if record["state"] == "succeeded" and (now is None or now.state == "cancelled"):
         return None
     if now is None:
         return "it had reached the target, but the service does not list it any more"
