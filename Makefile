@@ -37,7 +37,7 @@ ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:808
 	$(BIN)/python scripts/local_airflow.py ui $(if $(PORT),--port $(PORT))
 
 # Browser tests run separately: playwright's greenlets under coverage can hang Python 3.11 when two threads end at once.
-test: $(VENV)/.developed ## Run the tests, most of them also with Airflow 2.11 and 3.1
+test: $(VENV)/.developed ## Run the tests, many of them also with Airflow 2.11 and 3.1
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term -m 'not browser'
 	$(BIN)/python -m pytest -m browser

@@ -33,6 +33,7 @@ from airflow_provider_migration.exceptions import (
     MigrationPermissionError,
     MigrationRequestError,
     MigrationResponseError,
+    MigrationThrottledError,
 )
 from airflow_provider_migration.progress import (
     MAX_OBJECTS_NAMED,
@@ -906,11 +907,13 @@ class _Family:
     :ivar job_type: a key of :data:`KINDS`.
     :ivar children: ids of its child jobs; None if it is a parent whose children are not listed.
     :ivar at: time of the look-up.
+    :ivar problem: why nothing is known of the job; empty for a job that was listed.
     """
 
     job_type: str
     children: tuple[str, ...] | None
     at: datetime
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -1411,10 +1414,10 @@ class DrsApi:
 
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
-        needs a new look-up. Where no list has ever shown the job, or lists are refused, its own status
-        counts, with a warning. While the look-up fails for another reason, there is no yes for a
-        synchronisation and for a job that was never listed; for any other job, the last look-up counts. A job
-        that has ended is judged by its own figures alone, because waiting would not change them.
+        needs a new look-up. Where no list has ever shown the job, or lists are refused or unreadable, its
+        own status counts, with a warning. While DRS is throttling or failing, there is no yes for a
+        synchronisation and for a job that was never looked up; for any other job, the last look-up counts. A
+        job that has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
@@ -1427,19 +1430,22 @@ class DrsApi:
             try:
                 found = yield from self._find_family(job_id, now)
             except MigrationApiError as error:
-                if not _is_refused(error) and (family is None or family.job_type == _SYNC):
+                is_unknown = family is None or family.problem or family.job_type == _SYNC
+                if is_unknown and _will_pass(error):
                     text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
                     return _Reservation(_open_phase("children"), text), ()
                 found, unknown = None, _came_back(error)
             if found is not None:
                 family = found
                 cache_put(self._families, job_id, family)
-            elif family is None:
-                why = unknown or "DRS does not list the job"
-                return None, (
-                    f"{_UNKNOWN_FAMILY}, so its own status counts alone: {why}. The policy DRS "
-                    "ReadOnlyAccess covers the lists.",
-                )
+            elif family is None or family.problem:
+                family = _Family("", (), now, unknown or "DRS does not list the job")
+                cache_put(self._families, job_id, family)
+        if family.problem:
+            return None, (
+                f"{_UNKNOWN_FAMILY}, so its own status counts alone: {family.problem}. The policy DRS "
+                "ReadOnlyAccess covers the lists.",
+            )
         if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:
             switchover = yield from self._switchover(job_id, job)
             if switchover is not None:
@@ -1492,7 +1498,10 @@ class DrsApi:
         self, job_type: str, jobs: Sequence[str], is_v3: bool, find: Callable[[_JobPage], _T]
     ) -> Request[_T]:
         def read(request: Request[Any], response: Response) -> _T:
-            return find(_read_jobs(request, response))
+            page = _JobPage.read(api_object(request, response))
+            if page.jobs is None and page.total_count is None and page.total_record is None:
+                raise api_error(MigrationResponseError, request, response, "no jobs in the response")
+            return find(page)
 
         names = ",".join(jobs)
         if is_v3:
@@ -1974,6 +1983,12 @@ def _is_refused(error: MigrationApiError) -> bool:
     """Tell whether DRS refuses a call about jobs; a refusal of a new token by IAM says nothing of a job."""
     kinds = (MigrationNotFoundError, MigrationPermissionError, MigrationRequestError)
     return isinstance(error, kinds) and error.action.partition(" ")[0] in _JOB_CALLS
+
+
+def _will_pass(error: MigrationApiError) -> bool:
+    """Tell whether DRS is overloaded or failing for the moment, so that the next poll may get an answer."""
+    is_failing = error.http_status is not None and error.http_status >= 500
+    return isinstance(error, MigrationThrottledError) or is_failing or error.reason == "timeout"
 
 
 def _is_unserved(error: MigrationApiError) -> bool:

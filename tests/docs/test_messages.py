@@ -7,10 +7,11 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.clock import SYSTEM_CLOCK
@@ -19,11 +20,20 @@ from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
-from airflow_provider_migration.progress import MigrationProgress, TableVerification, VerificationState
+from airflow_provider_migration.progress import (
+    MigrationProgress,
+    MigrationSummary,
+    TableVerification,
+    VerificationState,
+)
 from airflow_provider_migration.sansio import Request
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.services.dts import _CHECK_REMEDIES
+from airflow_provider_migration.services.listing import MigrationFilter, MigrationListing
+from airflow_provider_migration.services.wire import unread_verification
 from airflow_provider_migration.simulator import Simulator
+from airflow_provider_migration.task_groups import MigrationFleetTaskGroup
+from airflow_provider_migration.task_groups.cut_over import check_approval, check_gates
 from airflow_provider_migration.wait.policy import WaitPolicy
 from airflow_provider_migration.wait.tracker import WaitTracker
 from tests.authority import Authority
@@ -63,14 +73,16 @@ def said(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, authority: Autho
     return [
         *of_connections(monkeypatch),
         *of_the_service(simulator, monkeypatch, authority),
+        *of_lists(monkeypatch),
         *of_arguments(),
         *of_the_verdict(),
+        *of_the_cut_over(),
     ]
 
 
 def message_of(action: Callable[[], Any]) -> str:
     """Return what is said about a mistake."""
-    with pytest.raises(MigrationError) as caught:
+    with pytest.raises((MigrationError, AirflowFailException)) as caught:
         action()
     return str(caught.value)
 
@@ -156,6 +168,45 @@ def of_the_service(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, author
         meet(http(), tls=authority.context),
         unknown_region(),
         meet(http(429, body=b'{"message": "slow down"}')),
+    ]
+
+
+def of_lists(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Name a migration wrongly, and read a list that is not whole."""
+    rows = [
+        MigrationSummary(service="dts", migration_id="dts1", name="orders", state="running"),
+        MigrationSummary(service="dts", migration_id="dts2", name="orders", state="failed"),
+    ]
+    with DAG("wave", schedule=None) as dag:
+        MigrationFleetTaskGroup(DtsMigrationJobSensor, limit=2)
+    said = []
+    for listed in ([], rows):
+        monkeypatch.setattr(DtsHook, "iter_migrations", lambda *_, listed=listed, **__: iter(listed))
+        said.append(message_of(lambda: DtsHook().find_migration("orders")))
+    monkeypatch.setattr(DtsHook, "iter_migrations", lambda *_, **__: iter(rows * 2))
+    listing = MigrationListing(MigrationFilter())
+    return [
+        *said,
+        message_of(lambda: listing.take([(rows[0], None)], received=2, total=2)),
+        message_of(lambda: dag.get_task("fleet.list").execute({})),
+    ]
+
+
+def of_the_cut_over() -> list[str]:
+    """Approve nothing, come late, and lack a permission."""
+    now = datetime.now(UTC)
+    stopped = now - timedelta(seconds=1300)
+    applied = {
+        **record("caught_up", "Migrating").model_dump(mode="json"),
+        "observed_at": (now - timedelta(seconds=1200)).isoformat(),
+    }
+    refused = MigrationPermissionError(
+        action="DescribeDataCheckTableDetails", http_status=403, code="Forbidden.RAM"
+    )
+    return [
+        message_of(lambda: check_approval(None, now, 3600, now)),
+        message_of(lambda: check_gates({"applied": applied}, stopped.isoformat(), None, now, 10)),
+        unread_verification(refused, "AliyunDTSReadOnlyAccess"),
     ]
 
 
