@@ -8,7 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    BaseOperator,
+    TaskGroup,
+)
 
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.hooks.dts import DtsHook
@@ -101,6 +106,42 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="running", lag_seconds=None)]}, None, id="lag not listed"),
         pytest.param({"found": [summary(lag_seconds=10)]}, None, id="lag at the limit"),
         pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s now", id="lags by now"),
+        pytest.param(
+            {
+                "reached": [record(service_status="INCRE_TRANSFER_STARTED")],
+                "found": [
+                    summary(state="running", lag_seconds=None, service_status=" incre_transfer_started")
+                ],
+            },
+            None,
+            id="lag not listed, same status",
+        ),
+        *(
+            pytest.param(
+                {
+                    "reached": [record(service_status=before)],
+                    "found": [summary(state="running", lag_seconds=None, service_status=word)],
+                },
+                f"is running now ({word})",
+                id=f"{word} by now",
+            )
+            for before, word in (
+                ("INCRE_TRANSFER_STARTED", "FULL_TRANSFER_STARTED"),
+                ("INCRE_TRANSFER_STARTED", "RELEASE_RESOURCE_STARTED"),
+                ("INCRE_TRANSFER_STARTED", None),
+                ("Synchronizing", "Initializing"),
+            )
+        ),
+        pytest.param(
+            {
+                "reached": [record(state="running", service_status="FULL_TRANSFER_COMPLETE")],
+                "found": [
+                    summary(state="running", lag_seconds=None, service_status="INCRE_TRANSFER_STARTED")
+                ],
+            },
+            None,
+            id="gone on since",
+        ),
         pytest.param({"found": [summary(state="failed")]}, "is failed now", id="failed since"),
         pytest.param({"found": [summary(state="paused")]}, "is paused now", id="paused since"),
         pytest.param({"found": [summary(state="cancelled")]}, "is cancelled now", id="ended since"),
@@ -109,6 +150,22 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": []}, "no longer lists it", id="empty list"),
         pytest.param(
             {"reached": [record(state="succeeded")], "found": []}, None, id="succeeded, and released since"
+        ),
+        *(
+            pytest.param(
+                {"reached": [record(state="succeeded")], "found": [summary(state=state, lag_seconds=None)]},
+                None if stands else f"is {state} now",
+                id=f"succeeded, {state} by now",
+            )
+            for state, stands in (
+                ("succeeded", True),
+                ("cancelled", True),
+                ("running", True),
+                ("failed", False),
+                ("paused", False),
+                ("pending", False),
+                ("unknown", False),
+            )
         ),
         pytest.param(
             {"reached": [record(state="paused")], "found": [summary(state="paused")]},
@@ -138,7 +195,7 @@ def test_report_of_a_fleet_in_sync() -> None:
     ],
 )
 def test_report_counts_what_still_stands(changes: dict[str, Any], reason: str | None) -> None:
-    """A target that was reached hours ago is no yes if the service says otherwise by now."""
+    """A target that was reached hours ago does not count if the service now says otherwise."""
     report = made(**changes)
     assert report["failed"] == (0 if reason is None else 1)
     assert report["reached"] == 1 - report["failed"]
@@ -250,12 +307,24 @@ def test_report_returns_what_the_tasks_have_left(listed: list[MigrationSummary])
 def test_gate_passes_with_at_most_max_failed(failed: int, allowed: int, passes: bool) -> None:
     ids = ["dts1", "dts2", "dts3"]
     report = made(ids, reached=[record(each) for each in ids[failed:]])
+    report["reported_at"] = datetime.now(UTC).isoformat()
     dag = dag_of(max_failed=allowed)
     if passes:
         run(dag, "gate", report=report)
     else:
         with pytest.raises(AirflowFailException, match=f"{3 - failed} of 3 migrations have reached"):
             run(dag, "gate", report=report)
+
+
+@pytest.mark.parametrize(("minutes", "passes"), [(59, True), (61, False)])
+def test_gate_needs_a_new_report(minutes: float, passes: bool) -> None:
+    """A gate that is cleared alone the next day would repeat the yes of the day before."""
+    report = {**made(), "reported_at": (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()}
+    if passes:
+        run(dag_of(), "gate", report=report)
+    else:
+        with pytest.raises(AirflowFailException, match=r"1\.0 h old.*clear the task 'report'"):
+            run(dag_of(), "gate", report=report)
 
 
 def test_gate_needs_a_report() -> None:
@@ -281,6 +350,48 @@ def test_gate_needs_a_report() -> None:
 def test_wrong_argument_is_an_import_error(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(MigrationConfigurationError, match=problem):
         dag_of(**arguments)
+
+
+@pytest.mark.parametrize("own", [{}, {"dts_conn_id": "own", "max_lag": 7}])
+def test_lists_and_sensors_have_the_same_default_args(own: dict[str, Any]) -> None:
+    """A connection in default_args would else be that of the sensors alone."""
+    defaults = {"dts_conn_id": "prod", "job_type": "SYNC", "max_lag": timedelta(seconds=5)}
+    of_the_group = {"dts_conn_id": "of the group"}
+    with (
+        DAG("d", start_date=NOW, schedule=None, default_args=defaults) as dag,
+        TaskGroup("outer", default_args=of_the_group),
+    ):
+        MigrationFleetTaskGroup(DtsMigrationJobSensor, **own)
+    tasks = {task_id: dag.get_task(f"outer.fleet.{task_id}") for task_id in ("list", "watch", "report")}
+    watch = tasks["watch"].unmap({**tasks["watch"].partial_kwargs, "migration_job_id": "dts1"})
+    for task in (tasks["list"], tasks["report"]):
+        assert task.source["arguments"] == {"dts_conn_id": watch.dts_conn_id, "job_type": watch.job_type}
+    assert tasks["report"].max_lag == watch.max_lag
+    assert watch.dts_conn_id == own.get("dts_conn_id", "of the group")
+
+
+def test_connection_of_another_task_is_that_of_the_lists_too() -> None:
+    with DAG("d", start_date=NOW, schedule=None) as dag:
+        chosen = BaseOperator(task_id="choose").output
+        MigrationFleetTaskGroup(DtsMigrationJobSensor, dts_conn_id=chosen)
+    for task_id in ("list", "report"):
+        task = dag.get_task(f"fleet.{task_id}")
+        assert task.source["arguments"] == {"dts_conn_id": chosen}
+        assert "choose" in task.upstream_task_ids
+
+
+class OwnSensor(DtsMigrationJobSensor):
+    """A sensor as users write it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+def test_lists_have_the_connection_of_a_subclass() -> None:
+    with DAG("d", start_date=NOW, schedule=None, default_args={"dts_conn_id": "prod"}) as dag:
+        MigrationFleetTaskGroup(OwnSensor, api="DescribeDtsJobs")
+    arguments = {"dts_conn_id": "prod", "api": "DescribeDtsJobs"}
+    assert dag.get_task("fleet.list").source["arguments"] == arguments
 
 
 def test_default_args_change_no_gate() -> None:

@@ -24,6 +24,7 @@ from airflow_provider_migration import compat
 from airflow_provider_migration.cli.view import WatchView, list_view, progress_view
 from airflow_provider_migration.exceptions import (
     MigrationConfigurationError,
+    MigrationConnectionNotFoundError,
     MigrationError,
     error_from_json,
 )
@@ -105,7 +106,7 @@ def _command(run: Callable[[Namespace, TextIO], ExitCode]) -> Callable[[Namespac
             try:
                 code = run(args, out)
                 out.flush()
-            except MigrationConfigurationError as error:
+            except (MigrationConfigurationError, MigrationConnectionNotFoundError) as error:
                 code = _refuse(error, ExitCode.USAGE)
             except MigrationError as error:
                 code = _refuse(error, ExitCode.FAILED)

@@ -856,6 +856,7 @@ class DrsListing(MigrationListing):
         self.is_v3 = False
         self.tagged: dict[str, Mapping[str, str]] | None = None
         self._children: set[str] = set()
+        self._listed: set[str] = set()
 
     def take_jobs(self, jobs: Sequence[JobRow], total: int, now: datetime) -> list[MigrationSummary]:
         """
@@ -876,6 +877,7 @@ class DrsListing(MigrationListing):
             for row in self.take(page, received=received, total=total)
             if row.migration_id in own and row.migration_id not in self._children
         ]
+        self._listed.update(row.migration_id for row in found)
         for job in own.values():
             for child in job.children or ():
                 if not child.id:
@@ -883,9 +885,9 @@ class DrsListing(MigrationListing):
                         f"The list of migrations is incomplete: a child of {job.id} has no id. List again."
                     )
                 row = child.as_summary(job_type, now)
-                if child.id not in self._seen | self._children and self.selection.selects(
-                    row, self._tags_of(child) or self._tags_of(job)
-                ):
+                # Its own row, if it has one, does not have the tags of its parent.
+                is_new = child.id not in self._children and child.id not in self._listed
+                if is_new and self.selection.selects(row, self._tags_of(child) or self._tags_of(job)):
                     found.append(row)
                 self._children.add(child.id)
         return found
@@ -1413,8 +1415,9 @@ class DrsApi:
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
         needs a new look-up. Where no list has ever shown the job, or lists are refused or unreadable, its
-        own status counts, with a warning; while DRS is throttling or failing, there is no yes. A job that
-        has ended is judged by its own figures alone, because waiting would not change them.
+        own status counts, with a warning. While DRS is throttling or failing, there is no yes for a
+        synchronisation and for a job that was never looked up; for any other job, the last look-up counts. A
+        job that has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)
@@ -1427,7 +1430,8 @@ class DrsApi:
             try:
                 found = yield from self._find_family(job_id, now)
             except MigrationApiError as error:
-                if _will_pass(error):
+                is_unknown = family is None or family.problem or family.job_type == _SYNC
+                if is_unknown and _will_pass(error):
                     text = f"{_UNKNOWN_FAMILY}, so it does not count as in sync: {_came_back(error)}."
                     return _Reservation(_open_phase("children"), text), ()
                 found, unknown = None, _came_back(error)

@@ -1145,20 +1145,20 @@ class DtsApi(AlibabaApi):
             return listed.job(request, response, job_id)
         return listed.of_instance(request, response, job_id)
 
-    def _listed_instance(self, job_id: str, job_type: str, *, is_last: bool) -> Flow[ListedJob | None]:
+    def _listed_instance(self, job_id: str, job_type: str, *, is_certain: bool) -> Flow[ListedJob | None]:
         """
         Get one job from the list of a type by its instance, batched with others where possible.
 
         Jobs named by their ``DtsJobId`` are queried by instance too, so that all share a batch.
 
-        :param is_last: if the job is not in the list of this type, request it alone and raise an error.
-            Otherwise its absence from a batch suffices, and the result is None.
+        :param is_certain: if the job is not in a batch of this type, request it alone; raise an error if it
+            is not listed then either. Otherwise its absence from a batch suffices, and the result is None.
         """
 
         def read(request: Request[Any], response: Response) -> ListedJob | None:
             listed = _Listed.read(request, response, job_type)
             job = self._find(listed, request, response, job_id)
-            return job if job or not is_last else _raise_unlisted(request, response)
+            return job if job or not is_certain else _raise_unlisted(request, response)
 
         def batch(ids: Sequence[str]) -> Request[Mapping[str, ListedJob | None]]:
             def read_all(request: Request[Any], response: Response) -> Mapping[str, ListedJob | None]:
@@ -1167,10 +1167,10 @@ class DtsApi(AlibabaApi):
                 if listed.is_cut:  # an instance may have a second job on the next page
                     return found
                 for one in ids:
-                    # A job that cannot be read, or is missing from the last list, is requested alone.
+                    # A job that cannot be read, or must be missing for certain, is requested alone.
                     with suppress(MigrationApiError):
                         job = self._find(listed, request, response, one)
-                        if job or not is_last:
+                        if job or not is_certain:
                             found[one] = job
                 return found
 
@@ -1185,7 +1185,7 @@ class DtsApi(AlibabaApi):
                     job_type,
                     coalescing_key=job_id,
                     batch=batch,
-                    batch_kind=f"{job_type} {is_last}",
+                    batch_kind=f"{job_type} {is_certain}",
                     batch_limit=MAX_INSTANCES,
                     asked_for=job_id,
                 )
@@ -1215,17 +1215,21 @@ class DtsApi(AlibabaApi):
         types = self._job_types(job_id)
         # The instance of a job id was listed with a type.
         of_instances = types[:1] if job_id in self._instances else types
-        try:
-            for job_type in of_instances:
-                is_last = job_type == of_instances[-1]
-                job = yield from self._listed_instance(job_id, job_type, is_last=is_last)
+        for job_type in of_instances:
+            # One answer without a job that was listed before must not end the wait for it.
+            is_certain = job_type in (self._types.get(job_id), of_instances[-1])
+            try:
+                job = yield from self._listed_instance(job_id, job_type, is_certain=is_certain)
+            except MigrationNotFoundError as error:
+                if not _is_reported_by_dts(error):
+                    raise
+                unknown = error
+                if not _is_unlisted(error):
+                    break
+            else:
                 if job is not None:
                     cache_put(self._types, job_id, job_type)
                     return job
-        except MigrationNotFoundError as error:
-            if not _is_reported_by_dts(error):
-                raise
-            unknown = error
         self._instances.pop(job_id, None)
         refusals = []
         for job_type in types:

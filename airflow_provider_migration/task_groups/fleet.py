@@ -35,6 +35,9 @@ MAX_NAMED: Final = 20
 MAX_SKEW: Final = timedelta(minutes=5)
 """Maximum difference between the clocks of two workers."""
 
+MAX_REPORT_AGE: Final = timedelta(hours=1)
+"""Maximum age of a report on which the gate passes, such as after a pause of the DAG."""
+
 LIST_KEY: Final = "migration_list"
 """XCom key of the time and the names of the list."""
 
@@ -114,9 +117,18 @@ class MigrationFleetTaskGroup(TaskGroup):
                 read_text(subject, text, word)
         super().__init__(group_id=group_id, tooltip="Watch every migration of a list.")
         watch_arguments = {"deferrable": True, "poll_before_deferring": False, **sensor_arguments}
+        # Airflow fills these in for the sensor alone: the lists would be those of another connection.
+        defaults = {**(self.dag.default_args or {}), **self.default_args}
+        kinds = [kind for kind in sensor.__mro__ if issubclass(kind, MigrationSensor)]
+        taken = dict.fromkeys(argument for kind in kinds for argument in signature(kind.__init__).parameters)
+        known = {each: defaults[each] for each in taken if each in defaults} | sensor_arguments
         source = {
             "hook": sensor.hook_class,
-            "arguments": {key: value for key, value in sensor_arguments.items() if isinstance(value, str)},
+            "arguments": {
+                each: value
+                for each, value in known.items()
+                if isinstance(value, str) or not is_constant(value)
+            },
             "selection": {
                 **{own: sensor_arguments[own] for own in sensor.list_arguments},
                 **{"name": name, "tags": tags, "group": group},
@@ -141,7 +153,7 @@ class MigrationFleetTaskGroup(TaskGroup):
                 reached=watch.output,
                 records=watch.output[PROGRESS_KEY],
                 waits=watch.output[WAIT_KEY],
-                max_lag=to_seconds(sensor_arguments.get("max_lag", 60)),
+                max_lag=to_seconds(known.get("max_lag", 60)),
                 is_whole=status is None,
                 trigger_rule="all_done",
             )
@@ -263,6 +275,12 @@ class _GateOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         if not isinstance(self.report, Mapping):
             raise AirflowFailException("There is no report: clear the task 'report' to create it again.")
+        age = datetime.now(UTC) - _time(self.report["reported_at"])
+        if age > MAX_REPORT_AGE:
+            raise AirflowFailException(
+                f"The report is {age.total_seconds() / 3600:.1f} h old, and a migration may have failed "
+                "since: clear the task 'report' with its downstream tasks to create it again."
+            )
         text = describe_report(self.report)
         if self.report["failed"] > self.max_failed:
             raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss the target (max_failed).")
@@ -362,15 +380,23 @@ def _shortfall(
     if record is None:
         given = (wait or {}).get("reason")
         return given or "its task has no record of reaching the target: see the log of that task"
-    if record["state"] == "succeeded":
+    # A migration that is over may be released or deleted.
+    if record["state"] == "succeeded" and (now is None or now.state == "cancelled"):
         return None
     if now is None:
         return "it had reached the target, but the service no longer lists it"
-    if now.state not in (*_MAY_STAND, record["state"]):
+    # Without a lag, a list shows no more than the word, such as that of a job that copies everything again.
+    is_told = now.lag_seconds is not None or _word(now.service_status) == _word(record["service_status"])
+    has_gone_back = record["state"] == "caught_up" and now.state == "running" and not is_told
+    if has_gone_back or now.state not in (*_MAY_STAND, record["state"]):
         return f"it had reached the target, but is {now.state} now ({now.service_status})"
     if record["state"] == "caught_up" and now.lag_seconds is not None and now.lag_seconds > max_lag:
         return f"it had reached the target, but its lag is {now.lag_seconds:g} s now"
     return None
+
+
+def _word(status: str | None) -> str:
+    return (status or "").strip().lower()
 
 
 def _identity(migration_id: str, listing: Mapping[str, Any]) -> dict[str, Any]:

@@ -236,6 +236,12 @@ def test_unknown_id_is_an_error(connected: BriefSimulator, run: Run) -> None:
     assert done.err.count("\n") == 1
 
 
+def test_connection_that_is_missing_is_a_wrong_argument(run: Run) -> None:
+    done = run("status", "dts", "dts1", "--conn-id", "nope")
+    assert (done.code, done.out) == (ExitCode.USAGE, "")
+    assert "There is no connection 'nope'" in done.err
+
+
 # --- list -----------------------------------------------------------------------------------------------
 
 ROW = MigrationSummary(

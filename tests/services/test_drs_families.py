@@ -471,6 +471,27 @@ def test_look_up_expires() -> None:
         assert poll(cloud, api).state == "running"
 
 
+@pytest.mark.parametrize("outage", [AWAY, THROTTLED])
+@pytest.mark.parametrize(("job_type", "state"), [("migration", "caught_up"), ("sync", "running")])
+def test_outage_of_the_lists_breaks_no_hold_of_a_migration(outage: Any, job_type: str, state: str) -> None:
+    """Only a synchronisation is known to get children while it runs."""
+    now = NOW
+    cloud, api = Cloud(lists=rows(row(job_type=job_type))), replace(API, clock=lambda: now)
+    assert poll(cloud, api).state == "caught_up"
+    now, cloud.answers["lists"] = NOW + timedelta(minutes=10), outage
+    assert poll(cloud, api).state == state
+    cloud.answers["lists"] = rows(row(job_type=job_type, job_mode_role="parent"))
+    assert poll(cloud, api).state == "running"
+
+
+def test_outage_of_the_lists_holds_a_yes_back_where_none_has_shown_the_job() -> None:
+    now = NOW
+    cloud, api = Cloud(lists=NO_RIGHT), replace(API, clock=lambda: now)
+    assert poll(cloud, api).state == "caught_up"
+    now, cloud.answers["lists"] = NOW + timedelta(minutes=10), AWAY
+    assert poll(cloud, api).state == "running"
+
+
 @pytest.mark.parametrize(("is_v3", "most"), [(True, 100), (False, 10)])
 def test_many_jobs_are_looked_up_together(is_v3: bool, most: int) -> None:
     (request,) = hold(
@@ -751,6 +772,20 @@ def test_tags_select_jobs_and_their_children() -> None:
         return paged(jobs)(request)
 
     assert [item.migration_id for item in listed(answer, tags={"wave": "3"})] == ["a", "p", "child"]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_child_with_a_row_of_its_own_has_the_tags_of_its_parent(is_first: bool) -> None:
+    parent, child = row("p", children=[row("c")]), row("c")
+    jobs = {"sync": [child, parent] if is_first else [parent, child]}
+
+    def answer(request: Request) -> Any:
+        if request.action != "ListInstanceByTags":
+            return paged(jobs)(request)
+        found = [{"resource_id": "p", **tagged(wave="3")}] if "/sync/" in request.url else []
+        return {"total_count": len(found), "resources": found}
+
+    assert [item.migration_id for item in listed(answer, tags={"wave": "3"})] == ["p", "c"]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -680,6 +681,28 @@ def test_failed_second_type_leaves_absence_open(answer: Any, error: type[Migrati
     assert not isinstance(caught.value, MigrationNotFoundError)
 
 
+async def run_all(api: DtsApi, ids: Sequence[str], send: Callable[[Request], Awaitable[Any]]) -> list[Any]:
+    """Poll jobs at the same time, in batches as on the triggerer."""
+    limiter = RateLimiter(None, monotonic=lambda: 0.0, async_sleep=asyncio.sleep)
+
+    async def run(job_id: str) -> MigrationProgress:
+        flow = api.progress(job_id, max_lag=60)
+        request = next(flow)
+        while True:
+            try:
+                answer = await limiter.send(request, send)
+            except MigrationApiError as error:
+                resume = partial(flow.throw, error)
+            else:
+                resume = partial(flow.send, answer)
+            try:
+                request = resume()
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return] # the record
+
+    return await asyncio.gather(*map(run, ids))
+
+
 async def test_batch_has_one_type() -> None:
     """Jobs that are not in the batch of the first type go into a batch of the second one."""
     asked: list[tuple[str, set[str]]] = []
@@ -694,28 +717,38 @@ async def test_batch_has_one_type() -> None:
         ]
         return request.read(request, to_response(page(*rows)))
 
-    limiter = RateLimiter(None, monotonic=lambda: 0.0, async_sleep=asyncio.sleep)
     api = replace(API)
-
-    async def run(job_id: str) -> MigrationProgress:
-        flow = api.progress(job_id, max_lag=60)
-        request = next(flow)
-        while True:
-            try:
-                request = flow.send(await limiter.send(request, send))
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return] # the record
-
     syncs, migrations = (
         [f"{job_type}{number}" for number in range(10)] for job_type in ("SYNC", "MIGRATION")
     )
-    found = await asyncio.gather(*map(run, syncs))
+    found = await run_all(api, syncs, send)
     assert {record.state for record in found} == {"caught_up"}
     assert asked == [("MIGRATION", set(syncs)), ("SYNC", set(syncs))]
     asked.clear()
-    found = await asyncio.gather(*map(run, [*syncs, *migrations]))
+    found = await run_all(api, [*syncs, *migrations], send)
     assert {record.state for record in found} == {"caught_up"}
     assert sorted(asked) == [("MIGRATION", set(migrations)), ("SYNC", set(syncs))]
+
+
+@pytest.mark.parametrize("job_type", JOB_TYPES)
+async def test_known_job_that_a_batch_lacks_is_requested_alone(job_type: str) -> None:
+    """One answer without it must not end the wait for a job that was listed before."""
+    made, ids, asked = {"SYNC": sync, "MIGRATION": migration}[job_type], ["dts1", "dts2"], []
+
+    async def send(request: Request) -> Any:
+        fields = query(request)
+        some = fields["DtsInstanceId"].split(",")
+        asked.append((fields["JobType"], *some))
+        kept = some[:1] if fields["JobType"] == job_type else []
+        rows = [made(DtsInstanceID=one, DtsJobId=f"j{one}") for one in kept]
+        return request.read(request, to_response(page(*rows)))
+
+    api = replace(API)
+    for one in ids:
+        await run_all(api, [one], send)
+    asked.clear()
+    assert {record.state for record in await run_all(api, ids, send)} == {"caught_up"}
+    assert asked == [(job_type, *ids), (job_type, "dts2")]
 
 
 @pytest.mark.parametrize("job_type", ["sync", "SUBSCRIBE", "", 1, True, ["SYNC"]])
