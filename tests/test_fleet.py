@@ -105,7 +105,7 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="running")]}, None, id="running, with little lag"),
         pytest.param({"found": [summary(state="running", lag_seconds=None)]}, None, id="lag not listed"),
         pytest.param({"found": [summary(lag_seconds=10)]}, None, id="lag at the limit"),
-        pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s by now", id="lags by now"),
+        pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s now", id="lags now"),
         pytest.param(
             {
                 "reached": [record(service_status="INCRE_TRANSFER_STARTED")],
@@ -122,7 +122,7 @@ def test_report_of_a_fleet_in_sync() -> None:
                     "reached": [record(service_status=before)],
                     "found": [summary(state="running", lag_seconds=None, service_status=word)],
                 },
-                f"is running by now ({word})",
+                f"is running now ({word})",
                 id=f"{word} by now",
             )
             for before, word in (
@@ -142,19 +142,19 @@ def test_report_of_a_fleet_in_sync() -> None:
             None,
             id="gone on since",
         ),
-        pytest.param({"found": [summary(state="failed")]}, "is failed by now", id="failed since"),
-        pytest.param({"found": [summary(state="paused")]}, "is paused by now", id="paused since"),
-        pytest.param({"found": [summary(state="cancelled")]}, "is cancelled by now", id="ended since"),
-        pytest.param({"found": [summary(state="unknown")]}, "is unknown by now", id="unknown since"),
-        pytest.param({"found": [summary(state="pending")]}, "is pending by now", id="started again"),
-        pytest.param({"found": []}, "does not list it any more", id="empty list"),
+        pytest.param({"found": [summary(state="failed")]}, "is failed now", id="failed since"),
+        pytest.param({"found": [summary(state="paused")]}, "is paused now", id="paused since"),
+        pytest.param({"found": [summary(state="cancelled")]}, "is cancelled now", id="ended since"),
+        pytest.param({"found": [summary(state="unknown")]}, "is unknown now", id="unknown since"),
+        pytest.param({"found": [summary(state="pending")]}, "is pending now", id="started again"),
+        pytest.param({"found": []}, "no longer lists it", id="empty list"),
         pytest.param(
             {"reached": [record(state="succeeded")], "found": []}, None, id="succeeded, and released since"
         ),
         *(
             pytest.param(
                 {"reached": [record(state="succeeded")], "found": [summary(state=state, lag_seconds=None)]},
-                None if stands else f"is {state} by now",
+                None if stands else f"is {state} now",
                 id=f"succeeded, {state} by now",
             )
             for state, stands in (
@@ -172,16 +172,22 @@ def test_report_of_a_fleet_in_sync() -> None:
             None,
             id="paused as wanted",
         ),
-        pytest.param({"reached": []}, "left no record", id="marked as successful"),
+        pytest.param({"reached": []}, "no record of reaching the target", id="marked as successful"),
         pytest.param(
             {"reached": [], "waits": [wait(outcome="fail", reason="The migration failed: disk full")]},
             "disk full",
             id="failed",
         ),
-        pytest.param({"reached": [], "waits": []}, "left no record", id="never polled"),
-        pytest.param({"reached": [record("dts2")]}, "left no record", id="record of another migration"),
+        pytest.param({"reached": [], "waits": []}, "no record of reaching the target", id="never polled"),
         pytest.param(
-            {"reached": [record(at=NOW - timedelta(hours=2))]}, "left no record", id="record of an older list"
+            {"reached": [record("dts2")]},
+            "no record of reaching the target",
+            id="record of another migration",
+        ),
+        pytest.param(
+            {"reached": [record(at=NOW - timedelta(hours=2))]},
+            "no record of reaching the target",
+            id="record of an older list",
         ),
         pytest.param(
             {"reached": [record(at=NOW - timedelta(minutes=64))]}, None, id="clocks differ by minutes"

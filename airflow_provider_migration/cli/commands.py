@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 from airflow.utils import yaml
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from airflow_provider_migration import compat
 from airflow_provider_migration.cli.view import WatchView, list_view, progress_view
@@ -72,7 +71,7 @@ FILE_WIDTH: Final = 200
 
 
 class _ToStderr(logging.Handler):
-    """Prints warnings to the stderr of the moment, which a live display replaces."""
+    """Prints warnings to the current stderr, which a live display replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _warn(record.getMessage())
@@ -83,7 +82,7 @@ def _answer_on_stdout() -> Iterator[TextIO]:
     """Yield stdout for the answer, and direct warnings and Airflow's logs to stderr."""
     out, logger, handler = sys.stdout, logging.getLogger("airflow_provider_migration"), _ToStderr()
     for its in logging.getLogger().handlers:
-        # The handler of Airflow 2 has no stream of its own: it writes to the stdout of the moment.
+        # The handler of Airflow 2 has no stream of its own: it writes to the current stdout.
         if isinstance(its, logging.StreamHandler) and vars(its).get("stream") is out:
             its.setStream(sys.stderr)
     propagated, logger.propagate = logger.propagate, False
@@ -186,13 +185,16 @@ def _sensor(args: Namespace, **options: Any) -> MigrationSensor:
 
 
 def _print(args: Namespace, out: TextIO, data: Any, view: Callable[[], RenderableType]) -> None:
-    """Print plain data as JSON or YAML, or a view of it."""
+    """Print plain data as JSON or YAML, or a view of it; a view that is a string is printed unchanged."""
     if args.output == "json":
         print(json.dumps(data), file=out)
     elif args.output == "yaml":
         print(yaml.dump(data, sort_keys=False, allow_unicode=True), end="", file=out)
+    elif isinstance(shown := view(), str):
+        # Rich would wrap a long line, which breaks grep.
+        print(shown, file=out)
     else:
-        _console(out).print(view())
+        _console(out).print(shown)
 
 
 def _console(out: TextIO) -> Console:
@@ -231,7 +233,7 @@ def status(args: Namespace, out: TextIO) -> ExitCode:
 
 
 def _log_nothing(level: int, template: str, text: str) -> None:
-    """Drop a log line: the command itself prints what it is about."""
+    """Drop a log line: the command prints the same facts itself."""
 
 
 @_command
@@ -299,5 +301,5 @@ def check(args: Namespace, out: TextIO) -> ExitCode:
     with closing(_hook(args)) as hook:
         works, message = hook.test_connection()
     found = {"service": args.service, "conn_id": hook._conn_id, "works": works, "message": message}
-    _print(args, out, found, lambda: Text(message))
+    _print(args, out, found, lambda: message)
     return ExitCode.OK if works else ExitCode.FAILED

@@ -7,6 +7,7 @@ Each ``airflow`` command imports this module, so the code that runs the commands
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Final
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
@@ -21,11 +22,14 @@ def seconds(text: str) -> float:
     """
     Parse a number of seconds.
 
-    :raises ValueError: for anything but a number from 0 to :data:`MAX_SECONDS`; argparse reports it.
+    :raises argparse.ArgumentTypeError: for anything but a number from 0 to :data:`MAX_SECONDS`.
     """
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not 0 <= number <= MAX_SECONDS:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number of seconds, 0 to {MAX_SECONDS:.0f}")
     return number
 
 

@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 class DrsHook(MigrationHook[DrsApi]):
     """
-    Query migration, synchronisation and disaster recovery jobs of Huawei Cloud DRS.
+    Query migration, synchronization and disaster recovery jobs of Huawei Cloud DRS.
 
     :param drs_conn_id: id of a connection with AK and SK, with an IAM user and password, or with a token.
     :param region: region ID such as ``cn-north-4``; default: the connection's.
@@ -154,7 +154,7 @@ class DrsHook(MigrationHook[DrsApi]):
 
     def get_rpo_and_rto(self, job_id: str) -> RpoAndRto:
         """
-        Get how far a disaster recovery job is behind its source.
+        Get recovery point and recovery time of a disaster recovery job: its delay behind the source.
 
         :param job_id: the id of the job.
         :raises MigrationConfigurationError: for a wrong id, before any request.

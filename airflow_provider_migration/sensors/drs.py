@@ -29,7 +29,7 @@ OBJECT_TYPES: Final = (
 
 class DrsProgressSensor(MigrationSensor):
     """
-    Wait for a migration, synchronisation or disaster recovery job of Huawei Cloud DRS.
+    Wait for a migration, synchronization or disaster recovery job of Huawei Cloud DRS.
 
     A job with an incremental phase runs until a person ends it, so the default target is ``caught_up``. A job
     that is ended before its existing data is known to be copied, or while its lag is above ``max_lag``, is

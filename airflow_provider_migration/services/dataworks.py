@@ -431,7 +431,7 @@ def list_of(selection: MigrationFilter, project_id: str | int | None) -> Migrati
     """
     if project_id is None:
         raise MigrationConfigurationError(
-            "A list of DataWorks is that of one workspace: give its number as project_id."
+            "DataWorks lists the packages of one workspace: give its number as project_id."
         )
     for argument, value in (("tags", selection.tags), ("group", selection.group)):
         if value:

@@ -583,7 +583,7 @@ class _TaggedPage(WireModel):
 
 class RecoveryPoint(WireModel):
     """
-    How far a disaster recovery job has come at one of its two ends.
+    Position of a disaster recovery job at one of its two ends.
 
     :ivar delay: distance to the source, 0 for none; no page states its unit.
     :ivar check_point: position in the source's binlog.
@@ -902,7 +902,7 @@ class DrsListing(MigrationListing):
 @dataclass(frozen=True, slots=True)
 class _Family:
     """
-    What the lists tell of a job beside its status.
+    Facts about a job that the lists add to its status.
 
     :ivar job_type: a key of :data:`KINDS`.
     :ivar children: ids of its child jobs; None if it is a parent whose children are not listed.
@@ -1443,7 +1443,7 @@ class DrsApi:
                 cache_put(self._families, job_id, family)
         if family.problem:
             return None, (
-                f"{_UNKNOWN_FAMILY}, so its own status counts alone: {family.problem}. The policy DRS "
+                f"{_UNKNOWN_FAMILY}, so only its own status counts: {family.problem}. The policy DRS "
                 "ReadOnlyAccess covers the lists.",
             )
         if family.job_type == _DISASTER_RECOVERY and state is MigrationState.CAUGHT_UP:
@@ -1531,8 +1531,8 @@ class DrsApi:
             )
         return _Reservation(
             _open_phase("switchover"),
-            "A disaster recovery job counts as in sync only while it is not switching over, which DRS does "
-            f"not say here. {text or 'The job detail has no job_direction or no job_kernel_direction.'}",
+            "A disaster recovery job counts as in sync only while it is not switching over, and DRS does not "
+            f"say whether it is. {text or 'The job detail has no job_direction or no job_kernel_direction.'}",
         )
 
     def _child_reservation(self, children: Sequence[str], max_lag: float) -> Flow[_Reservation | None]:

@@ -1872,8 +1872,8 @@ def _error_of_both(errors: Sequence[tuple[str, MigrationErrorInfo]]) -> Migratio
 
 
 _ONE_ENDED: Final = (
-    "One direction of the two-way synchronization has been ended, and the other one goes on, so it does not "
-    "count as in sync. Look at both directions in the DTS console."
+    "One direction of the two-way synchronization has been ended while the other one continues, so the job "
+    "does not count as in sync. Look at both directions in the DTS console."
 )
 _NO_REVERSE: Final = (
     "The job is a two-way synchronization, but DescribeDtsJobs does not show the status of its reverse "

@@ -1,4 +1,4 @@
-"""Lists of migrations: what is selected, and how far a list is read."""
+"""Lists of migrations: selection and paging."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class MigrationFilter:
 
     def selects(self, summary: MigrationSummary, tags: Mapping[str, str] | None = None) -> bool:
         """
-        Tell whether a migration is selected.
+        Return True if a migration is selected.
 
         :param tags: its tags; None if the list does not show them, because the service has filtered by them.
         """
@@ -93,8 +93,8 @@ class MigrationListing:
     """
     Paging state of a list of migrations, which may have several parts, such as one for each kind of job.
 
-    A migration that is listed twice counts once. A list that has changed while it was read, so that rows may
-    be missing, is an error: nobody may take the rest for all.
+    A migration that is listed twice counts once. A list that has changed while it was read is an error,
+    because rows may be missing: a partial list must never pass for a complete one.
 
     :param selection: the selected migrations.
     :param parts: the parts, each with pages of its own.

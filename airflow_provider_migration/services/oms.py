@@ -574,7 +574,7 @@ def _in_list(value: object) -> object:
 
 class ListedProject(WireModel):
     """
-    A project in the list, without its data sources, which belong to nobody who waits for it.
+    A project in the list. Its data sources are left out: no sensor needs them.
 
     :ivar type: one of :data:`PROJECT_TYPES`, or a type of a newer release.
     :ivar gmt_create: time in UTC, without a zone.

@@ -373,8 +373,8 @@ class Alibaba:
 
     def _dts_list(self, call: Call, parameters: dict[str, str]) -> Answer:
         """
-        Answer a page of the jobs of one type. A list without ids starts no script: a job that nobody has
-        asked for by its id is shown as it is before its first second.
+        Answer a page of the jobs of one type. A list without ids starts no script: a job that was never
+        requested by its id is shown as not started.
         """
         allowed = {
             "JobType": ("MIGRATION", "SYNC", "SUBSCRIBE"),
@@ -549,7 +549,7 @@ class Alibaba:
         ]
         begin = (numbers["PageNumber"] - 1) * numbers["PageSize"]
         frames = [
-            self._playback.poll("dataworks", item.id)
+            self._playback.peek("dataworks", item.id)
             for item in of_project[begin : begin + numbers["PageSize"]]
         ]
         data = {

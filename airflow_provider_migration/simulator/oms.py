@@ -332,7 +332,7 @@ def oms_list(playback: Playback, query: ListQuery) -> dict[str, Any]:
             continue
         if query.label_ids and not {*query.label_ids} & {label["id"] for label in labels}:
             continue
-        if (frame := playback.poll("oms", item.id)) is None:
+        if (frame := playback.peek("oms", item.id)) is None:
             continue
         progress = frame.steps_over(oms_progress(frame))
         if query.statuses and progress.get("status") not in query.statuses:

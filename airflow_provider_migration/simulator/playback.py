@@ -103,7 +103,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 class Playback:
     """
-    The running scenario; a migration's script begins with its first poll, and not with a list.
+    The running scenario; a migration's script begins with its first poll; a list does not start it.
 
     :param clock: returns the time in epoch seconds.
     :param speed: seconds of script per second of clock.

@@ -59,8 +59,8 @@ class MigrationFleetTaskGroup(TaskGroup):
     2. ``watch``: one mapped task per migration, with the service's sensor, deferred by default. A migration
        that fails or vanishes fails its own task only.
     3. ``report``: return the states, the worst lag, the slowest, and the reason of each failure. It lists the
-       migrations once more: one that has reached its target hours ago may have failed since.
-    4. ``gate``: pass if every migration has reached the target and still stands there, or if at most
+       migrations once more: one that reached its target hours ago may have failed since.
+    4. ``gate``: pass if every migration has reached the target and is still there, or if at most
        ``max_failed`` have not; else fail.
 
     The group only watches. Its requests are the pages of two lists and the sensors' polls, which the
@@ -274,16 +274,16 @@ class _GateOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         if not isinstance(self.report, Mapping):
-            raise AirflowFailException("There is no report: clear the task 'report' to make it again.")
+            raise AirflowFailException("There is no report: clear the task 'report' to create it again.")
         age = datetime.now(UTC) - _time(self.report["reported_at"])
         if age > MAX_REPORT_AGE:
             raise AirflowFailException(
                 f"The report is {age.total_seconds() / 3600:.1f} h old, and a migration may have failed "
-                "since: clear the task 'report' with its downstream tasks to make it again."
+                "since: clear the task 'report' with its downstream tasks to create it again."
             )
         text = describe_report(self.report)
         if self.report["failed"] > self.max_failed:
-            raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss it (max_failed).")
+            raise AirflowFailException(f"{text}\nAt most {self.max_failed} may miss the target (max_failed).")
         self.log.info("%s", text)
 
 
@@ -376,22 +376,22 @@ def _shortfall(
     now: MigrationSummary | None,
     max_lag: float,
 ) -> str | None:
-    """Return why a migration has not reached the target, or stands there no longer; None if it does."""
+    """Return why a migration has not reached the target, or has left it since; None if it is there."""
     if record is None:
         given = (wait or {}).get("reason")
-        return given or "its task has left no record of the target: look at the log of that task"
+        return given or "its task has no record of reaching the target: see the log of that task"
     # A migration that is over may be released or deleted.
     if record["state"] == "succeeded" and (now is None or now.state == "cancelled"):
         return None
     if now is None:
-        return "it had reached the target, but the service does not list it any more"
+        return "it had reached the target, but the service no longer lists it"
     # Without a lag, a list shows no more than the word, such as that of a job that copies everything again.
     is_told = now.lag_seconds is not None or _word(now.service_status) == _word(record["service_status"])
     has_gone_back = record["state"] == "caught_up" and now.state == "running" and not is_told
     if has_gone_back or now.state not in (*_MAY_STAND, record["state"]):
-        return f"it had reached the target, but is {now.state} by now ({now.service_status})"
+        return f"it had reached the target, but is {now.state} now ({now.service_status})"
     if record["state"] == "caught_up" and now.lag_seconds is not None and now.lag_seconds > max_lag:
-        return f"it had reached the target, but its lag is {now.lag_seconds:g} s by now"
+        return f"it had reached the target, but its lag is {now.lag_seconds:g} s now"
     return None
 
 

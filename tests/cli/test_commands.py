@@ -177,10 +177,10 @@ USAGE = {
     "bad project": (["status", "dataworks", "12", "--project-id", "x"], "must be a number"),
     "unknown target": (["status", "dts", "x", "--target", "cought_up"], "did you mean 'caught_up'?"),
     "empty id": (["status", "dts", ""], "migration_job_id is empty"),
-    "negative lag": (["status", "dts", "x", "--max-lag=-1"], "invalid seconds value: '-1'"),
-    "no lag": (["status", "dts", "x", "--max-lag", "nan"], "invalid seconds value: 'nan'"),
+    "negative lag": (["status", "dts", "x", "--max-lag=-1"], "'-1' must be a number of seconds"),
+    "no lag": (["status", "dts", "x", "--max-lag", "nan"], "'nan' must be a number of seconds"),
     "short interval": (["watch", "dts", "x", "--interval", "0.5"], "must be 1 second or more"),
-    "long interval": (["watch", "dts", "x", "--interval", "1e300"], "invalid seconds value: '1e300'"),
+    "long interval": (["watch", "dts", "x", "--interval", "1e300"], "'1e300' must be a number of seconds"),
     "tag without value": (["list", "dts", "--tag", "wave"], "'wave' must be KEY=VALUE"),
     "limit": (["list", "dts", "--limit", "0"], "limit must be a whole number"),
     "unknown output": (["status", "dts", "x", "-o", "xml"], "invalid choice: 'xml'"),
@@ -329,6 +329,7 @@ def test_check_of_a_missing_connection(run: Run) -> None:
     done = run("check", "dts", "--conn-id", "nope")
     assert done.code == ExitCode.FAILED
     assert "There is no connection 'nope'" in done.out
+    assert len(done.out.splitlines()) == 1
 
 
 # --- watch ----------------------------------------------------------------------------------------------

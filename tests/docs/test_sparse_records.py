@@ -25,7 +25,9 @@ from tests.examples import EXAMPLES
 MIGRATION = "163b98e8-6088-46c3-8b86-c18fea6jb502"
 """The id that the example of many jobs watches by default."""
 
-DAG_BLOCKS = [block for block in BLOCKS if block.language == "python" and "DAG(" in block.code]
+DAG_BLOCKS = [
+    block for block in BLOCKS if block.language == "python" and "DAG(" in block.code and not block.reason
+]
 
 
 def sparse(state: str) -> dict[str, Any]:

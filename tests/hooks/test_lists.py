@@ -214,6 +214,15 @@ def test_several_migrations_of_one_name_are_named(connect: Connect, service: Ser
 
 
 @each_list
+def test_list_of_the_simulator_starts_no_script(connect: Connect, service: Service) -> None:
+    with Simulator({"migrations": [migration(service, 1)]}, speed=1e6) as simulator:
+        for conn_id, fields in simulator.connections().items():
+            connect(conn_id, **fields)
+        assert ids_of(service)
+        assert [row.state for row in service.hook().list_migrations(**of(service))] == ["pending"]
+
+
+@each_list
 @pytest.mark.parametrize("kind", ["throttle", "server_error", "truncated", "drop", "html"])
 def test_list_is_complete_after_a_failed_page(connect: Connect, service: Service, kind: str) -> None:
     migrations = [migration(service, number) for number in range(WAVE)]
@@ -322,7 +331,7 @@ def test_console_without_a_list_is_an_error(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, "is that of one workspace: give its number as project_id"),
+        ({}, "packages of one workspace: give its number as project_id"),
         ({"project_id": "x"}, "project_id must be a number"),
         ({"project_id": ""}, "project_id is empty"),
         ({"project_id": 1, "tags": {"wave": "3"}}, "tags must be None: DataWorks has no tags"),

@@ -15,6 +15,7 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.progress import MigrationSummary
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
+from airflow_provider_migration.sensors.oms import OmsProjectSensor
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from tests.catalogue import SERVICES, Service
@@ -203,6 +204,13 @@ def test_tags_name_a_migration(play: Callable[..., Simulator], lists: Lists, con
     task = sensor(migration_name=None, migration_tags={"wave": 3})
     task.poke(context)
     assert lists.calls == [{"name": None, "tags": {"wave": "3"}}]
+
+
+def test_labels_have_no_value(play: Callable[..., Simulator], context: Any) -> None:
+    play({"service": "oms", "project_id": "np_1", "tags": {"wave-3": ""}})
+    task = OmsProjectSensor(task_id="wait", migration_tags={"wave-3": ""})
+    assert task.poke(context) is False
+    assert context["ti"].xcom["migration_progress"]["migration_id"] == "np_1"
 
 
 def test_poll_before_deferring_may_be_left_out(play: Callable[..., Simulator], context: Any) -> None:

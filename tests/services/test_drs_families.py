@@ -347,7 +347,7 @@ def test_unreadable_list_decides_nothing(lists: Any) -> None:
     progress = poll(cloud)
     assert progress.state == "caught_up"
     (warning,) = progress.warnings
-    assert "so its own status counts alone" in str(warning)
+    assert "so only its own status counts" in str(warning)
 
 
 @pytest.mark.parametrize(

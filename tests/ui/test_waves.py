@@ -98,7 +98,7 @@ def test_wave_has_counts_worst_lag_and_end(page: Page, airflow: StandIn) -> None
     assert end.endswith(" UTC (in about 2 h)")
     assert findings == "1 with failing polls"
     assert badges(page, 0) == ["1 Failed", "1 Paused"]
-    assert sums(page, 0) == ["2 migrations, 1 watched now", "End of the copy not known: 1 gives no time"]
+    assert sums(page, 0) == ["2 migrations, 1 watched now", "End of the copy unknown: 1 without a time left"]
 
 
 def test_wave_counts_end_of_task_apart_from_state(page: Page, airflow: StandIn) -> None:
@@ -194,10 +194,10 @@ def test_expected_end_is_of_the_last_copy(
     ("at", "unknown", "said"),
     [
         (None, 0, None),
-        (None, 1, "End of the copy not known: 1 gives no time"),
+        (None, 1, "End of the copy unknown: 1 without a time left"),
         (NOW + 5400, 0, "Existing data copied by 15 Jan, 09:30 UTC (in about 1.5 h)"),
         (NOW + 60, 1200, "Existing data copied by 15 Jan, 08:01 UTC (in about 1 min) at the earliest: "
-         "1,200 give no time"),
+         "1,200 without a time left"),
     ],
 )  # fmt: skip
 def test_expected_end_says_who_is_silent(

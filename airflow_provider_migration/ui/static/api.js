@@ -118,7 +118,7 @@ function parsed(json) {
   }
 }
 
-/** A queue that runs at most so many works at once, in their order: `await queue(work)` gives a work's result. */
+/** A queue that runs at most `most` jobs at once, in order: `await queue(job)` resolves to the job's result. */
 export function makeQueue(most) {
   const waiting = [];
   let running = 0;
@@ -127,13 +127,13 @@ export function makeQueue(most) {
     running += 1;
     waiting.shift()();
   };
-  return async (work) => {
+  return async (job) => {
     await new Promise((resolve) => {
       waiting.push(resolve);
       next();
     });
     try {
-      return await work();
+      return await job();
     } finally {
       running -= 1;
       next();

@@ -48,7 +48,7 @@ export const FAILED = { failed: (migration) => stateName(migration) === "failed"
 export const CHECKS = { "with data that differs": isChecked("inconsistent"), "with a failed data check": isChecked("failed") };
 export const POLLS = { "with failing polls": failing, "not polled": unattended };
 
-/** Count the findings among some migrations: `["2 with failing polls"]`; those that are found nowhere are left out. */
+/** Count the findings among some migrations: `["2 with failing polls"]`; findings of no migration are left out. */
 export function countFindings(some, findings) {
   const counts = Object.entries(findings).map(([said, is]) => [some.filter(is).length, said]);
   return counts.filter(([number]) => number).map(([number, said]) => `${format.countText(number)} ${said}`);

@@ -112,7 +112,7 @@ async function read() {
   return true;
 }
 
-/** Wait for all, then fail with the first failure: what still goes on could bring back what a refusal removes. */
+/** Wait for all, then fail with the first failure: a request that is still running could restore rows that a refusal removes. */
 async function allOf(promises) {
   const done = await Promise.allSettled(promises);
   const failed = done.find(({ status }) => status === "rejected");
@@ -382,7 +382,7 @@ function draw(listed, rows) {
     parts.arrange(body, children);
     bodies.push(body);
     drawn.push(...visible);
-    // A wave of which more was asked for must not push others off the page.
+    // A wave that shows more rows must not push others off the page.
     room -= Math.max(Math.min(visible.length, waves.FEW), 1);
   }
   parts.arrange(at("rows"), [at("rows").tHead, ...bodies]);

@@ -57,9 +57,9 @@ export function setList(list, items, begin, update) {
 }
 
 /**
- * Let an element have just these children in this order.
+ * Give an element exactly these children, in this order.
  *
- * Children that stay where they are are not touched: they keep their layout, the focus and the position of a screen
+ * Children that stay in place are not touched: they keep their layout, the focus and the position of a screen
  * reader.
  */
 export function arrange(parent, children) {
@@ -68,7 +68,7 @@ export function arrange(parent, children) {
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
   let place = parent.firstElementChild;
   for (const child of children) {
-    // One that has moved down is taken out, instead of moving up all that follow it.
+    // A child that has moved down is removed, instead of moving up all that follow it.
     if (place !== null && place !== child && place.nextElementSibling === child) {
       place.remove();
       place = child;

@@ -33,10 +33,10 @@ export function worstLag(migrations) {
 }
 
 /**
- * When the existing data of the last migration that is watched will be copied: `{ at, unknown }`.
+ * The expected end of the last copy among the migrations that are watched: `{ at, unknown }`.
  *
  * `at` (epoch seconds) is the latest end among the migrations with a time left, or null; `unknown` is the number of
- * those that are not copied yet and give no time left, so that the end may be later. A migration with a lag has copied
+ * those that are not copied yet and have no time left, so that the end may be later. A migration with a lag has copied
  * its data, unless its service still gives a time left.
  */
 export function expectedEnd(migrations, now) {
@@ -93,8 +93,8 @@ function summarize(listed, unlisted, matching, now) {
 /** Say when the last migration will be copied, or null if none is left to copy. */
 export function endText({ at, unknown }, now) {
   if (at === null && unknown === 0) return null;
-  const silent = `${format.countText(unknown)} ${unknown === 1 ? "gives" : "give"} no time`;
-  if (at === null) return `End of the copy not known: ${silent}`;
+  const silent = `${format.countText(unknown)} without a time left`;
+  if (at === null) return `End of the copy unknown: ${silent}`;
   const end = `Existing data copied by ${format.minute(at * 1000)} (in ${format.roughly(at - now)})`;
   return unknown ? `${end} at the earliest: ${silent}` : end;
 }
