@@ -105,7 +105,7 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="running")]}, None, id="running, with little lag"),
         pytest.param({"found": [summary(state="running", lag_seconds=None)]}, None, id="lag not listed"),
         pytest.param({"found": [summary(lag_seconds=10)]}, None, id="lag at the limit"),
-        pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s now", id="lags by now"),
+        pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s now", id="lags now"),
         pytest.param(
             {
                 "reached": [record(service_status="INCRE_TRANSFER_STARTED")],

@@ -40,6 +40,7 @@ from airflow_provider_migration.exceptions import (
 from airflow_provider_migration.progress import (
     BULK_PHASES,
     MAX_OBJECTS_NAMED,
+    MISMATCHES,
     VERIFIED,
     DatasetName,
     MigrationErrorInfo,
@@ -157,15 +158,18 @@ _WORST_FIRST: Final = (
 
 PHASE_STATUSES: Final = StatusTable(
     {
-        MigrationState.PENDING: ("NotStarted",),
-        MigrationState.RUNNING: ("Migrating", "Checking"),
-        MigrationState.PAUSED: ("Suspending",),
+        MigrationState.PENDING: ("NotStarted", "Init", "Schedule"),
+        MigrationState.RUNNING: ("Migrating", "Checking", "Running", "Warning"),
+        MigrationState.PAUSED: ("Suspending", "Pause"),
         MigrationState.CAUGHT_UP: ("Catched",),
         MigrationState.SUCCEEDED: ("Finished", "Success"),
         MigrationState.FAILED: ("Failed",),
     }
 )
-"""``Status`` of the sections of a response."""
+"""
+``Status`` of the sections of a response. Init, Schedule, Running, Warning and Pause are words of ListJobStep
+and DescribePreCheckStatus; none of them says that a phase is done.
+"""
 
 CHECK_STATUSES: Final = WordTable(
     {
@@ -2049,7 +2053,6 @@ _ENDED_CHECKS: Final = (
     VerificationState.FAILED,
     VerificationState.UNKNOWN,
 )
-_MISMATCHES: Final = (VerificationState.INCONSISTENT, VerificationState.FAILED)
 
 
 def _is_ready(state: MigrationState) -> bool:
@@ -2086,7 +2089,7 @@ def _is_checked(flag: bool | None, section: DataCheckStatus | None) -> bool:
         return bool(flag)
     if flag is None:
         return bool((section.status or "").strip())
-    return CHECK_STATUSES.state_of(section.status) in (VerificationState.RUNNING, *_MISMATCHES)
+    return CHECK_STATUSES.state_of(section.status) in (VerificationState.RUNNING, *MISMATCHES)
 
 
 def _data_checks(job: MigrationJob) -> dict[int, DataCheckStatus]:
@@ -2158,7 +2161,7 @@ def _verification_of(job: MigrationJob, parts: Mapping[int, Verification]) -> Ve
     if is_enough and found is not None:
         state = worst_state((found.state, *states))
     else:
-        states = [each for each in (*states, *((found.state,) if found else ())) if each in _MISMATCHES]
+        states = [each for each in (*states, *((found.state,) if found else ())) if each in MISMATCHES]
         if not states and not is_off and found is None:
             return None
         state = worst_state(states or [_NOT_CONFIGURED if is_off else VerificationState.UNKNOWN])
@@ -2213,7 +2216,7 @@ def _counted(tables: CheckedTables, rows: Sequence[CheckedTable], percent: float
 
 def _with_word(counted: Verification, word: VerificationState) -> Verification:
     """Return the counted result, with the state of the word if that is worse."""
-    is_worse = word in _MISMATCHES and counted.state is not VerificationState.INCONSISTENT
+    is_worse = word in MISMATCHES and counted.state is not VerificationState.INCONSISTENT
     return counted.model_copy(update={"state": word}) if is_worse else counted
 
 
