@@ -77,7 +77,8 @@ class MigrationFleetTaskGroup(TaskGroup):
     :param max_failed: maximum number of migrations that may miss the target.
     :param sensor_arguments: the connection id and the other arguments of the sensor; for DataWorks with the
         ``project_id`` of the workspace.
-    :raises MigrationConfigurationError: for a wrong argument, when the DAG file is parsed.
+    :raises MigrationConfigurationError: for a wrong argument of the group, when the DAG file is parsed; the
+        arguments of the sensor are checked when a mapped task starts.
     """
 
     def __init__(
