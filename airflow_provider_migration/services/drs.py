@@ -1413,10 +1413,10 @@ class DrsApi:
         Find out what batch-progress does not tell: child jobs that lag, and a switchover in progress.
 
         The lists tell the type of a job and its children, which is looked up once while the status stays the
-        same; for many jobs together. A synchronisation gets children when its objects are edited, so a yes
+        same; for many jobs together. A synchronization gets children when its objects are edited, so a yes
         needs a new look-up. Where no list has ever shown the job, or lists are refused or unreadable, its
         own status counts, with a warning. While DRS is throttling or failing, there is no yes for a
-        synchronisation and for a job that was never looked up; for any other job, the last look-up counts. A
+        synchronization and for a job that was never looked up; for any other job, the last look-up counts. A
         job that has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
