@@ -365,6 +365,8 @@ def test_watch_ends_at_ctrl_c_with_what_was_seen(connected: BriefSimulator) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background ignores Ctrl-C, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert watching.stdout is not None
     assert "dts dtsgood: " in watching.stdout.readline()
