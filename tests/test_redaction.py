@@ -498,7 +498,7 @@ async def test_redact_answers_that_polls_share(serve: Serve, hook_of: Callable[.
 
     records = await asyncio.gather(*(hook.aget_progress(name) for name in ("dts1", "dts2", "dts1")))
 
-    assert "dts1%2Cdts2" in server.asked[-1].target
+    assert any("dts1%2Cdts2" in asked.target for asked in server.asked)
     for record in records:
         assert_is_redacted(record)
 
