@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+MAX_SKEW: Final = 300.0
+"""Maximum seconds by which the clocks of two machines of one Airflow may differ."""
+
 
 def utc_now() -> datetime:
     """Return the time of this machine, in UTC."""

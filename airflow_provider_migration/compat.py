@@ -144,6 +144,7 @@ def read_connections_from_database() -> None:
     """
     Let this process look up connections in Airflow's database too, as Airflow's own commands do.
 
-    Airflow 2 does so anyway, and Airflow 3 only in a process that is declared as one of its own.
+    Still needed in 3.3: Airflow 3 does so only in a process that is declared as one of its own. Airflow 2
+    always does.
     """
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param, chain, task
 
 from airflow_provider_migration.sensors.drs import DrsProgressSensor
 from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
@@ -44,4 +44,4 @@ with DAG(
         """Tell that the whole wave has arrived."""
         return f"All migrations of {params['wave']} have reached their target."
 
-    waves >> announce()  # type: ignore[operator] # Airflow takes a list here
+    chain(waves, announce())

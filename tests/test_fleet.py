@@ -72,6 +72,7 @@ def made(
     records: Sequence[Any] | None = None,
     waits: Sequence[Any] | None = None,
     found: Sequence[MigrationSummary] | None = None,
+    shows_sync: bool = False,
 ) -> dict[str, Any]:
     """Make a report; by default of migrations that have all reached the target and are in sync."""
     done = [record(each) for each in ids] if reached is None else reached
@@ -84,6 +85,7 @@ def made(
         {row.migration_id: row for row in ([summary(each) for each in ids] if found is None else found)},
         now=NOW,
         max_lag=10,
+        shows_sync=shows_sync,
     )
 
 
@@ -105,6 +107,21 @@ def test_report_of_a_fleet_in_sync() -> None:
         pytest.param({"found": [summary(state="running")]}, None, id="running, with little lag"),
         pytest.param({"found": [summary(state="running", lag_seconds=None)]}, None, id="lag not listed"),
         pytest.param({"found": [summary(lag_seconds=10)]}, None, id="lag at the limit"),
+        pytest.param(
+            {"found": [summary(state="running", lag_seconds=None)], "shows_sync": True},
+            "is running now",
+            id="lag not listed, where a list could show more",
+        ),
+        pytest.param(
+            {"found": [summary(state="running")], "shows_sync": True},
+            None,
+            id="running, with little lag, where a list could show more",
+        ),
+        pytest.param(
+            {"found": [summary(state="running", service_status="Modifying", lag_seconds=0)]},
+            "is running now",
+            id="being changed, with little lag",
+        ),
         pytest.param({"found": [summary(lag_seconds=10.1)]}, "its lag is 10.1 s now", id="lags now"),
         pytest.param(
             {

@@ -496,10 +496,9 @@ class MigrationHook(BaseHook, ABC, Generic[_Api]):
         :raises MigrationConfigurationError: if none or several have it; the message lists their ids.
         :raises MigrationApiError: as in :meth:`list_migrations`.
         """
-        wanted = ", ".join(
-            [*([f"the name {name!r}"] if name is not None else [])]
-            + [f"the tag {key}={value}" if value else f"the tag {key}" for key, value in (tags or {}).items()]
-        )
+        criteria = [] if name is None else [f"the name {name!r}"]
+        criteria += [f"the tag {key}={value}".rstrip("=") for key, value in (tags or {}).items()]
+        wanted = ", ".join(criteria)
         if not wanted:
             raise MigrationConfigurationError(
                 "A migration is found by its name or by tags: give one of them."

@@ -10,7 +10,7 @@ from airflow_provider_migration.auth.huawei import HuaweiSigner, TokenSigner
 from airflow_provider_migration.credentials.huawei_iam import AgencyKey, IamToken, find_project
 from airflow_provider_migration.hooks.base import MigrationHook
 from airflow_provider_migration.hooks.connection import ConnectionReader
-from airflow_provider_migration.progress import MigrationProgress, ObjectProgress
+from airflow_provider_migration.progress import MigrationProgress, MigrationState, ObjectProgress
 from airflow_provider_migration.sansio import Flow, Signer
 from airflow_provider_migration.services.drs import (
     MAX_LIMIT,
@@ -53,6 +53,7 @@ class DrsHook(MigrationHook[DrsApi]):
     service = SERVICE
     migration_argument = "job_id"
     list_words = STATUSES.known_words
+    list_states = STATUSES.states | {MigrationState.SUCCEEDED}  # a list has no delay, so no job in sync
     verifies = True
 
     def __init__(

@@ -355,7 +355,8 @@ class MigrationSensor(BaseSensorOperator):
             name: self._read_id(self._subject, name, getattr(self, name)) for name in self.list_arguments
         }
         self._found_id = self.hook.find_migration(search["migration_name"], search["migration_tags"], **place)
-        self.log.info("%s is %s.", _of_search(search), self._found_id)
+        given = ", ".join(f"{name}={value!r}" for name, value in search.items() if value is not None)
+        self.log.info("The migration with %s is %s.", given, self._found_id)
         return self._known_ids()
 
     @property
@@ -853,13 +854,6 @@ def read_moment(subject: str, name: str, value: object) -> float:
     if not is_number(moment) or not MIN_MOMENT <= moment <= MAX_MOMENT:
         refuse(subject, name, f"must be {MOMENT}, not {shown(value)}.")
     return float(moment)
-
-
-def _of_search(search: Mapping[str, Any]) -> str:
-    """Describe the search for a migration."""
-    name = [f"name {search['migration_name']!r}"] if search["migration_name"] else []
-    tags = [f"tag {key}={value}" for key, value in (search["migration_tags"] or {}).items()]
-    return "The migration with " + ", ".join(name + tags)
 
 
 def read_words(subject: str, name: str, value: object) -> list[str]:

@@ -1313,17 +1313,13 @@ class DrsApi:
 
         return ask()
 
-    def list_migrations(self, listing: MigrationListing) -> Flow[list[MigrationSummary]]:
+    def list_migrations(self, listing: DrsListing) -> Flow[list[MigrationSummary]]:
         """
         Get the next page of a list of jobs; v3 lists them where a region has no v5 list.
 
         Name and status are filtered here: the service's filters would hide a parent, and with it its
         children, which have names and statuses of their own.
-
-        :param listing: a :class:`DrsListing`.
         """
-        if not isinstance(listing, DrsListing):
-            raise TypeError(f"a DrsListing is needed, not {type(listing).__name__}")
         if listing.page > 1:
             page = yield from send(self._request_jobs(listing))
         else:
@@ -1415,9 +1411,9 @@ class DrsApi:
         The lists tell the type of a job and its children, which is looked up once while the status stays the
         same; for many jobs together. A synchronization gets children when its objects are edited, so a yes
         needs a new look-up. Where no list has ever shown the job, or lists are refused or unreadable, its
-        own status counts, with a warning. While DRS is throttling or failing, there is no yes for a
-        synchronization and for a job that was never looked up; for any other job, the last look-up counts. A
-        job that has ended is judged by its own figures alone, because waiting would not change them.
+        own status counts, with a warning. While DRS is throttling or failing, a synchronization is not in
+        sync, nor is a job that was never looked up; for any other job, the last look-up counts. A job that
+        has ended is judged by its own figures alone, because waiting would not change them.
         """
         if _word(job) not in (_COPIED, _INCREMENTAL):
             self._families.pop(job_id, None)

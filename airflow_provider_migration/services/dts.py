@@ -1024,17 +1024,28 @@ class JobListing(MigrationListing):
         super().__init__(selection, job_types)
         self._ids: dict[tuple[str | None, str | None], str] = {}
         self._jobs_of: Counter[str | None] = Counter()
+        self._alone: set[str | None] = set()
 
     def name_jobs(self, jobs: Sequence[DtsJob]) -> list[str]:
         """
         Return the id of each job of a page as a sensor takes it: that of its instance, or its ``DtsJobId``
         where the instance has several jobs; empty for a job without an id.
+
+        :raises MigrationResponseError: if the jobs of an instance are on different pages. Its id was returned
+            for one of them before, and the older call may answer it with another.
         """
         keys = [(job.dts_instance_id, job.dts_job_id) for job in jobs]
         new = [key for key in dict.fromkeys(keys) if key not in self._ids]
         self._jobs_of.update(instance for instance, _ in new)
         for instance, job in new:
             is_alone = instance and self._jobs_of[instance] == 1
+            if not is_alone and instance in self._alone:
+                raise MigrationResponseError(
+                    f"The instance {instance} has several jobs, on different pages of the list, so that its "
+                    "id names none of them: give the DtsJobId of each job instead of listing them."
+                )
+            if is_alone:
+                self._alone.add(instance)
             self._ids[instance, job] = (instance if is_alone else job) or instance or ""
         return [self._ids[key] for key in keys]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskGroup, chain
 
+from airflow_provider_migration.clock import MAX_SKEW
 from airflow_provider_migration.compat import approval_operator, response_timeout
 from airflow_provider_migration.sensors.base import (
     DURATION,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 APPROVE: Final = "Approve"
 """The only answer that lets a cut-over go on."""
-
-MAX_SKEW: Final = 300.0
-"""Maximum seconds by which the clock of the API server may be ahead of a worker's."""
 
 EVIDENCE_SECONDS: Final = 900.0
 """Maximum age in seconds of the last record when the evidence is given: a lag may have risen since."""

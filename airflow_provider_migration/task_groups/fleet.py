@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskGroup, chain, conf
 
+from airflow_provider_migration.clock import MAX_SKEW
 from airflow_provider_migration.keys import PROGRESS_KEY, WAIT_KEY
 from airflow_provider_migration.sensors.base import (
     SEARCH_ARGUMENTS,
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 MAX_NAMED: Final = 20
 """Maximum number of migrations in each list of a report."""
-
-MAX_SKEW: Final = timedelta(minutes=5)
-"""Maximum difference between the clocks of two workers."""
 
 MAX_REPORT_AGE: Final = timedelta(hours=1)
 """Maximum age of a report on which the gate passes, such as after a pause of the DAG."""
@@ -174,10 +172,14 @@ class _FleetOperator(BaseOperator):
         super().__init__(do_xcom_push=True, **kwargs)
         self.source = source
 
+    @property
+    def hook_class(self) -> Any:
+        """The class of the service's hook."""
+        return resolve_name(self.source["hook"])
+
     def listed(self, status: Any, limit: int) -> list[MigrationSummary]:
         """Return at most ``limit`` migrations of the fleet; all pages are requested only as needed."""
-        source: Any = self.source
-        hook_class = resolve_name(source["hook"])
+        source, hook_class = self.source, self.hook_class
         taken = signature(hook_class).parameters
         hook = hook_class(**{name: value for name, value in source["arguments"].items() if name in taken})
         try:
@@ -257,6 +259,7 @@ class _ReportOperator(_FleetOperator):
             now=datetime.now(UTC),
             max_lag=self.max_lag,
             is_whole=self.is_whole,
+            shows_sync="caught_up" in self.hook_class.list_states,
         )
         self.log.info("%s", describe_report(report))
         return report
@@ -309,6 +312,7 @@ def report_of(
     now: datetime,
     max_lag: float,
     is_whole: bool = True,
+    shows_sync: bool = False,
 ) -> dict[str, Any]:
     """
     Return the report on a fleet, as plain JSON.
@@ -321,16 +325,21 @@ def report_of(
     :param found: the migrations as they are listed now, by id.
     :param max_lag: largest lag in seconds that counts as in sync.
     :param is_whole: True if the fleet is everything that is selected, whatever its status.
+    :param shows_sync: True if the list itself says which migrations are in sync.
     """
     # A task whose index the list no longer has keeps the XCom of an earlier list.
-    since = datetime.fromisoformat(listing["listed_at"]) - MAX_SKEW
+    since = _time(listing["listed_at"]) - timedelta(seconds=MAX_SKEW)
     last = {row["migration_id"]: row for row in records}
     done = {row["migration_id"]: row for row in reached if _time(row["observed_at"]) >= since}
     wait_of = {row["migration_id"]: row for row in waits}
     failed = []
     for migration_id in ids:
         reason = _shortfall(
-            done.get(migration_id), wait_of.get(migration_id), found.get(migration_id), max_lag
+            done.get(migration_id),
+            wait_of.get(migration_id),
+            found.get(migration_id),
+            max_lag,
+            shows_sync=shows_sync,
         )
         if reason is not None:
             failed.append({**_identity(migration_id, listing), "reason": reason})
@@ -376,6 +385,8 @@ def _shortfall(
     wait: Mapping[str, Any] | None,
     now: MigrationSummary | None,
     max_lag: float,
+    *,
+    shows_sync: bool,
 ) -> str | None:
     """Return why a migration has not reached the target, or has left it since; None if it is there."""
     if record is None:
@@ -386,9 +397,12 @@ def _shortfall(
         return None
     if now is None:
         return "it had reached the target, but the service no longer lists it"
-    # Without a lag, a list shows no more than the word, such as that of a job that copies everything again.
-    is_told = now.lag_seconds is not None or _word(now.service_status) == _word(record["service_status"])
-    has_gone_back = record["state"] == "caught_up" and now.state == "running" and not is_told
+    # Such as a job that copies everything again, or whose objects are being changed.
+    has_other_word = _word(now.service_status) != _word(record["service_status"])
+    is_silent = shows_sync and now.lag_seconds is None
+    has_gone_back = (
+        record["state"] == "caught_up" and now.state == "running" and (has_other_word or is_silent)
+    )
     if has_gone_back or now.state not in (*_MAY_STAND, record["state"]):
         return f"it had reached the target, but is {now.state} now ({now.service_status})"
     if record["state"] == "caught_up" and now.lag_seconds is not None and now.lag_seconds > max_lag:

@@ -303,7 +303,7 @@ def test_list_of_a_service(connected: BriefSimulator, run: Run) -> None:
 
 
 def test_list_says_that_it_is_empty() -> None:
-    console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=Path(os.devnull).open("w"))  # noqa: SIM115 # closed with the process
     console.print(list_view([]))
     assert console.export_text() == "No migrations found.\n"
     console.file.close()

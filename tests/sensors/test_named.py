@@ -243,6 +243,7 @@ def test_wrong_name_is_an_import_error(arguments: dict[str, Any], problem: str) 
         sensor(**arguments)
 
 
-def test_migration_argument_is_that_of_the_hook() -> None:
+def test_arguments_of_a_migration_are_those_of_the_hook() -> None:
     for service in SERVICES:
         assert service.sensor.migration_argument == service.hook.migration_argument == service.id_argument
+        assert service.sensor.list_arguments == service.hook.list_arguments
