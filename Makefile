@@ -40,7 +40,13 @@ ui: $(VENV)/.installed ## Start an Airflow with the demo on http://localhost:808
 test: $(VENV)/.developed ## Run the tests, many of them also with Airflow 2.11 and 3.1
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term -m 'not browser'
+	$(MAKE) --jobs=2 test-browser test-others
+
+# Both wait more than they compute, so they share the machine.
+.PHONY: test-browser test-others
+test-browser:
 	$(BIN)/python -m pytest -m browser
+test-others:
 	$(BIN)/python scripts/test_matrix.py 2.11 3.1
 
 test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python, or with some: PAIRS="2.11 3.1/3.12"
