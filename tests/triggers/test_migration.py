@@ -347,7 +347,9 @@ async def test_unreadable_connection_is_polled_again(
     waiting = trigger(poke_interval=0.2)
     waiting.tracker.history = History(polls=1, last_seen="an answer")
     event = asyncio.create_task(event_of(waiting))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(30):
+        while not waits(shown):  # a busy machine is late
+            await asyncio.sleep(0.1)
     assert not event.done()
     assert "'dts_default'" in waits(shown)[0]["last_error"]
     monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", connection)
