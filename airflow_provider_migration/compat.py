@@ -140,6 +140,46 @@ def response_timeout(operator: type[Any], timeout: timedelta) -> dict[str, timed
     return {"response_timeout" if is_known else "execution_timeout": timeout}
 
 
+def task_address(dag_id: str, task_id: str, run_id: str, map_index: int) -> str:
+    """
+    Return the address of a task's Migration tab in the Airflow UI; "" if Airflow's own is not configured.
+
+    Until 3.1: Airflow 2 has a different page, and before 3.1 there are no tabs of plugins.
+    """
+    from urllib.parse import quote, urlencode
+
+    from airflow.providers.common.compat.sdk import conf
+    from airflow.version import version
+
+    is_old = version.startswith("2.")
+    base = (conf.get("webserver" if is_old else "api", "base_url", fallback=None) or "").rstrip("/")
+    if not base:
+        return ""
+    dag, run, task = (quote(part, safe="") for part in (dag_id, run_id, task_id))
+    if is_old:
+        index = {} if map_index < 0 else {"map_index": map_index}
+        return f"{base}/dags/{dag}/grid?{urlencode({'dag_run_id': run_id, 'task_id': task_id, **index})}"
+    mapped = "" if map_index < 0 else f"/mapped/{map_index}"
+    tab = "" if version.startswith("3.0.") else "/plugin/migration"
+    return f"{base}/dags/{dag}/runs/{run}/tasks/{task}{mapped}{tab}"
+
+
+def template_accessors() -> dict[str, Any]:
+    """Return ``conn`` and ``var`` for templates that are rendered without a task. Until 3.0."""
+    try:
+        from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
+    except ImportError:
+        from airflow.utils.context import ConnectionAccessor, VariableAccessor
+
+    return {
+        "conn": ConnectionAccessor(),
+        "var": {
+            "value": VariableAccessor(deserialize_json=False),
+            "json": VariableAccessor(deserialize_json=True),
+        },
+    }
+
+
 def read_connections_from_database() -> None:
     """
     Let this process look up connections in Airflow's database too, as Airflow's own commands do.

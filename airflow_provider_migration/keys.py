@@ -14,3 +14,6 @@ CONSOLE_URL_KEY = "migration_console_url"
 
 TRACKER_KEY = "migration_tracker"
 """Task state store: the tracker of a rescheduled sensor between its polls."""
+
+ALERTS_KEY = "migration_alerts"
+"""XCom of a deferred task: which alerts have been sent, so that no triggerer repeats them."""

@@ -16,11 +16,11 @@ PACKAGE = ROOT / "airflow_provider_migration"
 
 FLOORS = (
     {"compat", "get_provider_info", "keys"},
-    {"clock", "exceptions", "progress"},
+    {"alerts", "clock", "exceptions", "progress"},
     {"sansio"},
     {"api_errors"},
     {"auth", "links", "metrics", "transport", "wait", "xcom"},
-    {"polling", "services"},
+    {"notifications", "polling", "services"},
     {"credentials"},
     {"hooks", "polling"},
     {"sensors", "triggers"},

@@ -26,15 +26,17 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_migration.keys import PROGRESS_KEY, TRACKER_KEY
+from airflow_provider_migration.keys import ALERTS_KEY, PROGRESS_KEY, TRACKER_KEY, WAIT_KEY
 from airflow_provider_migration.links import MigrationConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_migration.alerts import MigrationAlert
     from airflow_provider_migration.exceptions import MigrationError
     from airflow_provider_migration.hooks.base import MigrationHook
+    from airflow_provider_migration.notifications.delivery import Message
     from airflow_provider_migration.polling import Poll
     from airflow_provider_migration.progress import MigrationProgress
     from airflow_provider_migration.wait.outbox import XComOutbox
@@ -119,6 +121,9 @@ class MigrationSensor(BaseSensorOperator):
         service's list: none or several migrations with this name are an error. In reschedule mode before
         Airflow 3.3 it is looked up at each poll. (templated)
     :param migration_tags: likewise the tags of the migration, with their values. (templated)
+    :param alerts: messages through Airflow's notifiers when the migration stalls, lags, is paused, fails …: a
+        list of :class:`~airflow_provider_migration.alerts.MigrationAlert`. In reschedule mode before Airflow
+        3.3 only ``reached`` and ``failed`` are possible.
     :param deferrable: wait on the triggerer, without a worker slot.
     :param poll_before_deferring: False to hand the wait over to the triggerer without a first poll on the
         worker, which saves one request for each of many mapped tasks; a migration that is named by
@@ -161,6 +166,7 @@ class MigrationSensor(BaseSensorOperator):
         on_mismatch: str = "wait",
         migration_name: str | None = None,
         migration_tags: Mapping[str, str] | None = None,
+        alerts: Sequence[MigrationAlert] = (),
         poll_before_deferring: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -183,11 +189,13 @@ class MigrationSensor(BaseSensorOperator):
         self.on_mismatch = on_mismatch
         self.migration_name = migration_name
         self.migration_tags = migration_tags
+        self.alerts = alerts
         self.poll_before_deferring = poll_before_deferring
         self.deferrable = deferrable
         self._found_id: str | None = None
         self._tracker: WaitTracker | None = None
         self._started_at: float | None = None
+        self._seconds_sending = 0.0
         self.console_url: str | None = None
         self._check_policy()
 
@@ -213,19 +221,18 @@ class MigrationSensor(BaseSensorOperator):
         for name in ("deferrable", "poll_before_deferring"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check("poke_interval", self.poke_interval >= MIN_INTERVAL, INTERVAL)
-        longest = self.poke_interval
         if self.exponential_backoff and self.max_wait is not None:
-            wait = self.max_wait.total_seconds()
-            self._check("max_wait", wait >= MIN_INTERVAL, INTERVAL)
-            longest = min(longest, wait)
+            self._check("max_wait", self.max_wait.total_seconds() >= MIN_INTERVAL, INTERVAL)
         for name in ("hold_for", "failure_grace"):
             seconds = getattr(self, name)
             if is_number(seconds) and seconds:
                 allowed = f"less than timeout ({self.timeout:g} s)"
                 self._check(name, seconds < self.timeout, allowed)
         if is_number(self.stall_timeout):
+            longest = self._longest_pause
             allowed = f"more than the {longest:g} s between two polls: lengthen it, or shorten poke_interval"
             self._check("stall_timeout", self.stall_timeout > longest, allowed)
+        self._read_alerts()
 
     def _check(self, name: str, is_right: bool, allowed: str) -> None:
         value = getattr(self, name)
@@ -425,7 +432,12 @@ class MigrationSensor(BaseSensorOperator):
     def _poll(self, context: Context, tracker: WaitTracker, *, is_confirmed: bool = False) -> bool:
         """Poll once and tell whether the target is reached; raise the error of any other outcome."""
         poll = self._poll_once(tracker, self.log.log, is_confirmed=is_confirmed)
-        self._publish(context, tracker, poll.verdict, poll.error)
+        messages = self._messages_due(context, tracker, poll.verdict, poll.error)
+        is_stored = self._publish(context, tracker, poll.verdict, poll.error)
+        if messages and self.deferrable:
+            self._store_alerts(context, tracker)
+        if is_stored or poll.verdict.ends:
+            self._send(messages)
         self._raise_for(poll.verdict, tracker.progress, poll.error)
         if poll.verdict.ends:
             self.log.info("%s", poll.verdict.reason)
@@ -458,6 +470,35 @@ class MigrationSensor(BaseSensorOperator):
         with self._skipping_as_asked():
             return self._resume(context, event)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the trigger, also if Airflow has ended the wait because no triggerer did."""
+        if next_method == "__fail__":
+            from airflow_provider_migration.wait.tracker import Outcome, Verdict
+
+            reason = (next_kwargs or {}).get("error")
+            text = f"Airflow ended the wait without a verdict of the trigger: {reason}."
+            self._send_at_the_end(
+                context, Verdict(Outcome.TIMEOUT, text), None, partial(self._as_shown, context)
+            )
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _as_shown(self, context: Context) -> WaitTracker:
+        """Rebuild the tracker of a wait that no triggerer has ended from what XCom shows."""
+        from airflow_provider_migration.progress import MigrationProgress
+        from airflow_provider_migration.wait.tracker import WaitTracker
+
+        shown = {
+            key: context["ti"].xcom_pull(task_ids=self.task_id, key=key)
+            for key in (PROGRESS_KEY, WAIT_KEY, ALERTS_KEY)
+        }
+        record, wait = shown[PROGRESS_KEY], shown[WAIT_KEY] or {}
+        started_at = wait.get("started_at") or time.time() - self.timeout
+        tracker = WaitTracker(self._policy(started_at, wait.get("checkpoint_after")))
+        tracker.progress = MigrationProgress.model_validate(record) if record else None
+        if shown[ALERTS_KEY]:
+            tracker.restore_alerts(shown[ALERTS_KEY])
+        return tracker
+
     def _resume(self, context: Context, event: dict[str, Any] | None) -> dict[str, Any] | None:
         from airflow_provider_migration.exceptions import MigrationError, error_from_json
         from airflow_provider_migration.progress import MigrationProgress
@@ -488,11 +529,11 @@ class MigrationSensor(BaseSensorOperator):
         self._write_xcom(context, outbox, due, is_last=True)
         if progress is not None:
             self.console_url = progress.console_url
-        self._raise_for(
-            Verdict(Outcome(event["outcome"]), event["reason"]),
-            progress,
-            error_from_json(event["error"]) if event["error"] else None,
-        )
+        verdict = Verdict(Outcome(event["outcome"]), event["reason"])
+        error = error_from_json(event["error"]) if event["error"] else None
+        # Only now is the verdict the task's: a yes that is too old has been asked for again.
+        self._send_at_the_end(context, verdict, error, partial(self._go_on, context, event, progress))
+        self._raise_for(verdict, progress, error)
         self.log.info("%s", event["reason"])
         return self._finish(context, progress)
 
@@ -573,7 +614,42 @@ class MigrationSensor(BaseSensorOperator):
             tracker.outbox.points = points_of(memory.get("points"))
         elif first:
             tracker.history = History(began_before=True)
+        self._check_alerts(context)
         return tracker
+
+    def _check_alerts(self, context: Context) -> None:
+        """Refuse alerts that cannot be sent: before the first request, not when one is due."""
+        if not self.alerts:
+            return
+        from airflow_provider_migration.alerts import AT_THE_END
+        from airflow_provider_migration.compat import task_state_store
+        from airflow_provider_migration.notifications.delivery import check_notifiers
+
+        self._read_alerts(verifies=self.hook.verifies)
+        check_notifiers(self._subject, self.alerts)
+        if not self.reschedule or task_state_store(context) is not None:
+            return
+        if forgotten := {alert.when for alert in self.alerts}.difference(AT_THE_END):
+            refuse(
+                self._subject,
+                "alerts",
+                f"contains {min(forgotten)!r}: before 3.3 Airflow does not remember in reschedule mode what "
+                "was sent. Use deferrable=True or mode='poke'.",
+            )
+
+    def _read_alerts(self, *, verifies: bool = True) -> list[dict[str, Any]]:
+        has_lag = self.has_increment
+        return read_alerts(
+            self._subject, self.alerts, self._longest_pause, has_lag=has_lag, verifies=verifies
+        )
+
+    @property
+    def _longest_pause(self) -> float:
+        """The seconds between two polls that were answered."""
+        longest = self.poke_interval
+        if self.exponential_backoff and self.max_wait is not None:
+            longest = min(longest, self.max_wait.total_seconds())
+        return longest
 
     def _policy(self, started_at: float, first_moment: float | None = None) -> WaitPolicy:
         """
@@ -607,6 +683,7 @@ class MigrationSensor(BaseSensorOperator):
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
             checkpoint_after=moment,
             on_mismatch=self.on_mismatch,
+            alerts=tuple(self._read_alerts()),
         )
 
     def _check_moment(self, moment: float, deadline: float, ids: dict[str, Any]) -> None:
@@ -687,8 +764,12 @@ class MigrationSensor(BaseSensorOperator):
 
     def _publish(
         self, context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
-    ) -> None:
-        """Write what is due to XCom, and the state of the wait to the task state store."""
+    ) -> bool:
+        """
+        Write what is due to XCom, and the state of the wait to the task state store.
+
+        Return False if the next process of a rescheduled task will not know this state.
+        """
         from airflow_provider_migration.compat import task_state_store
 
         due = tracker.due(verdict, error)
@@ -712,23 +793,87 @@ class MigrationSensor(BaseSensorOperator):
                 store.set(TRACKER_KEY, memory)
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
+            return not self.reschedule
+        return True
+
+    def _messages_due(
+        self, context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
+    ) -> list[Message]:
+        """Return the messages of alerts that are due after the last poll; a failure must not end the wait."""
+        if not self.alerts:
+            return []
+        from airflow_provider_migration.notifications.delivery import messages_of
+        from airflow_provider_migration.wait.tracker import Outcome
+
+        try:
+            ti: Any = context["ti"]
+            is_final = error is None or isinstance(error, AirflowFailException)
+            is_retried = (
+                verdict.outcome is Outcome.POLL_ERROR and not is_final and ti.try_number <= ti.max_tries
+            )
+            due = tracker.notifications(
+                verdict,
+                error,
+                # A task that a trigger has ended may resume much later.
+                tracker.history.polled_at or time.time(),
+                is_last=verdict.ends and not is_retried,
+            )
+            wait = tracker.wait_to_json(verdict, error)
+            return messages_of(due, tracker.progress, wait, task_key(context))
+        except Exception:
+            self.log.exception("The alerts of this poll are lost.")
+            return []
+
+    def _store_alerts(self, context: Context, tracker: WaitTracker) -> None:
+        """Store for the triggers of this wait which messages are sent; a failure here must not end the wait."""
+        try:
+            push_xcom(context, ALERTS_KEY, tracker.alerts_to_json())
+        except Exception as problem:
+            self.log.warning("XCom %s cannot be written: %s", ALERTS_KEY, problem)
+
+    def _send_at_the_end(
+        self,
+        context: Context,
+        verdict: Verdict,
+        error: MigrationError | None,
+        rebuild: Callable[[], WaitTracker],
+    ) -> None:
+        """
+        Send the messages that are due when a wait has ended elsewhere.
+
+        :param rebuild: returns the tracker of that wait.
+        """
+        if not self.alerts:
+            return
+        try:
+            tracker = rebuild()
+        except Exception:  # the end of the wait must not be another one because of its messages
+            self.log.exception("The alerts of the last poll are lost.")
+        else:
+            self._send(self._messages_due(context, tracker, verdict, error))
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        """Send messages; the wait goes on after ten seconds, whatever hangs."""
+        self._seconds_sending = 0.0
+        if not messages:
+            return
+        from airflow_provider_migration.notifications.delivery import send
+
+        begun = time.monotonic()
+        send(messages, self.log.warning)
+        self._seconds_sending = time.monotonic() - begun
 
     def _write_xcom(
         self, context: Context, outbox: XComOutbox, due: Mapping[str, Any], *, is_last: bool
     ) -> None:
         """Write to XCom; a failure here must not end the wait."""
-        from airflow_provider_migration.xcom import write_xcom
-
-        def push(key: str, value: Any, **_: Any) -> None:
-            context["ti"].xcom_push(key=key, value=value)
-
         # The last write is retried once, because no later poll repeats it. All entries are written again, so
         # that the record still comes before the wait.
         for _ in range(2 if is_last else 1):
             is_written = True
             for key, value in due.items():
                 try:
-                    write_xcom(push, key, value, task_key(context))
+                    push_xcom(context, key, value)
                 except Exception as problem:
                     is_written = False
                     self.log.warning("XCom %s cannot be written: %s", key, problem)
@@ -739,7 +884,9 @@ class MigrationSensor(BaseSensorOperator):
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         # The tracker sets the interval in every mode, so that all modes poll alike.
-        return self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
+        pause = self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
+        # A message that takes long to send does not delay the next poll.
+        return max(pause - self._seconds_sending, 0)
 
 
 def add_to_events(context: Context, outlets: Sequence[Any], figures: Mapping[str, Any], log: Any) -> None:
@@ -757,6 +904,16 @@ def add_to_events(context: Context, outlets: Sequence[Any], figures: Mapping[str
 def task_key(context: Context) -> dict[str, Any]:
     """Return the key of the task whose XCom is written."""
     return {name: getattr(context["ti"], name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+
+
+def push_xcom(context: Context, key: str, value: Any) -> None:
+    """Write a value to the task's XCom."""
+    from airflow_provider_migration.xcom import write_xcom
+
+    def push(key: str, value: Any, **_: Any) -> None:
+        context["ti"].xcom_push(key=key, value=value)
+
+    write_xcom(push, key, value, task_key(context))
 
 
 def is_number(value: object) -> bool:
@@ -869,6 +1026,47 @@ def read_words(subject: str, name: str, value: object) -> list[str]:
         refuse(subject, name, f"must be {kind}, not {shown(value)}.")
     texts = [read_text(subject, name, word, kind=kind) for word in words]
     return sorted(texts) if isinstance(value, (set, frozenset)) else texts
+
+
+def read_alerts(
+    subject: str,
+    alerts: Sequence[MigrationAlert],
+    interval: float,
+    *,
+    has_lag: bool,
+    verifies: bool = True,
+) -> list[dict[str, Any]]:
+    """
+    Return ``alerts`` in plain JSON.
+
+    :param subject: the beginning of the message.
+    :param interval: seconds between two polls.
+    :param has_lag: False for a service whose migrations have no incremental phase.
+    :param verifies: False for a service without a data check.
+    :raises MigrationConfigurationError: for anything but a list of alerts, and for one that makes no sense.
+    """
+    if not alerts and isinstance(alerts, (list, tuple)):
+        return []
+    from airflow_provider_migration.alerts import LAG_ABOVE, STALLED, VERIFICATION_FAILED, alerts_to_json
+    from airflow_provider_migration.exceptions import MigrationConfigurationError
+
+    try:
+        plain = alerts_to_json(alerts)
+    except MigrationConfigurationError as problem:
+        raise MigrationConfigurationError(f"{subject}: {problem}") from None
+    for alert in plain:
+        if alert["when"] == STALLED and alert["after"] <= interval:
+            refuse(
+                subject,
+                "alerts",
+                f"contains 'stalled' with after={alert['after']:g}, which must be more than the "
+                f"{interval:g} s between two polls.",
+            )
+        if alert["when"] == LAG_ABOVE and not has_lag:
+            refuse(subject, "alerts", "contains 'lag_above', and migrations of this service have no lag.")
+        if alert["when"] == VERIFICATION_FAILED and not verifies:
+            refuse(subject, "alerts", "contains 'verification_failed', and this service has no data check.")
+    return plain
 
 
 def read_targets(subject: str, value: object) -> list[str]:

@@ -19,6 +19,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_migration.compat import BaseEventTrigger, asset_state_store
 
 if TYPE_CHECKING:
+    from airflow_provider_migration.alerts import MigrationAlert
     from airflow_provider_migration.exceptions import MigrationApiError
     from airflow_provider_migration.sensors.base import MigrationSensor
     from airflow_provider_migration.triggers.sharing import SharedHook
@@ -53,6 +54,7 @@ class MigrationEventTrigger(BaseEventTrigger):
     :param max_lag: maximum lag in seconds that counts as caught up.
     :param hold_for: seconds for which a target must hold without a break.
     :param poke_interval: seconds between two polls.
+    :param alerts: a list of :class:`~airflow_provider_migration.alerts.MigrationAlert`; also as JSON text.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class MigrationEventTrigger(BaseEventTrigger):
         max_lag: float,
         hold_for: float,
         poke_interval: float,
+        alerts: str = "[]",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's is not annotated
         self.hook = hook
         try:
             self.hook_arguments: dict[str, Any] = json.loads(hook_arguments)
             self.ids: dict[str, Any] = json.loads(ids)
+            self.alerts: list[dict[str, Any]] = json.loads(alerts)
         except ValueError as problem:
             # Airflow takes a TypeError as this trigger's own; any other error ends the whole triggerer.
             raise TypeError(f"The arguments of the trigger cannot be read: {problem}") from problem
@@ -88,6 +92,7 @@ class MigrationEventTrigger(BaseEventTrigger):
         max_lag: float | timedelta = 60,
         hold_for: float | timedelta = 0,
         poke_interval: float | timedelta | None = None,
+        alerts: Sequence[MigrationAlert] = (),
         **which: Any,
     ) -> Self:
         """
@@ -100,6 +105,7 @@ class MigrationEventTrigger(BaseEventTrigger):
         :param max_lag: as the sensor takes it.
         :param hold_for: as the sensor takes it.
         :param poke_interval: as the sensor takes it; without it, the sensor's default.
+        :param alerts: as the sensor takes them.
         :param which: the sensor's ids and connection id, and the hook's other arguments such as ``region``.
         :raises MigrationConfigurationError: for an argument that is missing, unknown or wrong.
         """
@@ -137,6 +143,13 @@ class MigrationEventTrigger(BaseEventTrigger):
             if not base.is_number(given[name]) or given[name] < least:
                 base.refuse(subject, name, f"must be {allowed}, not {base.shown(given[name])}.")
         hook_class = resolve_name(sensor.hook_class)
+        plain_alerts = base.read_alerts(
+            subject,
+            alerts,
+            given["poke_interval"],
+            has_lag=sensor.has_increment,
+            verifies=hook_class.verifies,
+        )
         own = signature(sensor.__init__).parameters
         # The same arguments as the sensor's, so that both share a hook on the triggerer.
         hook_arguments = {
@@ -176,6 +189,7 @@ class MigrationEventTrigger(BaseEventTrigger):
             max_lag=given["max_lag"],
             hold_for=given["hold_for"],
             poke_interval=given["poke_interval"],
+            alerts=json.dumps(plain_alerts),
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -190,6 +204,8 @@ class MigrationEventTrigger(BaseEventTrigger):
                 "max_lag": self.max_lag,
                 "hold_for": self.hold_for,
                 "poke_interval": self.poke_interval,
+                # A triggerer of an older version does not know alerts.
+                **({"alerts": json.dumps(self.alerts)} if self.alerts else {}),
             },
         )
 
@@ -197,6 +213,7 @@ class MigrationEventTrigger(BaseEventTrigger):
         """Poll until Airflow stops the trigger, and yield an event each time a target is reached."""
         from airflow_provider_migration.exceptions import MigrationApiError
         from airflow_provider_migration.polling import poll_once
+        from airflow_provider_migration.triggers.alerts import AlertSender
         from airflow_provider_migration.triggers.sharing import seconds_to_next_slot, shared_hook
         from airflow_provider_migration.wait.policy import WaitPolicy
         from airflow_provider_migration.wait.tracker import Outcome, WaitTracker
@@ -209,8 +226,10 @@ class MigrationEventTrigger(BaseEventTrigger):
             hold_for=self.hold_for,
             max_poll_errors=None,
             poke_interval=self.poke_interval,
+            alerts=tuple(self.alerts),
         )
         tracker = WaitTracker(policy)
+        alerts = AlertSender(self._store_alerts, self.log)
         has_emitted: bool | None = None
         least = 0.0
         async with AsyncExitStack() as stack:
@@ -221,13 +240,16 @@ class MigrationEventTrigger(BaseEventTrigger):
                 least = self.poke_interval / 2
                 try:
                     if has_emitted is None:
-                        has_emitted = await self._restore()
+                        has_emitted = await self._restore() is not None
+                        if self.alerts and (sent := await self._restore("alerts")):
+                            tracker.restore_alerts(sent)
                     with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
                         if shared is None:
                             shared = await stack.enter_async_context(
                                 shared_hook(self.hook, self.hook_arguments)
                             )
                         poll.answer = await shared.poll(self.ids, policy.poll_arguments)
+                    alerts.notify(tracker, poll)
                     if poll.verdict.outcome is Outcome.DONE and tracker.progress and not has_emitted:
                         self.log.info("%s", poll.verdict.reason)
                         yield TriggerEvent(tracker.progress.model_dump(mode="json"))
@@ -250,21 +272,28 @@ class MigrationEventTrigger(BaseEventTrigger):
             return getattr(error, "quota_exhausted", False)
         return not (error.tolerated_after_success and tracker.history.has_answer)
 
-    @property
-    def _key(self) -> str:
-        made_of = json.dumps(self.serialize(), sort_keys=True).encode()
-        return f"migration_reached_{hashlib.sha1(made_of, usedforsecurity=False).hexdigest()}"
+    def _key(self, what: str) -> str:
+        path, arguments = self.serialize()
+        if what == "reached":
+            arguments.pop("alerts", None)  # a new alert must not repeat an event
+        made_of = json.dumps([path, arguments], sort_keys=True).encode()
+        return f"migration_{what}_{hashlib.sha1(made_of, usedforsecurity=False).hexdigest()}"
 
-    async def _restore(self) -> bool:
-        """Tell whether the event was emitted before; False without Airflow's store for assets."""
+    async def _restore(self, what: str = "reached") -> Any:
+        """Return what an earlier triggerer has stored; None without Airflow's store for assets."""
         store = asset_state_store(self)
         if store is None:
-            return False
+            return None
         try:
-            return await store.aget(self._key) is not None
+            return await store.aget(self._key(what))
         except ValueError:  # a trigger of several assets has no store
             self.asset_state_store = None
-            return False
+            return None
+
+    async def _store_alerts(self, sent: dict[str, Any]) -> None:
+        store = asset_state_store(self)
+        if store is not None:
+            await store.aset(self._key("alerts"), sent)
 
     async def _save(self, reached_at: str | None) -> None:
         """Store the time at which the target was reached; None deletes it."""
@@ -272,7 +301,8 @@ class MigrationEventTrigger(BaseEventTrigger):
         if store is None:
             return
         try:
-            await (store.adelete(self._key) if reached_at is None else store.aset(self._key, reached_at))
+            key = self._key("reached")
+            await (store.adelete(key) if reached_at is None else store.aset(key, reached_at))
         except Exception as problem:
             what = "miss the next event" if reached_at is None else "repeat this event"
             self.log.warning("After a restart the trigger may %s: %s", what, problem)

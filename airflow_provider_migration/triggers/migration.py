@@ -13,8 +13,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_provider_migration.exceptions import MigrationError
-from airflow_provider_migration.keys import HISTORY_KEY
+from airflow_provider_migration.keys import ALERTS_KEY, HISTORY_KEY
 from airflow_provider_migration.polling import poll_once
+from airflow_provider_migration.triggers.alerts import AlertSender
 from airflow_provider_migration.triggers.sharing import SharedHook, seconds_to_next_slot, shared_hook
 from airflow_provider_migration.wait.outbox import points_of
 from airflow_provider_migration.wait.tracker import Verdict, WaitTracker
@@ -133,6 +134,7 @@ class MigrationTrigger(BaseTrigger):
         # Not right after the sensor's own poll: Airflow's scheduler may take a deferred task that resumes
         # within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
         least = min(max(asked_at + half - time.time(), 0), half)
+        alerts = AlertSender(self._store_alerts, self.log, self.task_key)
         async with AsyncExitStack() as stack:
             shared: SharedHook | None = None
             while True:
@@ -144,7 +146,9 @@ class MigrationTrigger(BaseTrigger):
                     poll.answer = await shared.poll(self.ids, tracker.policy.poll_arguments)
                 await self._publish(tracker, poll.verdict, poll.error)
                 if poll.verdict.ends:
+                    # The task itself sends what is due now, when it resumes with this verdict.
                     return poll.verdict, poll.error
+                alerts.notify(tracker, poll)
                 least = half
 
     def _pause(self, tracker: WaitTracker, least: float, now: float) -> float:
@@ -160,7 +164,8 @@ class MigrationTrigger(BaseTrigger):
         """Continue after a restart: restore the history from XCom, and write all entries again."""
         points = tracker.outbox.points
         is_gap = tracker.is_gap(tracker.history.polled_at or tracker.policy.started_at, time.time())
-        tracker.reset_durations_after_gap(time.time())
+        if tracker.reset_durations_after_gap(time.time()) and tracker.policy.alerts:
+            await self._restore_alerts(tracker)
         if is_gap:
             tracker.outbox.written.clear()
             try:
@@ -170,6 +175,22 @@ class MigrationTrigger(BaseTrigger):
                 self.log.warning("XCom %s cannot be read: %r", HISTORY_KEY, problem)
             else:
                 tracker.outbox.points = points_of(written) or points
+
+    async def _restore_alerts(self, tracker: WaitTracker) -> None:
+        """Restore from XCom which messages an earlier trigger of this wait has sent."""
+        try:
+            async with asyncio.timeout(XCOM_SECONDS):
+                stored = await sync_to_async(XCom.get_one)(key=ALERTS_KEY, **self.task_key)
+            if stored:
+                tracker.restore_alerts(stored)
+        except Exception as problem:
+            # Better a message twice than none about a migration in trouble.
+            self.log.warning(
+                "XCom %s cannot be read, so an alert may be sent a second time: %r", ALERTS_KEY, problem
+            )
+
+    async def _store_alerts(self, sent: dict[str, Any]) -> None:
+        await sync_to_async(write_xcom)(XCom.set, ALERTS_KEY, sent, self.task_key)
 
     async def _publish(self, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None) -> None:
         """Write to XCom while the task is deferred; a failure here must not end the wait."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
+from airflow_provider_migration.alerts import VERIFICATION_FAILED
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.progress import (
     BULK_PHASES,
@@ -39,6 +40,7 @@ class WaitPolicy:
     :ivar deadline: epoch seconds at which the wait ends.
     :ivar started_at: epoch seconds at which the wait began, for messages and for the backoff.
     :ivar checkpoint_after: epoch seconds until which everything must be applied, besides a target.
+    :ivar alerts: the alerts, each in plain JSON.
     """
 
     targets: tuple[str, ...]
@@ -58,6 +60,7 @@ class WaitPolicy:
     max_wait: float | None = None
     checkpoint_after: float | None = None
     on_mismatch: str = "wait"
+    alerts: tuple[dict[str, Any], ...] = ()
 
     @property
     def wants_verified(self) -> bool:
@@ -67,7 +70,8 @@ class WaitPolicy:
     @property
     def poll_arguments(self) -> dict[str, Any]:
         """The arguments of the hook's ``get_progress`` besides the migration's ids."""
-        wanted = {"verification": True} if self.wants_verified else {}
+        is_checked = self.wants_verified or any(alert["when"] == VERIFICATION_FAILED for alert in self.alerts)
+        wanted = {"verification": True} if is_checked else {}
         return {"max_lag": self.max_lag, **wanted}
 
     @property

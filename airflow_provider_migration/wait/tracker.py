@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.exceptions import (
     MigrationApiError,
     MigrationConnectionNotFoundError,
@@ -30,6 +33,14 @@ from airflow_provider_migration.progress import (
     VerificationState,
     clean_text,
     shorten,
+)
+from airflow_provider_migration.wait.alerts import (
+    AlertState,
+    Notification,
+    Observation,
+    notifications_due,
+    readable_alerts,
+    without_durations,
 )
 from airflow_provider_migration.wait.estimate import seconds_left
 from airflow_provider_migration.wait.messages import _times, describe, log_state
@@ -134,6 +145,8 @@ class History:
     :ivar last_seen: digest of the fields that show activity; None while no poll was answered.
     :ivar position: time of the source up to which changes were applied when the migration last moved.
     :ivar moved_at: time at which the migration was last seen to move.
+    :ivar has_moved: True if the last answer showed that the migration has moved, or that it is in sync and
+        need not; pausing and resuming are no movement.
     :ivar failed_since: time at which the state became failed.
     :ivar held_since: time at which the target was first held.
     :ivar is_applied: True if the last record that says until when the changes are applied has shown that
@@ -142,6 +155,7 @@ class History:
         data; an older data check does not count. None once the service has compared again.
     :ivar last_logged: digest of the state that the last log line described.
     :ivar warned: short digests of the warnings that were logged.
+    :ivar alerts: by the key of an alert, the values of its :class:`AlertState`; None if none is to be kept.
     """
 
     polls: int = 0
@@ -156,12 +170,14 @@ class History:
     last_seen: str | None = None
     position: float | None = None
     moved_at: float | None = None
+    has_moved: bool = False
     failed_since: float | None = None
     held_since: float | None = None
     is_applied: bool = False
     recheck_since: float | None = None
     last_logged: str | None = None
     warned: tuple[str, ...] = ()
+    alerts: Mapping[str, Any] | None = None
 
     @property
     def has_answer(self) -> bool:
@@ -195,6 +211,11 @@ class WaitTracker:
     history: History = field(default_factory=History)
     progress: MigrationProgress | None = None
     outbox: XComOutbox = field(default_factory=XComOutbox)
+    _alerts: tuple[MigrationAlert, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the alerts once: they do not change."""
+        self._alerts = readable_alerts(self.policy.alerts)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WaitTracker:
@@ -227,10 +248,10 @@ class WaitTracker:
             nothing: dict[str, Any] = {"poll_errors": 0, "quota_polls": 0}
             self.history = replace(self.history, **nothing, errors_since=None, quota_since=None)
 
-    def reset_durations_after_gap(self, now: float) -> None:
+    def reset_durations_after_gap(self, now: float) -> bool:
         """
         Restart all durations if another trigger may have polled in the meantime, and may have seen that what
-        was shown as applied is not.
+        was shown as applied is not; tell whether that is so.
 
         After a restart Airflow rebuilds a trigger from the sensor's arguments, not from the trigger's state.
         The first poll of a trigger comes half an interval after the sensor's at the earliest.
@@ -239,8 +260,10 @@ class WaitTracker:
         """
         since = self.history.polled_at or self.policy.started_at
         earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
-        if not 0 <= now - since < earliest:
-            self.history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
+        if 0 <= now - since < earliest:
+            return False
+        self.history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
+        return True
 
     def is_gap(self, since: float | None, now: float) -> bool:
         """Tell whether too much time has passed for two consecutive polls, or the clock was set back."""
@@ -265,7 +288,8 @@ class WaitTracker:
         held = self._is_at_target(progress) and is_shown
         has_changed = self.progress is None or self._comparable(self.progress) != self._comparable(progress)
         seen = before.last_seen
-        if has_changed or seen is None:
+        # With alerts, another process may have seen the digest, of a record that is not known here.
+        if has_changed or seen is None or self._alerts:
             seen = _digest(_activity_fingerprint(progress, self.policy))
         position, applied = before.position, _position(progress)
         if applied is not None and (position is None or abs(applied - position) > _POSITION_NOISE):
@@ -273,6 +297,7 @@ class WaitTracker:
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
         is_ready = progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress))
+        is_paused = MigrationState.PAUSED in (progress.state, self.progress and self.progress.state)
         if is_ready or self._may_still_be_verified(progress):
             moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
@@ -292,6 +317,7 @@ class WaitTracker:
             last_seen=seen,
             position=position,
             moved_at=now if moved else _since(before.moved_at, now),
+            has_moved=moved and (is_ready or (before.last_seen is not None and not is_paused)),
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
             is_applied=is_shown and self.policy.checkpoint_after is not None,
@@ -396,7 +422,7 @@ class WaitTracker:
             "poke_interval": policy.poke_interval,
             "exponential_backoff": policy.exponential_backoff,
             "started_at": policy.started_at,
-            "deadline": policy.deadline,
+            "deadline": policy.deadline if math.isfinite(policy.deadline) else None,
             "held_since": history.held_since,
             "poll_errors": history.poll_errors,
             "max_poll_errors": policy.max_poll_errors,
@@ -428,6 +454,64 @@ class WaitTracker:
             self.policy.poke_interval,
             is_last=verdict.ends,
         )
+
+    def notifications(
+        self, verdict: Verdict, error: MigrationError | None, now: float, *, is_last: bool
+    ) -> list[Notification]:
+        """
+        Return the messages of alerts that are due after a poll, each once.
+
+        :param verdict: the verdict of the poll.
+        :param error: the error of the poll, if it failed.
+        :param now: epoch seconds of the poll.
+        :param is_last: True if the wait ends with the verdict: a watcher goes on, and so does a task that
+            Airflow retries.
+        """
+        if not self._alerts:
+            return []
+        outcome, is_reached = verdict.outcome, True if verdict.outcome is Outcome.DONE else None
+        if is_reached is None and self.history.held_since is None:
+            is_reached = False
+        ends_short = outcome is Outcome.FAIL or (is_last and outcome in (Outcome.TIMEOUT, Outcome.POLL_ERROR))
+        seen = Observation(
+            progress=self.progress if error is None else None,
+            is_reached=is_reached,
+            has_failed=ends_short,
+            is_last=is_last,
+            has_moved=self.history.has_moved,
+            moved_at=self.history.moved_at,
+            now=now,
+        )
+        due, states = notifications_due(self._alerts, self._alert_states, seen)
+        self.history = self._with_alerts(self.history, states)
+        return due
+
+    def alerts_to_json(self) -> dict[str, Any]:
+        """Return what another process must know, so that no message is sent twice; plain JSON."""
+        history = self.history
+        return {
+            "alerts": dict(history.alerts or {}),
+            "last_seen": history.last_seen,
+            "position": history.position,
+        }
+
+    def restore_alerts(self, data: Mapping[str, Any]) -> None:
+        """Continue from the output of :meth:`alerts_to_json` of an earlier process."""
+        states = {
+            str(key): AlertState(None if since is None else float(since), bool(is_sent))
+            for key, (since, is_sent) in data["alerts"].items()
+        }
+        known = {"last_seen": data["last_seen"], "position": data["position"]}
+        self.history = self._with_alerts(replace(self.history, **known), states)
+
+    @property
+    def _alert_states(self) -> dict[str, AlertState]:
+        return {key: AlertState(*state) for key, state in (self.history.alerts or {}).items()}
+
+    @staticmethod
+    def _with_alerts(history: History, states: Mapping[str, AlertState]) -> History:
+        known = {key: [state.since, state.is_sent] for key, state in states.items()}
+        return replace(history, alerts=known or None)
 
     def next_poll_in(self, now: float) -> float:
         """
@@ -500,7 +584,8 @@ class WaitTracker:
         """Return the history; after a gap between two answers, all durations begin again."""
         history = self.history
         if self.is_gap(history.answered_at, now):
-            return replace(history, held_since=None, failed_since=None, moved_at=None)
+            history = replace(history, held_since=None, failed_since=None, moved_at=None)
+            return self._with_alerts(history, without_durations(self._alerts, self._alert_states))
         since = history.answered_at or now
         # A pause that the service asked for is no evidence that the target held during it.
         is_observed = now - since <= allowed_gap(self._interval())

@@ -1,0 +1,1 @@
+"""What an alert says, and its delivery by Airflow's notifiers."""

@@ -1,0 +1,231 @@
+"""
+Send the messages of alerts with Airflow's notifiers.
+
+A notifier that fails or hangs costs one warning: no wait ends or is late because of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
+from pkgutil import resolve_name
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.sdk import BaseNotifier
+from asgiref.sync import sync_to_async
+
+from airflow_provider_migration.alerts import MigrationAlert
+from airflow_provider_migration.compat import can_look_up_beside_others, task_address, template_accessors
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.notifications.texts import texts
+from airflow_provider_migration.progress import MigrationProgress, clean_text
+
+if TYPE_CHECKING:
+    from airflow_provider_migration.wait.alerts import Notification
+
+_T = TypeVar("_T")
+
+SEND_SECONDS: Final = 10.0
+"""Maximum seconds for a message."""
+
+MAX_SENDING: Final = 20
+"""Maximum number of messages that one event loop sends at the same time."""
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """
+    A message of an alert, with the variables of its templates.
+
+    :ivar notification: the alert, and what became of its condition.
+    :ivar record: the last record in plain JSON, or None.
+    :ivar wait: XCom ``migration_wait`` in plain JSON.
+    :ivar task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task; None for a watcher.
+    """
+
+    notification: Notification
+    record: dict[str, Any] | None
+    wait: dict[str, Any]
+    task_key: Mapping[str, Any] | None
+
+    def __str__(self) -> str:
+        """Return the alert's name in a log line."""
+        alert = self.notification.alert
+        what = "the end of alert" if self.notification.is_over else "alert"
+        return f"{what} {alert.when!r} with {alert.notifier}"
+
+    def context(self) -> dict[str, Any]:
+        """Return the variables for the notifier's templates."""
+        due = self.notification
+        alert: dict[str, Any] = {
+            "when": due.alert.when,
+            "is_over": due.is_over,
+            "since": due.since,
+            "at": due.at,
+            "after": due.alert.after,
+            "above": due.alert.above,
+            "reason": self.wait.get("reason"),
+        }
+        link = task_address(**self.task_key) if self.task_key else ""
+        ready = texts(alert, self.record, self.wait, link)
+        return {
+            "alert": {**alert, **ready["en"], "zh": ready["zh"]},
+            "record": self.record,
+            "wait": self.wait,
+            "link": link,
+            "ti": SimpleNamespace(**(self.task_key or {})),
+            "dag": None,
+            **template_accessors(),
+        }
+
+
+def messages_of(
+    due: Iterable[Notification],
+    progress: MigrationProgress | None,
+    wait: dict[str, Any],
+    task_key: Mapping[str, Any] | None,
+) -> list[Message]:
+    """Return the messages of the alerts that are due after a poll."""
+    record = progress.model_dump(mode="json") if progress else None
+    return [Message(notification, record, wait, task_key) for notification in due]
+
+
+def check_notifiers(subject: str, alerts: Iterable[MigrationAlert]) -> None:
+    """
+    Import the notifiers, and compare their arguments with those of the alerts.
+
+    :param subject: the beginning of the message.
+    :raises MigrationConfigurationError: for a notifier that cannot be imported or created.
+    """
+    for alert in alerts:
+        place = f"{subject}: notifier {alert.notifier} of alert {alert.when!r}"
+        try:
+            notifier = resolve_name(str(alert.notifier))
+        except Exception as problem:
+            raise MigrationConfigurationError(
+                f"{place} cannot be imported: {problem}. Install its provider on workers and triggerers, or "
+                "correct the path."
+            ) from None
+        if not (isinstance(notifier, type) and issubclass(notifier, BaseNotifier)):
+            raise MigrationConfigurationError(f"{place} is not a class derived from BaseNotifier.")
+        try:
+            notifier(**dict(alert.notifier_kwargs or {}))
+        except Exception as problem:
+            raise MigrationConfigurationError(
+                f"{place} cannot be created: {problem}. Correct notifier_kwargs."
+            ) from None
+
+
+def send(messages: Iterable[Message], warn: Callable[..., None]) -> None:
+    """
+    Send messages from a worker, together in at most :data:`SEND_SECONDS`.
+
+    :param warn: takes ``"%s"`` and the text of a warning.
+    """
+    deadline = time.monotonic() + SEND_SECONDS
+    sending: dict[Future[None], Message] = {}
+    for message in messages:
+        future = _in_thread(partial(_send, message))
+        sending[future] = message
+        if not can_look_up_beside_others():
+            wait([future], max(deadline - time.monotonic(), 0))
+    wait(sending, max(deadline - time.monotonic(), 0))
+    for future, message in sending.items():
+        if not future.done():
+            warn("%s", _unanswered(message))
+        elif problem := future.exception():
+            warn("%s", _failed(message, problem))
+
+
+async def asend(messages: Iterable[Message], warn: Callable[..., None]) -> None:
+    """
+    Send messages from an event loop; each takes at most :data:`SEND_SECONDS`.
+
+    :param warn: takes ``"%s"`` and the text of a warning.
+    """
+    await asyncio.gather(*(_asend_in_turn(message, warn) for message in messages))
+
+
+async def _asend_in_turn(message: Message, warn: Callable[..., None]) -> None:
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_SENDING))
+    async with turns:
+        # A notifier that hangs may ignore its cancellation: it is abandoned, not awaited.
+        sending = asyncio.create_task(_asend(message))
+        try:
+            _, unanswered = await asyncio.wait([sending], timeout=SEND_SECONDS)
+        finally:
+            sending.cancel()
+    if unanswered or sending.cancelled():
+        warn("%s", _unanswered(message))
+    elif problem := sending.exception():
+        warn("%s", _failed(message, problem))
+
+
+def _prepare(message: Message) -> tuple[BaseNotifier, Any]:
+    """Create the notifier, and render its templates."""
+    alert, context = message.notification.alert, message.context()
+    notifier: BaseNotifier = resolve_name(str(alert.notifier))(**dict(alert.notifier_kwargs or {}))
+    rendered: Any = context
+    notifier.render_template_fields(rendered)
+    return notifier, rendered
+
+
+def _send(message: Message) -> None:
+    notifier, context = _prepare(message)
+    try:
+        notifier.notify(context)
+    except NotImplementedError:
+        asyncio.run(notifier.async_notify(context))
+
+
+async def _asend(message: Message) -> None:
+    # In a thread, because templates may look up variables, and a notifier's module may take long to load.
+    notifier, context = await _off_the_loop(partial(_prepare, message))
+    try:
+        if hasattr(notifier, "async_notify"):  # Airflow 2 has only the other
+            await notifier.async_notify(context)
+            return
+    except NotImplementedError:
+        pass
+    await _off_the_loop(partial(notifier.notify, context))
+
+
+async def _off_the_loop(function: Callable[[], _T]) -> _T:
+    if can_look_up_beside_others():
+        return await asyncio.wrap_future(_in_thread(function))
+    return await sync_to_async(function)()
+
+
+def _in_thread(function: Callable[[], _T]) -> Future[_T]:
+    """Run a function in a thread that does not keep the process alive, as those of an executor do."""
+    future: Future[_T] = Future()
+    future.set_running_or_notify_cancel()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            future.set_result(context.run(function))
+        except BaseException as problem:
+            future.set_exception(problem)
+
+    threading.Thread(target=run, name="migration-alert", daemon=True).start()
+    return future
+
+
+def _failed(message: Message, problem: BaseException) -> str:
+    text = clean_text(f"{type(problem).__name__}: {problem}", 500)
+    return f"Cannot send {message}: {text}. Check the notifier's connection and notifier_kwargs."
+
+
+def _unanswered(message: Message) -> str:
+    return f"Cannot tell whether {message} was sent: no answer within {SEND_SECONDS:g} s."
