@@ -825,7 +825,7 @@ class MigrationSensor(BaseSensorOperator):
             return []
 
     def _store_alerts(self, context: Context, tracker: WaitTracker) -> None:
-        """Store for the triggers of this wait which messages are sent; a failure here must not end the wait."""
+        """Tell the triggers of this wait which messages are sent; a failure must not end the wait."""
         try:
             push_xcom(context, ALERTS_KEY, tracker.alerts_to_json())
         except Exception as problem:

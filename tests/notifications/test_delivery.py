@@ -1,0 +1,174 @@
+"""Delivery of alerts by notifiers, on a worker and on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseNotifier
+
+from airflow_provider_migration.alerts import MigrationAlert
+from airflow_provider_migration.exceptions import MigrationConfigurationError
+from airflow_provider_migration.notifications import delivery
+from airflow_provider_migration.notifications.delivery import Message, asend, check_notifiers, send
+from airflow_provider_migration.wait.alerts import Notification
+from tests import notifiers
+
+TASK = {"dag_id": "moves", "task_id": "wait", "run_id": "manual__2026-01-01T00:00:00+00:00", "map_index": -1}
+WAIT = {"service": "dts", "migration_id": "dts1", "targets": ["caught_up"], "deadline": 2e9}
+
+
+@pytest.fixture
+def told() -> Iterator[list[tuple[str, str]]]:
+    notifiers.TOLD.clear()
+    notifiers.RELEASED.clear()
+    yield notifiers.TOLD
+    notifiers.RELEASED.set()
+
+
+def message(notifier: str, *, is_over: bool = False, **kwargs: str) -> Message:
+    alert = MigrationAlert("paused", f"tests.notifiers.{notifier}", notifier_kwargs=kwargs)
+    return Message(Notification(alert, is_over, 1e9, 1e9 + 60), None, WAIT, TASK)
+
+
+Sending = Callable[..., list[str]]
+
+
+@pytest.fixture(params=["worker", "event loop"])
+def sending(request: pytest.FixtureRequest) -> Sending:
+    """Send messages, and return the warnings."""
+
+    def run(*messages: Message) -> list[str]:
+        warnings: list[str] = []
+
+        def warn(template: str, text: str) -> None:
+            warnings.append(template % text)
+
+        if request.param == "worker":
+            send(messages, warn)
+        else:
+            asyncio.run(asend(messages, warn))
+        return warnings
+
+    run.place = request.param  # type: ignore[attr-defined] # for the tests of one place
+    return run
+
+
+@pytest.mark.parametrize(
+    ("notifier", "on_worker", "on_loop"),
+    [
+        ("SyncNotifier", "paused begins", "paused begins"),
+        ("AsyncNotifier", "paused begins", "async paused begins"),
+        ("OnlyAsyncNotifier", "async paused begins", "async paused begins"),
+    ],
+)
+def test_notifier_is_called_in_the_way_that_it_has(
+    sending: Sending, told: list[tuple[str, str]], notifier: str, on_worker: str, on_loop: str
+) -> None:
+    expected = on_worker if sending.place == "worker" else on_loop  # type: ignore[attr-defined]
+    assert sending(message(notifier)) == []
+    assert told == [(notifier, expected)]
+
+
+def test_messages_are_sent_one_after_the_other_where_airflow_has_one_thread(
+    sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "can_look_up_beside_others", lambda: False)
+    assert sending(message("SyncNotifier", text="1"), message("SyncNotifier", text="2")) == []
+    assert sorted(told) == [("SyncNotifier", "1"), ("SyncNotifier", "2")]
+
+
+def test_failing_notifier_is_one_warning(sending: Sending, told: list[tuple[str, str]]) -> None:
+    warnings = sending(message("FailingNotifier"), message("SyncNotifier", is_over=True))
+    (warning,) = warnings
+    assert warning == (
+        "Cannot send alert 'paused' with tests.notifiers.FailingNotifier: ConnectionRefusedError: "
+        "invalid_auth. Check the notifier's connection and notifier_kwargs."
+    )
+    assert told == [("SyncNotifier", "paused over")]
+
+
+@pytest.mark.parametrize("notifier", ["HangingNotifier", "HangingAsyncNotifier"])
+def test_hanging_notifier_is_one_warning_and_delays_no_other(
+    sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, notifier: str
+) -> None:
+    monkeypatch.setattr(delivery, "SEND_SECONDS", 0.5)
+    threading.Timer(2, notifiers.RELEASED.set).start()  # the event loop ends only with its tasks
+    begun = time.monotonic()
+    warnings = sending(message(notifier), message("SyncNotifier"))
+    assert told == [("SyncNotifier", "paused begins")]
+    (warning,) = warnings
+    assert warning.startswith(f"Cannot tell whether alert 'paused' with tests.notifiers.{notifier} was sent")
+    assert time.monotonic() - begun < 10
+
+
+def test_template_error_is_one_warning(sending: Sending, told: list[tuple[str, str]]) -> None:
+    (warning,) = sending(message("SyncNotifier", text="{{ record.state.nothing() }}"))
+    assert "UndefinedError" in warning
+    assert told == []
+
+
+def test_notifier_that_is_gone_is_one_warning(sending: Sending, told: list[tuple[str, str]]) -> None:
+    (warning,) = sending(message("GoneNotifier"))
+    assert "Cannot send alert 'paused' with tests.notifiers.GoneNotifier: AttributeError" in warning
+
+
+def test_templates_have_alert_record_wait_task_and_variables(
+    sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_TEAM", "dba")
+    monkeypatch.setenv("AIRFLOW_CONN_CHAT", '{"conn_type": "http", "host": "chat.example"}')
+    template = (
+        "{{ alert.when }} {{ alert.since }} {{ alert.after }} {{ wait.migration_id }} {{ record }} "
+        "{{ ti.task_id }} {{ var.value.team }} {{ conn.chat.host }} {{ alert.title != alert.zh.title }}"
+    )
+    assert sending(message("SyncNotifier", text=template)) == []
+    assert told == [("SyncNotifier", "paused 1000000000.0 0.0 dts1 None wait dba chat.example True")]
+
+
+def test_two_hundred_messages_go_out_together(sending: Sending, told: list[tuple[str, str]]) -> None:
+    many = [message("AsyncNotifier", text=str(number)) for number in range(200)]
+    assert sending(*many) == []
+    assert {text.removeprefix("async ") for _, text in told} == {str(number) for number in range(200)}
+    assert len(told) == 200
+
+
+async def test_event_loop_is_free_while_notifiers_hang(
+    told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SEND_SECONDS", 0.3)
+    sent = asyncio.create_task(asend([message("HangingNotifier")] * 20, lambda *_: None))
+    gaps, before = [], time.monotonic()
+    while not sent.done():
+        await asyncio.sleep(0.01)
+        gaps.append(time.monotonic() - before)
+        before = time.monotonic()
+    assert sorted(gaps)[len(gaps) // 2] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("notifier", "kwargs", "problem"),
+    [
+        ("tests.notifiers.GoneNotifier", {}, "cannot be imported: .*Install its provider"),
+        ("nowhere.at.all.Notifier", {}, "cannot be imported: No module named 'nowhere'"),
+        ("tests.notifiers.NoNotifier", {}, "is not a class derived from BaseNotifier"),
+        ("tests.notifiers.TOLD", {}, "is not a class derived from BaseNotifier"),
+        ("tests.notifiers.SyncNotifier", {"txt": "x"}, "cannot be created: .*'txt'.*Correct notifier_kwargs"),
+    ],
+)
+def test_wrong_notifier_is_refused(notifier: str, kwargs: dict[str, Any], problem: str) -> None:
+    alert = MigrationAlert("failed", notifier, notifier_kwargs=kwargs)
+    with pytest.raises(
+        MigrationConfigurationError, match=f"^wait: notifier {notifier} of alert 'failed' {problem}"
+    ):
+        check_notifiers("wait", [alert])
+
+
+@pytest.mark.parametrize("path", ["tests.notifiers.SyncNotifier", "tests.notifiers:SyncNotifier"])
+def test_right_notifier_is_accepted(path: str) -> None:
+    check_notifiers("wait", [MigrationAlert("failed", path, notifier_kwargs={"text": "x"})])
+    assert issubclass(notifiers.SyncNotifier, BaseNotifier)
