@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset, AssetWatcher, BaseOperator, BaseSensorOperator
 
+from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationServiceError
 from airflow_provider_migration.hooks.base import MigrationHook
@@ -25,6 +26,7 @@ from airflow_provider_migration.sensors.oms import OmsProjectSensor
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.triggers import event
 from airflow_provider_migration.triggers.event import MigrationEventTrigger
+from tests import notifiers
 from tests.catalogue import SERVICES, Service, each_service
 from tests.conftest import ROOT
 from tests.servers import Server, http
@@ -552,3 +554,100 @@ class TestMemory:
         assert "may miss the next event" in told
         assert "again" not in told
         assert not watching.task.done()
+
+
+class TestAlerts:
+    @pytest.fixture(autouse=True)
+    def _nobody_was_told(self) -> None:
+        notifiers.TOLD.clear()
+
+    @staticmethod
+    def told() -> list[str]:
+        return [text.removeprefix("async ") for _, text in notifiers.TOLD]
+
+    @staticmethod
+    def alert(when: str, **more: Any) -> MigrationAlert:
+        return MigrationAlert(when, notifiers.AsyncNotifier, **more)
+
+    async def test_reached_and_left_are_told_each_time(self, simulator: Simulator, watch: Watch) -> None:
+        alerts = [self.alert("reached"), self.alert("failed", after=3600)]
+        watching = watch(alerts=alerts)
+        for _ in range(2):
+            simulator.jump("dts", "dts1", FAR)
+            await until(lambda: len(notifiers.TOLD) % 2)
+            await polls(simulator, 3)
+            simulator.jump("dts", "dts1", BEFORE)
+            await until(lambda: not len(notifiers.TOLD) % 2)
+        assert self.told() == ["reached begins", "reached over"] * 2
+        assert len(watching.payloads) == 2
+
+    async def test_restarted_triggerer_repeats_no_message(self, simulator: Simulator, watch: Watch) -> None:
+        store = Store()
+        simulator.jump("dts", "dts1", FAR)
+        first = watch(store=store, alerts=[self.alert("reached")])
+        await until(lambda: notifiers.TOLD and first.payloads)
+        first.task.cancel()
+        second = watch(store=store, alerts=[self.alert("reached")])
+        await polls(simulator, 3)
+        assert self.told() == ["reached begins"]
+        assert second.payloads == []
+        simulator.jump("dts", "dts1", BEFORE)
+        await until(lambda: len(notifiers.TOLD) > 1)
+        assert self.told() == ["reached begins", "reached over"]
+
+    async def test_new_alert_repeats_no_event(self, simulator: Simulator, watch: Watch) -> None:
+        store = Store()
+        simulator.jump("dts", "dts1", FAR)
+        first = watch(store=store)
+        await until(lambda: first.payloads)
+        await until(lambda: store)
+        first.task.cancel()
+        second = watch(store=store, alerts=[self.alert("reached")])
+        await until(lambda: notifiers.TOLD)
+        await polls(simulator, 2)
+        assert second.payloads == []
+
+    async def test_refused_watcher_says_that_its_polls_fail(
+        self, simulator: Simulator, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next poll comes after a quarter of an hour, which must not begin the duration again."""
+        monkeypatch.setattr(event, "REFUSED_SECONDS", 0.1)
+        monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", "")
+        watch(alerts=[self.alert("polls_failing"), self.alert("failed")])
+        await until(lambda: notifiers.TOLD)
+        assert self.told() == ["polls_failing begins"]
+
+    async def test_store_that_is_full_silences_nobody(
+        self, simulator: Simulator, watch: Watch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Full(Store):
+            async def aset(self, key: str, value: Any) -> None:
+                raise OSError("disk full")
+
+        simulator.jump("dts", "dts1", FAR)
+        watch(store=Full(), alerts=[self.alert("reached")])
+        await until(lambda: notifiers.TOLD)
+        assert "after a restart it may be sent again: OSError('disk full')" in capsys.readouterr().out
+
+    def test_alerts_are_serialized_as_text_and_only_if_given(self) -> None:
+        """A triggerer of an older version does not know them."""
+        _, without = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
+        _, stored = MigrationEventTrigger.of(
+            DtsMigrationJobSensor, migration_job_id="dts1", alerts=[self.alert("paused")]
+        ).serialize()
+        assert "alerts" not in without
+        assert json.loads(stored["alerts"]) == [self.alert("paused").to_json()]
+        assert MigrationEventTrigger(**stored).serialize()[1] == stored
+
+    @pytest.mark.parametrize(
+        ("service", "alert", "problem"),
+        [
+            ("dts", {"when": "stalled", "after": 60}, "more than the 60 s"),
+            ("dataworks", {"when": "verification_failed"}, "no data check"),
+            ("dataworks", {"when": "lag_above", "above": 1}, "have no lag"),
+        ],
+    )
+    def test_wrong_alert_is_an_import_error(self, service: str, alert: dict[str, Any], problem: str) -> None:
+        (watched,) = (known for known in SERVICES if known.name == service)
+        with pytest.raises(MigrationConfigurationError, match=problem):
+            MigrationEventTrigger.of(watched.sensor, alerts=[self.alert(**alert)], **watched.ids)
