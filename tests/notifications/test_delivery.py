@@ -12,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseNotifier
 
 from airflow_provider_migration.alerts import MigrationAlert
+from airflow_provider_migration.compat import can_look_up_beside_others
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.notifications import delivery
 from airflow_provider_migration.notifications.delivery import Message, asend, check_notifiers, send
@@ -97,9 +98,13 @@ def test_hanging_notifier_is_one_warning_and_delays_no_other(
     sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, notifier: str
 ) -> None:
     monkeypatch.setattr(delivery, "SEND_SECONDS", 0.5)
-    threading.Timer(2, notifiers.RELEASED.set).start()  # the event loop ends only with its tasks
+    if not can_look_up_beside_others() and (sending.place, notifier) == ("event loop", "HangingNotifier"):  # type: ignore[attr-defined]
+        pytest.skip("before Airflow 3.3.2 everything that asks Airflow shares one thread")
+    releasing = threading.Timer(2, notifiers.RELEASED.set)
+    releasing.start()  # the event loop ends only with its tasks
     begun = time.monotonic()
     warnings = sending(message(notifier), message("SyncNotifier"))
+    releasing.cancel()
     assert told == [("SyncNotifier", "paused begins")]
     (warning,) = warnings
     assert warning.startswith(f"Cannot tell whether alert 'paused' with tests.notifiers.{notifier} was sent")
