@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.api_errors import api_error
 from airflow_provider_migration.clock import SYSTEM_CLOCK
 from airflow_provider_migration.exceptions import MigrationError, MigrationPermissionError
@@ -20,6 +21,8 @@ from airflow_provider_migration.hooks.dataworks import DataWorksHook
 from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
+from airflow_provider_migration.notifications import delivery
+from airflow_provider_migration.notifications.delivery import Message, check_notifiers
 from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationSummary,
@@ -34,6 +37,7 @@ from airflow_provider_migration.services.wire import unread_verification
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.task_groups import MigrationFleetTaskGroup
 from airflow_provider_migration.task_groups.cut_over import check_approval, check_gates
+from airflow_provider_migration.wait.alerts import Notification
 from airflow_provider_migration.wait.policy import WaitPolicy
 from airflow_provider_migration.wait.tracker import WaitTracker
 from tests.authority import Authority
@@ -77,6 +81,7 @@ def said(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, authority: Autho
         *of_arguments(),
         *of_the_verdict(),
         *of_the_cut_over(),
+        *of_alerts(),
     ]
 
 
@@ -85,6 +90,19 @@ def message_of(action: Callable[[], Any]) -> str:
     with pytest.raises((MigrationError, AirflowFailException)) as caught:
         action()
     return str(caught.value)
+
+
+def of_alerts() -> list[str]:
+    """Write an alert wrong, and give one a notifier that fails or hangs."""
+    slack = "airflow.providers.slack.notifications.slack.SlackNotifer"
+    alert = MigrationAlert("stalled", slack, after=60)
+    message = Message(Notification(alert, False, 0, 60), None, {}, None)
+    return [
+        message_of(lambda: check_notifiers("DtsMigrationJobSensor 'wait'", [alert])),
+        message_of(lambda: MigrationAlert("stalled", slack, after=60, notifier_kwargs={"token": "xoxb-1"})),
+        delivery._failed(message, ConnectionRefusedError("invalid_auth")),
+        delivery._unanswered(message),
+    ]
 
 
 def of_connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
