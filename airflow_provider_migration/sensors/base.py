@@ -614,30 +614,23 @@ class MigrationSensor(BaseSensorOperator):
             tracker.outbox.points = points_of(memory.get("points"))
         elif first:
             tracker.history = History(began_before=True)
-        self._check_alerts(context)
+        else:
+            self._check_alerts(context)
         return tracker
 
     def _check_alerts(self, context: Context) -> None:
         """Refuse alerts that cannot be sent: before the first request, not when one is due."""
-        if not self.alerts:
-            return
-        from airflow_provider_migration.alerts import AT_THE_END
-        from airflow_provider_migration.compat import task_state_store
-        from airflow_provider_migration.notifications.delivery import check_notifiers
+        if self.alerts:
+            from airflow_provider_migration.sensors.alerts import check_alerts
 
-        self._read_alerts(verifies=self.hook.verifies)
-        check_notifiers(self._subject, self.alerts)
-        if not self.reschedule or task_state_store(context) is not None:
-            return
-        if forgotten := {alert.when for alert in self.alerts}.difference(AT_THE_END):
-            refuse(
-                self._subject,
-                "alerts",
-                f"contains {min(forgotten)!r}: before 3.3 Airflow does not remember in reschedule mode what "
-                "was sent. Use deferrable=True or mode='poke'.",
-            )
+            self._read_alerts(verifies=self.hook.verifies)
+            check_alerts(self._subject, self.alerts, context, is_rescheduled=self.reschedule)
 
     def _read_alerts(self, *, verifies: bool = True) -> list[dict[str, Any]]:
+        if isinstance(self.alerts, (list, tuple)) and not self.alerts:
+            return []
+        from airflow_provider_migration.sensors.alerts import read_alerts
+
         has_lag = self.has_increment
         return read_alerts(
             self._subject, self.alerts, self._longest_pause, has_lag=has_lag, verifies=verifies
@@ -802,24 +795,10 @@ class MigrationSensor(BaseSensorOperator):
         """Return the messages of alerts that are due after the last poll; a failure must not end the wait."""
         if not self.alerts:
             return []
-        from airflow_provider_migration.notifications.delivery import messages_of
-        from airflow_provider_migration.wait.tracker import Outcome
+        from airflow_provider_migration.sensors.alerts import messages_due
 
         try:
-            ti: Any = context["ti"]
-            is_final = error is None or isinstance(error, AirflowFailException)
-            is_retried = (
-                verdict.outcome is Outcome.POLL_ERROR and not is_final and ti.try_number <= ti.max_tries
-            )
-            due = tracker.notifications(
-                verdict,
-                error,
-                # A task that a trigger has ended may resume much later.
-                tracker.history.polled_at or time.time(),
-                is_last=verdict.ends and not is_retried,
-            )
-            wait = tracker.wait_to_json(verdict, error)
-            return messages_of(due, tracker.progress, wait, task_key(context))
+            return messages_due(context, tracker, verdict, error)
         except Exception:
             self.log.exception("The alerts of this poll are lost.")
             return []
@@ -1026,47 +1005,6 @@ def read_words(subject: str, name: str, value: object) -> list[str]:
         refuse(subject, name, f"must be {kind}, not {shown(value)}.")
     texts = [read_text(subject, name, word, kind=kind) for word in words]
     return sorted(texts) if isinstance(value, (set, frozenset)) else texts
-
-
-def read_alerts(
-    subject: str,
-    alerts: Sequence[MigrationAlert],
-    interval: float,
-    *,
-    has_lag: bool,
-    verifies: bool = True,
-) -> list[dict[str, Any]]:
-    """
-    Return ``alerts`` in plain JSON.
-
-    :param subject: the beginning of the message.
-    :param interval: seconds between two polls.
-    :param has_lag: False for a service whose migrations have no incremental phase.
-    :param verifies: False for a service without a data check.
-    :raises MigrationConfigurationError: for anything but a list of alerts, and for one that makes no sense.
-    """
-    if not alerts and isinstance(alerts, (list, tuple)):
-        return []
-    from airflow_provider_migration.alerts import LAG_ABOVE, STALLED, VERIFICATION_FAILED, alerts_to_json
-    from airflow_provider_migration.exceptions import MigrationConfigurationError
-
-    try:
-        plain = alerts_to_json(alerts)
-    except MigrationConfigurationError as problem:
-        raise MigrationConfigurationError(f"{subject}: {problem}") from None
-    for alert in plain:
-        if alert["when"] == STALLED and alert["after"] <= interval:
-            refuse(
-                subject,
-                "alerts",
-                f"contains 'stalled' with after={alert['after']:g}, which must be more than the "
-                f"{interval:g} s between two polls.",
-            )
-        if alert["when"] == LAG_ABOVE and not has_lag:
-            refuse(subject, "alerts", "contains 'lag_above', and migrations of this service have no lag.")
-        if alert["when"] == VERIFICATION_FAILED and not verifies:
-            refuse(subject, "alerts", "contains 'verification_failed', and this service has no data check.")
-    return plain
 
 
 def read_targets(subject: str, value: object) -> list[str]:

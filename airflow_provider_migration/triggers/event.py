@@ -111,6 +111,7 @@ class MigrationEventTrigger(BaseEventTrigger):
         """
         from airflow_provider_migration.exceptions import MigrationConfigurationError
         from airflow_provider_migration.sensors import base
+        from airflow_provider_migration.sensors.alerts import read_alerts
         from airflow_provider_migration.services.wire import require_id
         from airflow_provider_migration.wait.policy import chosen_targets
 
@@ -143,7 +144,7 @@ class MigrationEventTrigger(BaseEventTrigger):
             if not base.is_number(given[name]) or given[name] < least:
                 base.refuse(subject, name, f"must be {allowed}, not {base.shown(given[name])}.")
         hook_class = resolve_name(sensor.hook_class)
-        plain_alerts = base.read_alerts(
+        plain_alerts = read_alerts(
             subject,
             alerts,
             given["poke_interval"],

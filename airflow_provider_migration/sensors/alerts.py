@@ -1,0 +1,107 @@
+"""Alerts of a sensor: checked when the DAG is parsed and when the task begins, decided after each poll."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_migration.alerts import (
+    AT_THE_END,
+    LAG_ABOVE,
+    STALLED,
+    VERIFICATION_FAILED,
+    MigrationAlert,
+    alerts_to_json,
+)
+from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationError
+from airflow_provider_migration.sensors.base import refuse, task_key
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_migration.notifications.delivery import Message
+    from airflow_provider_migration.wait.tracker import Verdict, WaitTracker
+
+
+def read_alerts(
+    subject: str,
+    alerts: Sequence[MigrationAlert],
+    interval: float,
+    *,
+    has_lag: bool,
+    verifies: bool = True,
+) -> list[dict[str, Any]]:
+    """
+    Return ``alerts`` in plain JSON.
+
+    :param subject: the beginning of the message.
+    :param interval: seconds between two polls.
+    :param has_lag: False for a service whose migrations have no incremental phase.
+    :param verifies: False for a service without a data check.
+    :raises MigrationConfigurationError: for anything but a list of alerts, and for one that makes no sense.
+    """
+    try:
+        plain = alerts_to_json(alerts)
+    except MigrationConfigurationError as problem:
+        raise MigrationConfigurationError(f"{subject}: {problem}") from None
+    for alert in plain:
+        if alert["when"] == STALLED and alert["after"] <= interval:
+            refuse(
+                subject,
+                "alerts",
+                f"contains 'stalled' with after={alert['after']:g}, which must be more than the "
+                f"{interval:g} s between two polls.",
+            )
+        if alert["when"] == LAG_ABOVE and not has_lag:
+            refuse(subject, "alerts", "contains 'lag_above', and migrations of this service have no lag.")
+        if alert["when"] == VERIFICATION_FAILED and not verifies:
+            refuse(subject, "alerts", "contains 'verification_failed', and this service has no data check.")
+    return plain
+
+
+def check_alerts(
+    subject: str, alerts: Sequence[MigrationAlert], context: Context, *, is_rescheduled: bool
+) -> None:
+    """
+    Import the notifiers, and see that something remembers what was sent.
+
+    :param subject: the beginning of the message.
+    :param is_rescheduled: True if each poll is a new process.
+    :raises MigrationConfigurationError: for an alert that cannot be sent, or would be sent at each poll.
+    """
+    from airflow_provider_migration.compat import task_state_store
+    from airflow_provider_migration.notifications.delivery import check_notifiers
+
+    check_notifiers(subject, alerts)
+    if not is_rescheduled or task_state_store(context) is not None:
+        return
+    if forgotten := {alert.when for alert in alerts}.difference(AT_THE_END):
+        refuse(
+            subject,
+            "alerts",
+            f"contains {min(forgotten)!r}: before 3.3 Airflow does not remember in reschedule mode what was "
+            "sent. Use deferrable=True or mode='poke'.",
+        )
+
+
+def messages_due(
+    context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
+) -> list[Message]:
+    """Return the messages that are due after the last poll of a task."""
+    from airflow_provider_migration.notifications.delivery import messages_of
+    from airflow_provider_migration.wait.tracker import Outcome
+
+    ti: Any = context["ti"]
+    is_final = error is None or isinstance(error, AirflowFailException)
+    is_retried = verdict.outcome is Outcome.POLL_ERROR and not is_final and ti.try_number <= ti.max_tries
+    due = tracker.notifications(
+        verdict,
+        error,
+        # A task that a trigger has ended may resume much later.
+        tracker.history.polled_at or time.time(),
+        is_last=verdict.ends and not is_retried,
+    )
+    return messages_of(due, tracker.progress, tracker.wait_to_json(verdict, error), task_key(context))
