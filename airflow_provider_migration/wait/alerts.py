@@ -204,9 +204,9 @@ def figures_of(progress: MigrationProgress, *, with_check: bool) -> dict[str, fl
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 
-def have_moved(before: Mapping[str, float] | None, figures: Mapping[str, float]) -> bool:
+def have_moved(before: Mapping[str, float], figures: Mapping[str, float]) -> bool:
     """Tell whether a figure differs; one that is missing now or before tells nothing."""
-    return before is not None and any(before.get(name, figure) != figure for name, figure in figures.items())
+    return any(before.get(name, figure) != figure for name, figure in figures.items())
 
 
 def _restarts(seen: Observation) -> bool:

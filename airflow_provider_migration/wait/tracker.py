@@ -311,7 +311,7 @@ class WaitTracker:
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
         is_ready = progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress))
-        figures, has_moved = self._movement(before, progress, position, may_rest=is_ready)
+        figures, has_moved = self._movement(before, progress, may_rest=is_ready)
         if is_ready or self._may_still_be_verified(progress):
             moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
@@ -347,15 +347,19 @@ class WaitTracker:
         return self._by_the_deadline(verdict, now)
 
     def _movement(
-        self, before: History, progress: MigrationProgress, position: float | None, *, may_rest: bool
+        self, before: History, progress: MigrationProgress, *, may_rest: bool
     ) -> tuple[Mapping[str, float] | None, bool]:
         """Return the figures of a migration at work for its alerts, and whether they show movement."""
         if not self._alerts or not is_at_work(progress):
             return before.figures, False
+        last = before.figures or {}
         figures = figures_of(progress, with_check=self.policy.wants_verified)
-        has_moved = have_moved(before.figures, figures) or before.position not in (None, position)
+        position = _position(progress)
+        # Unlike History.position of work only: the lag of a paused job may stay as it was.
+        if position is not None and abs(position - last.get("position", math.inf)) > _POSITION_NOISE:
+            figures["position"] = position
         is_resting = may_rest and not self._awaits_check(progress)
-        return {**(before.figures or {}), **figures}, has_moved or is_resting
+        return {**last, **figures}, have_moved(last, figures) or is_resting
 
     def _comparable(self, progress: MigrationProgress) -> dict[str, Any]:
         """Return the fields in which a difference counts as a change of the record."""
@@ -522,7 +526,6 @@ class WaitTracker:
         return {
             "alerts": states_to_json(states_sent(self._alert_states)),
             "figures": history.figures,
-            "position": history.position,
         }
 
     def restore_alerts(self, data: Mapping[str, Any]) -> None:
@@ -532,18 +535,16 @@ class WaitTracker:
         :raises ValueError: for anything else; nothing has changed then.
         """
         match data:
-            case {"alerts": sent, "figures": figures, "position": position}:
-                numbers = [position, *(figures.values() if isinstance(figures, Mapping) else [figures])]
-                if not all(number is None or is_number(number) for number in numbers):
-                    raise ValueError(
-                        f"figures and position must be numbers, not {figures!r} and {position!r}"
-                    )
-                states = states_sent(states_from_json(sent))
+            case {"alerts": sent, "figures": None}:
+                figures = None
+            case {"alerts": sent, "figures": Mapping() as figures} if all(map(is_number, figures.values())):
+                pass
             case _:
                 raise ValueError(
-                    f"the state of the alerts must have alerts, figures and position, not {data!r}"
+                    f"the state of the alerts must be an object of alerts and figures, not {data!r}"
                 )
-        self.history = self._with_alerts(replace(self.history, figures=figures, position=position), states)
+        states = states_sent(states_from_json(sent))
+        self.history = self._with_alerts(replace(self.history, figures=figures), states)
 
     @property
     def _alert_states(self) -> dict[str, AlertState]:
