@@ -165,7 +165,7 @@ def states_from_json(data: object) -> dict[str, AlertState]:
     states = {}
     for key, value in data.items():
         match value:
-            case [since, bool(is_sent)] if since is None or is_number(since):
+            case [since, bool(is_sent)] if is_number(since):
                 states[key] = AlertState(since, is_sent)
             case _:
                 raise ValueError(f"the state of an alert must be [since, is_sent], not {value!r}")
