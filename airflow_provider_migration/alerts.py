@@ -50,13 +50,13 @@ _SECRET_NAME: Final = re.compile(
 
 _SECRET_VALUE: Final = re.compile(
     r"""
-    ://[^/\s:@]*:[^/\s@]+@                                           # a URL with a password
-    | \A\s*(?!(https?|file|s?ftps?|s3a?|gs|oss|obs|hdfs):)[a-z][\w+-]*://  # Apprise's, whose parts are tokens
-    | //[^\s?\#]*hook[^\s?\#]*/(?=[\w-]*\d)[\w-]{16,}                   # a webhook of Slack, Feishu, Teams …
-    | /bot\d+:[\w-]{16,}                                              # of Telegram
-    | [?&]\w*(token|secret|key|sig|signature|password)=[^\s&]{16,}     # of DingTalk, WeCom …
+    ://[^/\s:@]*:[^/\s@]+@                                               # a URL with a password
+    | \A\s*(?!(https?|file|s?ftps?|s3a?|gs|oss|obs|hdfs):)[a-z][\w+-]*:// # Apprise's, whose parts are tokens
+    | hook[^\s?\#]*/(?=[\w-]*\d)[\w-]{16,}                               # a webhook of Slack, Feishu, Teams …
+    | /bot\d+:[\w-]{16,}                                                 # of Telegram
+    | [?&]\w*(token|secret|key|sig|signature|password)=[^\s&]{16,}       # of DingTalk, WeCom …
     | \A\s*(Authorization:\s*)?(Bearer|Basic)\s+[\w.~+/=-]{16,}\s*\Z
-    | \bx(ox[a-z]|app)-\w[\w-]{9,}                                    # a token of Slack
+    | \bx(ox[a-z]|app)-\w[\w-]{9,}                                       # a token of Slack
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
     """,
     re.IGNORECASE | re.VERBOSE,
