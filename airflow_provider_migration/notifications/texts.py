@@ -111,7 +111,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "The service's data check ended without comparing everything.",
         "服务的数据校验未能完成全部比对。",
     ),
-    "lead.reached": ("The target is reached: {target}.", "已达到目标：{target}。"),
+    "lead.reached": ("The target is reached: {wanted}.", "已达到目标：{wanted}。"),
     "lead.failed": ("The migration has failed.", "迁移任务失败。"),
     "lead.partially_succeeded": (
         "The migration has ended, and only part of it succeeded.",
@@ -119,20 +119,20 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "lead.cancelled": ("The migration was cancelled.", "迁移任务已取消。"),
     "lead.timeout": (
-        "The wait for the target ({target}) timed out without reaching it.",
-        "等待超时，未达到目标（{target}）。",
+        "The wait for the target ({wanted}) timed out without reaching it.",
+        "等待超时，未达到目标（{wanted}）。",
     ),
     "lead.poll_error": (
-        "The wait for the target ({target}) ended without reaching it, because polls failed.",
-        "因状态查询失败，等待中止，未达到目标（{target}）。",
+        "The wait for the target ({wanted}) ended without reaching it, because polls failed.",
+        "因状态查询失败，等待中止，未达到目标（{wanted}）。",
     ),
     "lead.fail": (
-        "The wait for the target ({target}) ended without reaching it.",
-        "等待结束，未达到目标（{target}）。",
+        "The wait for the target ({wanted}) ended without reaching it.",
+        "等待结束，未达到目标（{wanted}）。",
     ),
     "lead.out_of_reach": (
-        "The target ({target}) cannot be reached any more in this state of the migration.",
-        "在迁移的当前状态下，目标（{target}）已无法达到。",
+        "The target ({wanted}) cannot be reached any more in this state of the migration.",
+        "在迁移的当前状态下，目标（{wanted}）已无法达到。",
     ),
     "lead.moving": ("The migration is moving again.", "迁移已恢复进展。"),
     "lead.not_stalled": ("The migration is no longer stalled.", "迁移不再处于停滞状态。"),
@@ -156,8 +156,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "服务的数据校验现在未发现不一致。",
     ),
     "lead.lost": (
-        "The target ({target}) is no longer held. Do not rely on the earlier message.",
-        "目标（{target}）已不再保持。请勿再以之前的消息为依据。",
+        "The target ({wanted}) is no longer held. Do not rely on the earlier message.",
+        "目标（{wanted}）已不再保持。请勿再以之前的消息为依据。",
     ),
     "lead.not_failed": (
         "The migration is no longer in a failed state.",
@@ -237,7 +237,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
     "poll_error": ("Error of the last poll", "最近一次查询的错误"),
     "warning": ("Warning", "警告"),
     "remedy": ("What to do", "处理建议"),
-    "targets": ("Wanted", "等待目标"),
+    "wanted": ("Wanted", "等待目标"),
     "tab": ("Airflow", "Airflow"),
     "console": ("Console", "控制台"),
     "help": ("Help on the error", "错误帮助"),
@@ -320,6 +320,9 @@ _LIMITS: Final = (400, 200, 100, 50, 20)
 
 _TITLE_LIMIT: Final = 40
 """The same for a title."""
+
+_LEAST_NAME: Final = 8
+"""A title has no shorter beginning of a name."""
 
 _OF_ITS_OWN: Final = ("polls_failing", "poll_failed", "inconsistent", "verification_failed", "lost")
 """Cases that the remedy of a migration's error does not help."""
@@ -421,9 +424,13 @@ class _Writer:
         if self._is_current and what.startswith(("not_", "lag_over", "remaining_over")):
             title = self._say("title.now", what=title, state=self._word(self.record["state"]))
         migration = " ".join(filter(None, (self._service(), self._id())))
-        if name := self._own(self.record.get("name")):
-            migration = self._say("title.named", name=name, migration=migration)
-        return _plain(clean_text(self._say("title", what=title, migration=migration), MAX_TITLE) or "")
+        whole = self._say("title", what=title, migration=migration)
+        # Condition and id stay readable: a long name gets the characters that they leave.
+        room = MAX_TITLE - len(whole) - len(" ()")
+        if room >= _LEAST_NAME and (name := clean_text(self.record.get("name"), room)):
+            named = self._say("title.named", name=name, migration=migration)
+            whole = self._say("title", what=title, migration=named)
+        return _plain(clean_text(whole, MAX_TITLE) or "")
 
     def text(self, links: list[tuple[str, str]]) -> str:
         """Return the plain text."""
@@ -497,7 +504,8 @@ class _Writer:
             "duration": self._duration(self._seconds()),
             "above": "" if above is None else self._duration(above),
             "figure": "" if figure is None else (self._left if is_time_left else self._duration)(figure),
-            "target": self._target(),
+            "target": self._targets(),
+            "wanted": self._wanted(),
         }
 
     def _figure(self) -> float | None:
@@ -543,7 +551,7 @@ class _Writer:
         for warning in (self.wait.get("warnings") or ())[:2]:
             yield "warning", self._own(warning)
         if what not in ("reached", "lost"):
-            yield "targets", self._target()
+            yield "wanted", self._wanted()
 
     def _own(self, text: object) -> str | None:
         """Return a text of the service or of the user, truncated; None for an empty one."""
@@ -601,10 +609,15 @@ class _Writer:
         phrase = f"advice.{what}"
         return self._say(phrase) if phrase in PHRASES else None
 
-    def _target(self) -> str:
-        target = self._own(self._say("or").join(map(self._word, self.wait.get("targets") or ()))) or ""
+    def _targets(self) -> str:
+        words = map(self._word, self.wait.get("targets") or ())
+        return self._own(self._say("or").join(words)) or ""
+
+    def _wanted(self) -> str:
+        """Return the targets, and the moment until which everything must be applied."""
         until = self.wait.get("checkpoint_after")
-        return target if until is None else self._say("applied", target=target, time=_utc(until))
+        targets = self._targets()
+        return targets if until is None else self._say("applied", target=targets, time=_utc(until))
 
     # --- the data check -----------------------------------------------------------------------------------
 
