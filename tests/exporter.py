@@ -1,9 +1,9 @@
 """
 A statsd_exporter for the tests: the real one where it is installed, and a stand-in.
 
-Debian 12 has no package of statsd_exporter, so that most machines run the stand-in. It does what
-https://github.com/prometheus/statsd_exporter documents for the mappings in ``dashboards/``: glob matches, tags in the
-style of InfluxDB, and a ``ttl`` per mapping.
+Debian 12 has no package of statsd_exporter, so that most machines run only the stand-in. It does what
+https://github.com/prometheus/statsd_exporter documents for the mappings in ``dashboards/``: glob matches,
+tags in the style of InfluxDB, and a ``ttl`` per mapping.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ class Exposition:
 
     def __init__(self, mapping: str = MAPPING) -> None:
         self._mappings = [
-            (re.compile(re.escape(item["match"]).replace(r"\*", "([^.]*)")), item["name"], seconds(item["ttl"]))
+            (
+                re.compile(re.escape(item["match"]).replace(r"\*", "([^.]*)")),
+                item["name"],
+                seconds(item["ttl"]),
+            )
             for item in yaml.safe_load(mapping)["mappings"]
         ]
         self._values: dict[Series, tuple[float, float]] = {}
@@ -63,13 +67,12 @@ class Exposition:
         described, _, sample = line.partition(":")
         stat, *tags = described.split(",")
         value, kind = sample.split("|")
-        for pattern, name, ttl in self._mappings:
-            if found := pattern.fullmatch(stat):
-                break
-        else:
-            return
-        name = name.replace("$1", found[1] if pattern.groups else "")
-        series = Series(name, tuple(sorted((key, text) for key, _, text in (tag.partition("=") for tag in tags))))
+        mapped = ((pattern.fullmatch(stat), name, ttl) for pattern, name, ttl in self._mappings)
+        found, name, ttl = next((item for item in mapped if item[0]), (None, "", 0))
+        if found is None:
+            return  # a metric of Airflow's own
+        labels = tuple(sorted((key, text) for key, _, text in (tag.partition("=") for tag in tags)))
+        series = Series(found.expand(name.replace("$", "\\")), labels)
         before = self.samples(now).get(series, 0.0) if kind == "c" else 0.0
         self._values[series] = (before + float(value), now + ttl)
 
@@ -147,8 +150,8 @@ def _executable() -> str:
         if name and (path := shutil.which(name)):
             return path
     pytest.skip(
-        "no statsd_exporter here: install prometheus-statsd-exporter where Debian has it, or name the program of "
-        "https://github.com/prometheus/statsd_exporter/releases as STATSD_EXPORTER=/path/to/it"
+        "no statsd_exporter here: install it from https://github.com/prometheus/statsd_exporter/releases, "
+        "and name it as STATSD_EXPORTER=/path/to/it"
     )
 
 
