@@ -331,19 +331,18 @@ def test_series_end_with_their_ttl(kind: str, monkeypatch: pytest.MonkeyPatch, t
     """A figure that is no longer sent goes first; a migration that is no longer polled leaves no series."""
     monkeypatch.setattr(metrics, "_stats", Stats)
     mapping = MAPPING.replace("ttl: 10m", "ttl: 1s").replace("ttl: 2h", "ttl: 6s")
-    seen: list[set[str]] = []
+    figures = {"percent", "lag_seconds", "remaining_seconds"}
+    lasting = {"state", "polls", "poll_errors", "verification_different", "last_answer_timestamp_seconds"}
+    stages = [figures | lasting, lasting, set()]
     with EXPORTERS[kind](mapping, tmp_path) as exporter, airflow_sends_to(exporter, monkeypatch):
         report("dts", "a", full_record())
         give_up = time.monotonic() + 30
-        while (seen[-1:] != [set()] or len(seen) < 2) and time.monotonic() < give_up:
+        while stages and time.monotonic() < give_up:
             names = {series.name.removeprefix("airflow_migration_") for series in scrape(exporter.url)}
-            if names != (seen[-1] if seen else set()):
-                seen.append(names)
-            time.sleep(0.1)
-    figures = {"percent", "lag_seconds", "remaining_seconds"}
-    lasting = {"state", "polls", "poll_errors", "verification_different", "last_answer_timestamp_seconds"}
-    assert figures | lasting in seen
-    assert seen[-2:] == [lasting, set()]
+            if names == stages[0]:
+                del stages[0]
+            time.sleep(0.05)
+    assert not stages
 
 
 # --- alerts in virtual time ---------------------------------------------------------------------------------

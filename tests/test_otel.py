@@ -222,3 +222,10 @@ def test_cardinality_limit_of_the_sdk_holds() -> None:
     complete = {migration for migration, present in states.items() if present == set(MigrationState)}
     assert complete == {f"dts{number}" for number in range(limit)}
     assert ("airflow.migration.state", frozenset({(OVERFLOW, "true")})) in sink.metrics()
+
+
+def test_each_process_counts_from_zero() -> None:
+    """A poll of a rescheduled task is a process of its own."""
+    counted = [reported(POLLS[:1], ENVIRONMENT).metrics() for _ in range(2)]
+    polls = "airflow.migration.polls", frozenset({("service", "dts"), ("migration", "a")})
+    assert [seen[polls] for seen in counted] == [Point("counter", 1)] * 2
