@@ -499,6 +499,10 @@ SCENARIOS: dict[str, tuple[Scenario, Firing]] = {
         },
         {("MigrationDifferent", *A): (10, 29)},
     ),
+    "different, then checked again": (
+        {A: [stretch(15, verification=compared(3)), stretch(60)]},
+        {("MigrationDifferent", *A): (10, 74)},
+    ),
     "different for a moment": (
         {A: [stretch(9, verification=compared(3)), stretch(30, verification=compared(0))]},
         {},
