@@ -38,6 +38,7 @@ from airflow_provider_migration.progress import (
     clean_link,
     clean_text,
 )
+from airflow_provider_migration.wait.tracker import allowed_gap
 
 MAX_TITLE: Final = 120
 """Maximum characters of a title: one line, as the subject of an e-mail."""
@@ -451,8 +452,11 @@ class _Writer:
 
     @property
     def _is_current(self) -> bool:
-        """True if the record is that of the last poll, which has not failed."""
-        return bool(self.record) and not self.wait.get("last_error")
+        """True if the record is that of the last poll, and that poll is not long ago."""
+        if not self.record or self.wait.get("last_error"):
+            return False
+        age = self.alert["at"] - _epoch(self.record["observed_at"])
+        return bool(age <= allowed_gap(self.wait.get("poke_interval") or 0))
 
     # --- what has happened --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +38,8 @@ from airflow_provider_migration.progress import (
     VerificationState,
 )
 from airflow_provider_migration.wait.tracker import Outcome
+from tests.conftest import ROOT
+from tests.docs.pages import blocks_of
 
 AT = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 TAB = "https://airflow.example/dags/moves/runs/r1/tasks/wait/plugin/migration"
@@ -51,7 +53,9 @@ each_case = pytest.mark.parametrize(
 def record(state: str = "running", **fields: Any) -> dict[str, Any]:
     """Make the JSON of a record, by default one of a running DTS job."""
     given = {"name": "orders to cloud", "service_status": "Migrating", "console_url": CONSOLE, **fields}
-    progress = MigrationProgress(service="dts", migration_id="dts1", state=state, observed_at=AT, **given)
+    progress = MigrationProgress(
+        service="dts", migration_id="dts1", state=state, **{"observed_at": AT, **given}
+    )
     return progress.model_dump(mode="json")
 
 
@@ -348,6 +352,15 @@ def test_reached_target_says_since_when_it_is_held() -> None:
 def test_first_failed_poll_has_no_duration() -> None:
     found = english("polls_failing", seconds=0, record=record(), **UNANSWERED)
     assert found["text"].startswith("The last poll of the migration failed. Its present state is not known.")
+
+
+@pytest.mark.parametrize(("age", "is_current"), [(0, True), (150, True), (151, False), (86_400, False)])
+def test_old_record_is_the_last_known_state(age: float, is_current: bool) -> None:
+    """A triggerer that was down past the deadline has polled nothing since."""
+    old = record(observed_at=AT - timedelta(seconds=age))
+    text = english("failed", record=old, outcome="timeout", poke_interval=60)["text"]
+    assert ("\nState: running (Migrating)\n" in text) is is_current
+    assert ("\nLast known state: running (Migrating), at 2026-01-0" in text) is not is_current
 
 
 def test_remedy_of_the_migration_is_no_advice_about_polls() -> None:
@@ -649,6 +662,13 @@ def test_text_of_a_stall() -> None:
         f"Airflow：{TAB}\n"
         f"控制台：{CONSOLE}"
     )
+
+
+def test_page_shows_the_text_of_a_stall() -> None:
+    (block,) = [block for block in blocks_of(ROOT / "docs" / "alerts.md") if block.language == "text"]
+    shown = record(percent=68, remaining_seconds=3900, remaining_source="estimate")
+    found = english("stalled", record=shown | {"migration_id": "dtsdemo0001"}, seconds=1800)["text"]
+    assert block.code.partition("Airflow: ")[0] == found.partition("Airflow: ")[0]
 
 
 def test_text_of_polls_that_fail_from_the_first_on() -> None:
