@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -476,7 +477,7 @@ def test_hostile_text_is_shown_and_does_nothing(when: str, is_over: bool, text: 
     [
         ("root@10.0.0.1", "root＠10.0.0.1"),
         ("<!channel>", "‹!channel›"),
-        ("[x](https://evil.example)", r"\[x\] (https\://evil.example)"),
+        ("[x](https://evil.example)", r"\[x］(https\://evil.example)"),
         ("*a* `b` ~c~ \\", r"\*a\* \`b\` \~c\~ \\"),
         ("_a_b_", r"\_a_b\_"),
         ("INCRE_TRANSFER_STARTED", "INCRE_TRANSFER_STARTED"),
@@ -580,6 +581,22 @@ def test_only_web_addresses_are_links(link: str) -> None:
     for text in said("stalled", record=shown, link=link).values():
         assert link not in text["text"]
         assert "](" not in text["markdown"]
+
+
+def test_title_is_no_markdown_link() -> None:
+    """The DingTalk plugin of Apprise puts the title into the markdown."""
+    found = said("stalled", record=record(name="[x](https://evil.example) ![y](https://evil.example/y.png)"))
+    for text in found.values():
+        assert "](" not in text["title"]
+        assert "](" not in text["text"]
+
+
+@pytest.mark.parametrize("page", ["a(b)c", "a)b", "a(b", "a`b", "a[b]c", "a*b_c"])
+def test_address_with_markdown_is_one_link(page: str) -> None:
+    link = f"https://console.example/{page}"
+    markdown = english("stalled", record=record(console_url=None), link=link)["markdown"]
+    (opening,) = [token for token in tokens(markdown) if token.type == "link_open"]
+    assert unquote(str(opening.attrs["href"])) == link
 
 
 @pytest.mark.parametrize("name", ["n" * 256, "数" * 256])
