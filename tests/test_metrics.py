@@ -260,7 +260,9 @@ async def test_missing_connection_is_a_poll_error(told: Told, monkeypatch: pytes
         hook=HOOK,
         hook_arguments={"dts_conn_id": "nowhere"},
         ids=IDS,
-        tracker=WaitTracker(WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60)).to_json(),
+        tracker=WaitTracker(
+            WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60, poke_interval=1)
+        ).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
     )
     await anext(trigger.run())
