@@ -522,6 +522,17 @@ def test_check_that_is_awaited_stalls() -> None:
     assert told(tracker_of(stalled), script) == []
 
 
+def test_check_that_nobody_awaits_hides_no_stall() -> None:
+    script = [copied(50, verification=Verification(state="running", percent=i)) for i in range(6)]
+    assert told(tracker_of(alert("stalled", after=240)), script) == ["240 stalled"]
+
+
+def test_object_without_a_percentage_is_no_movement() -> None:
+    objects = {"total": 2, "completed": 1, "slowest": [ObjectProgress(source="a", destination="a")]}
+    script = [copied(50, objects=objects)] * 6
+    assert told(tracker_of(alert("stalled", after=240)), script) == ["240 stalled"]
+
+
 @pytest.mark.parametrize(
     "state", ["pending", "paused", "failed", "cancelled", "partially_succeeded", "unknown"]
 )
