@@ -560,6 +560,18 @@ def test_unknown_figure_decides_nothing(when: str, bad: Any, good: Any) -> None:
     assert told(tracker_of(alert(when)), [bad, SILENT, good]) == [f"0 {when}", f"120 {when} over"]
 
 
+def test_copy_that_is_paused_at_its_end_has_time_left() -> None:
+    script = [LONG, record("paused", percent=100), LONG]
+    assert told(tracker_of(alert("remaining_above")), script) == ["0 remaining_above"]
+
+
+def test_check_that_runs_again_takes_nothing_back() -> None:
+    undecided = [checked(state) for state in ("pending", "running", "unknown", "not_configured")]
+    script = [DIFFERENT, *undecided, "caught_up", DIFFERENT, SAME]
+    expected = ["0 verification_failed", "420 verification_failed over"]
+    assert told(tracker_of(alert("verification_failed")), script) == expected
+
+
 def test_figure_at_its_threshold_is_not_above() -> None:
     assert told(tracker_of(alert("lag_above", above=100)), [LATE]) == []
     assert told(tracker_of(alert("lag_above", above=0)), [record(lag_seconds=0), PROMPT]) == ["60 lag_above"]
@@ -628,6 +640,7 @@ def test_check_before_a_pause_is_not_told() -> None:
         (["running", "caught_up", "running"], {"targets": ("caught_up",), "hold_for": 60}, []),
         ([DIFFERENT], {"targets": ("verified",), "on_mismatch": "fail"}, ["0 failed"]),
         (["paused"], {"targets": ("paused",)}, ["0 reached"]),
+        (["unknown"], {"targets": ("unknown",)}, ["0 reached"]),
         # Both are true.
         (["failed"], {"targets": ("failed",)}, ["0 reached", "0 failed"]),
     ],
@@ -669,6 +682,12 @@ def test_end_without_a_last_poll_claims_nothing_about_it(polls: Script) -> None:
     at_the_end = tracker.time_out(120, "The last poll did not end in time.")
     assert said == ["60 polls_failing"][: len(polls) - 1 if polls else 0]
     assert words(tracker.notifications(at_the_end, None, 120, is_last=True)) == ["120 failed"]
+
+
+def test_yes_of_a_trigger_without_a_history_is_told() -> None:
+    tracker = tracker_of(alert("reached"), alert("polls_failing"))
+    tracker.progress = record("succeeded")
+    assert words(tracker.notifications(Verdict(Outcome.DONE), None, 5, is_last=True)) == ["5 reached"]
 
 
 def test_record_that_is_shown_when_nothing_polled_is_no_answer() -> None:
