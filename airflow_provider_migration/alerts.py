@@ -39,7 +39,10 @@ WITH_THRESHOLD: Final = (LAG_ABOVE, REMAINING_ABOVE)
 """Conditions that compare a figure with ``above``."""
 
 AT_THE_END: Final = (REACHED, FAILED)
-"""Conditions that hold as soon as a wait ends with them, whatever ``after``: no later poll could tell."""
+"""Conditions that hold only when a wait ends."""
+
+WHATEVER_AFTER: Final = (*AT_THE_END, POLLS_FAILING)
+"""Conditions that are told at once when a wait ends with them: no later poll could tell."""
 
 _SECRET_NAME: Final = re.compile(
     r"(passw(or)?d|passphrase|secret|token|credential|authorization|cookie|webhook([_-]?ur[il])?"
@@ -80,7 +83,7 @@ class MigrationAlert:
     :param notifier: a class derived from Airflow's ``BaseNotifier``, or its import path. Worker and triggerer
         import it, so it cannot be defined in the DAG file.
     :param after: seconds, or a timedelta, for which the condition must hold before the message is sent;
-        ``stalled`` needs it. A wait that ends sends ``reached`` or ``failed`` at once.
+        ``stalled`` needs it. A wait that ends sends ``reached``, ``failed`` and ``polls_failing`` at once.
     :param above: the threshold of ``lag_above`` and ``remaining_above`` in seconds, or a timedelta.
     :param notifier_kwargs: arguments of the notifier, in plain JSON. They are stored with the trigger, so
         secrets belong into a connection. Templates in the notifier's own template fields are rendered when
