@@ -42,10 +42,26 @@ AT_THE_END: Final = (REACHED, FAILED)
 """Conditions that hold as soon as a wait ends with them, whatever ``after``: no later poll could tell."""
 
 _SECRET_NAME: Final = re.compile(
-    r"passw|passphrase|secret|token|credential|(api|access|private|integration|routing)_?key|webhook_?url",
+    r"(passw(or)?d|passphrase|secret|token|credential|authorization|cookie|webhook([_-]?ur[il])?"
+    r"|(api|access|private|signing|integration|routing)[_-]?key)s?$",
     re.IGNORECASE,
 )
-_SECRET_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+"""Ends of names that say that the value is a secret; ``token_url`` and ``slack_conn_id`` do not."""
+
+_SECRET_VALUE: Final = re.compile(
+    r"""
+    ://[^/\s:@]*:[^/\s@]+@                                               # a URL with a password
+    | \A\s*(?!(https?|file|s?ftps?|s3a?|gs|oss|obs|hdfs):)[a-z][\w+-]*:// # Apprise's, whose parts are tokens
+    | hook[^\s?\#]*/(?=[\w-]*\d)[\w-]{16,}                               # a webhook of Slack, Feishu, Teams …
+    | /bot\d+:[\w-]{16,}                                                 # of Telegram
+    | [?&]\w*(token|secret|key|sig|signature|password)=[^\s&]{16,}       # of DingTalk, WeCom …
+    | \A\s*(Authorization:\s*)?(Bearer|Basic)\s+[\w.~+/=-]{16,}\s*\Z
+    | \bx(ox[a-z]|app)-\w[\w-]{9,}                                       # a token of Slack
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_TEMPLATE: Final = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _PATH: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*[.:][A-Za-z_]\w*")
 
 
@@ -199,8 +215,8 @@ def _plain(when: str, given: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as problem:
         _refuse_in(when, f"notifier_kwargs must be plain JSON: {problem}")
     for name, value in _texts(plain):
-        is_secret = bool(_SECRET_NAME.search(name)) and not name.endswith("conn_id")
-        if (is_secret or _SECRET_URL.search(value)) and "{{" not in value:
+        is_named_so = bool(value) and "{{" not in value and _SECRET_NAME.search(name)
+        if is_named_so or _SECRET_VALUE.search(_TEMPLATE.sub("", value)):
             _refuse_in(
                 when,
                 f"notifier_kwargs contains a secret in {name!r}, which would be stored with the trigger: put "

@@ -38,8 +38,15 @@ from airflow_provider_migration.wait.alerts import (
     AlertState,
     Notification,
     Observation,
+    figures_of,
+    have_moved,
+    is_at_work,
+    is_number,
     notifications_due,
     readable_alerts,
+    states_from_json,
+    states_sent,
+    states_to_json,
     without_durations,
 )
 from airflow_provider_migration.wait.estimate import seconds_left
@@ -145,8 +152,10 @@ class History:
     :ivar last_seen: digest of the fields that show activity; None while no poll was answered.
     :ivar position: time of the source up to which changes were applied when the migration last moved.
     :ivar moved_at: time at which the migration was last seen to move.
-    :ivar has_moved: True if the last answer showed that the migration has moved, or that it is in sync and
-        need not; pausing and resuming are no movement.
+    :ivar figures: for alerts, the figures that show movement, by name, each as last known of a migration at
+        work; None while it was not.
+    :ivar has_moved: for alerts, True if the last answer showed that the migration has moved, or that it is in
+        sync and need not; pausing and resuming are no movement.
     :ivar failed_since: time at which the state became failed.
     :ivar held_since: time at which the target was first held.
     :ivar is_applied: True if the last record that says until when the changes are applied has shown that
@@ -170,6 +179,7 @@ class History:
     last_seen: str | None = None
     position: float | None = None
     moved_at: float | None = None
+    figures: Mapping[str, float] | None = None
     has_moved: bool = False
     failed_since: float | None = None
     held_since: float | None = None
@@ -220,10 +230,14 @@ class WaitTracker:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WaitTracker:
         """Rebuild a tracker from the output of :meth:`to_json`."""
-        record = data.get("progress")
+        record, history = data.get("progress"), _from_known_fields(History, data["history"])
+        try:
+            states_from_json(history.alerts)
+        except ValueError:  # of another version; a message twice is better than no wait
+            history = replace(history, alerts=None)
         return cls(
             _from_known_fields(WaitPolicy, data["policy"]),
-            _from_known_fields(History, data["history"]),
+            history,
             MigrationProgress.model_validate(record) if record else None,
             XComOutbox.from_json(data["outbox"]) if "outbox" in data else XComOutbox(),
         )
@@ -262,7 +276,8 @@ class WaitTracker:
         earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
         if 0 <= now - since < earliest:
             return False
-        self.history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
+        history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
+        self.history = self._with_alerts(history, states_sent(self._alert_states))
         return True
 
     def is_gap(self, since: float | None, now: float) -> bool:
@@ -288,8 +303,7 @@ class WaitTracker:
         held = self._is_at_target(progress) and is_shown
         has_changed = self.progress is None or self._comparable(self.progress) != self._comparable(progress)
         seen = before.last_seen
-        # With alerts, another process may have seen the digest, of a record that is not known here.
-        if has_changed or seen is None or self._alerts:
+        if has_changed or seen is None:
             seen = _digest(_activity_fingerprint(progress, self.policy))
         position, applied = before.position, _position(progress)
         if applied is not None and (position is None or abs(applied - position) > _POSITION_NOISE):
@@ -297,7 +311,7 @@ class WaitTracker:
         # A migration that is in sync may have nothing to move.
         moved = seen != before.last_seen or position != before.position
         is_ready = progress.state is MigrationState.CAUGHT_UP and (is_shown or self._is_to_come(progress))
-        is_paused = MigrationState.PAUSED in (progress.state, self.progress and self.progress.state)
+        figures, has_moved = self._movement(before, progress, may_rest=is_ready)
         if is_ready or self._may_still_be_verified(progress):
             moved = moved or not self._awaits_check(progress)
         self.outbox.add(progress, has_changed=has_changed)
@@ -317,7 +331,8 @@ class WaitTracker:
             last_seen=seen,
             position=position,
             moved_at=now if moved else _since(before.moved_at, now),
-            has_moved=moved and (is_ready or (before.last_seen is not None and not is_paused)),
+            figures=figures,
+            has_moved=has_moved,
             failed_since=_since(before.failed_since, now) if failed else None,
             held_since=_since(before.held_since, now) if held else None,
             is_applied=is_shown and self.policy.checkpoint_after is not None,
@@ -330,6 +345,21 @@ class WaitTracker:
         )
         verdict = self._decide(progress, now, 0 if is_confirmed else self.policy.hold_for)
         return self._by_the_deadline(verdict, now)
+
+    def _movement(
+        self, before: History, progress: MigrationProgress, *, may_rest: bool
+    ) -> tuple[Mapping[str, float] | None, bool]:
+        """Return the figures of a migration at work for its alerts, and whether they show movement."""
+        if not self._alerts or not is_at_work(progress):
+            return before.figures, False
+        last = before.figures or {}
+        figures = figures_of(progress, with_check=self.policy.wants_verified)
+        position = _position(progress)
+        # Unlike History.position of work only: the lag of a paused job may stay as it was.
+        if position is not None and abs(position - last.get("position", math.inf)) > _POSITION_NOISE:
+            figures["position"] = position
+        is_resting = may_rest and not self._awaits_check(progress)
+        return {**last, **figures}, have_moved(last, figures) or is_resting
 
     def _comparable(self, progress: MigrationProgress) -> dict[str, Any]:
         """Return the fields in which a difference counts as a change of the record."""
@@ -469,17 +499,21 @@ class WaitTracker:
         """
         if not self._alerts:
             return []
-        outcome, is_reached = verdict.outcome, True if verdict.outcome is Outcome.DONE else None
-        if is_reached is None and self.history.held_since is None:
-            is_reached = False
-        ends_short = outcome is Outcome.FAIL or (is_last and outcome in (Outcome.TIMEOUT, Outcome.POLL_ERROR))
+        history, outcome = self.history, verdict.outcome
+        is_reached = True if outcome is Outcome.DONE else None if history.held_since is not None else False
+        # A wait may also end without a last poll: it hangs, or no triggerer has made one.
+        is_answered = (
+            error is None and history.polled_at is not None and history.polled_at == history.answered_at
+        )
         seen = Observation(
-            progress=self.progress if error is None else None,
+            progress=self.progress if is_answered else None,
+            is_failed_poll=True if error is not None else False if is_answered else None,
             is_reached=is_reached,
-            has_failed=ends_short,
+            has_failed=is_last and outcome in (Outcome.FAIL, Outcome.TIMEOUT, Outcome.POLL_ERROR),
             is_last=is_last,
-            has_moved=self.history.has_moved,
-            moved_at=self.history.moved_at,
+            has_moved=history.has_moved,
+            moved_at=history.moved_at,
+            is_check_old=history.recheck_since is not None,
             now=now,
         )
         due, states = notifications_due(self._alerts, self._alert_states, seen)
@@ -490,28 +524,35 @@ class WaitTracker:
         """Return what another process must know, so that no message is sent twice; plain JSON."""
         history = self.history
         return {
-            "alerts": dict(history.alerts or {}),
-            "last_seen": history.last_seen,
-            "position": history.position,
+            "alerts": states_to_json(states_sent(self._alert_states)),
+            "figures": history.figures,
         }
 
     def restore_alerts(self, data: Mapping[str, Any]) -> None:
-        """Continue from the output of :meth:`alerts_to_json` of an earlier process."""
-        states = {
-            str(key): AlertState(None if since is None else float(since), bool(is_sent))
-            for key, (since, is_sent) in data["alerts"].items()
-        }
-        known = {"last_seen": data["last_seen"], "position": data["position"]}
-        self.history = self._with_alerts(replace(self.history, **known), states)
+        """
+        Continue from the output of :meth:`alerts_to_json` of an earlier process.
+
+        :raises ValueError: for anything else; nothing has changed then.
+        """
+        match data:
+            case {"alerts": sent, "figures": None}:
+                figures = None
+            case {"alerts": sent, "figures": Mapping() as figures} if all(map(is_number, figures.values())):
+                pass
+            case _:
+                raise ValueError(
+                    f"the state of the alerts must be an object of alerts and figures, not {data!r}"
+                )
+        states = states_sent(states_from_json(sent))
+        self.history = self._with_alerts(replace(self.history, figures=figures), states)
 
     @property
     def _alert_states(self) -> dict[str, AlertState]:
-        return {key: AlertState(*state) for key, state in (self.history.alerts or {}).items()}
+        return states_from_json(self.history.alerts)
 
     @staticmethod
     def _with_alerts(history: History, states: Mapping[str, AlertState]) -> History:
-        known = {key: [state.since, state.is_sent] for key, state in states.items()}
-        return replace(history, alerts=known or None)
+        return replace(history, alerts=states_to_json(states) or None)
 
     def next_poll_in(self, now: float) -> float:
         """
