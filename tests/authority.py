@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """A test certificate authority with two server contexts that it has signed."""
+    """
+    A test certificate authority with two server contexts that it has signed.
+
+    :ivar context_of: signs a server context of other hosts.
+    """
 
     file: Path
     context: ssl.SSLContext
     other_host: ssl.SSLContext
+    context_of: Callable[..., ssl.SSLContext]
 
 
 def make_authority(folder: Path) -> Authority:
@@ -64,12 +70,12 @@ def make_authority(folder: Path) -> Authority:
     file = folder / "ca.pem"
     file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
 
-    def serving(name: x509.GeneralName) -> ssl.SSLContext:
+    def serving(*names: x509.GeneralName) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
         leaf = (
             builder(subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([name]), False)
+            .add_extension(x509.SubjectAlternativeName(names), False)
             .sign(ca_key, hashes.SHA256())
         )
         pem = folder / f"{key.private_numbers().private_value}.pem"
@@ -89,4 +95,5 @@ def make_authority(folder: Path) -> Authority:
         file,
         serving(x509.IPAddress(ipaddress.ip_address("127.0.0.1"))),
         serving(x509.DNSName("elsewhere.example")),
+        lambda *hosts: serving(*map(x509.DNSName, hosts)),
     )

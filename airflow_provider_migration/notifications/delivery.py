@@ -181,7 +181,10 @@ def _prepare(message: Message) -> tuple[BaseNotifier, Any]:
 
 
 def _send(message: Message) -> None:
-    notifier, context = _prepare(message)
+    _notify(*_prepare(message))
+
+
+def _notify(notifier: BaseNotifier, context: Any) -> None:
     try:
         notifier.notify(context)
     except NotImplementedError:
@@ -191,13 +194,14 @@ def _send(message: Message) -> None:
 async def _asend(message: Message) -> None:
     # In a thread, because templates may look up variables, and a notifier's module may take long to load.
     notifier, context = await _off_the_loop(partial(_prepare, message))
-    try:
-        if hasattr(notifier, "async_notify"):  # Airflow 2 has only the other
+    # Before 3.1, Airflow has no asynchronous notifiers, and lacks what those of its providers call.
+    if hasattr(BaseNotifier, "async_notify"):
+        try:
             await notifier.async_notify(context)
             return
-    except NotImplementedError:
-        pass
-    await _off_the_loop(partial(notifier.notify, context))
+        except NotImplementedError:
+            pass
+    await _off_the_loop(partial(_notify, notifier, context))
 
 
 async def _off_the_loop(function: Callable[[], _T]) -> _T:

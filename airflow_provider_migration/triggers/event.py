@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from inspect import Parameter, signature
 from pkgutil import resolve_name
@@ -241,9 +242,17 @@ class MigrationEventTrigger(BaseEventTrigger):
                 least = self.poke_interval / 2
                 try:
                     if has_emitted is None:
+                        if self.alerts:
+                            # In a thread, because it loads the service's modules.
+                            hook_class = await asyncio.to_thread(resolve_name, self.hook)
+                            tracker.policy = replace(
+                                policy,
+                                service=hook_class.service,
+                                migration_id=str(self.ids[hook_class.migration_argument]),
+                            )
+                            if sent := await self._restore("alerts"):
+                                tracker.restore_alerts(sent)
                         has_emitted = await self._restore() is not None
-                        if self.alerts and (sent := await self._restore("alerts")):
-                            tracker.restore_alerts(sent)
                     with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
                         if shared is None:
                             shared = await stack.enter_async_context(

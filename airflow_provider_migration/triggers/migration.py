@@ -76,6 +76,7 @@ class MigrationTrigger(BaseTrigger):
         self.task_key = task_key
         self._end: tuple[Verdict, MigrationError | None] | None = None
         self._guard: asyncio.Timeout | None = None
+        self._stored_alerts: asyncio.Future[Any] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the trigger's class and arguments, in plain JSON."""
@@ -128,17 +129,18 @@ class MigrationTrigger(BaseTrigger):
             self._guard.reschedule(asyncio.get_running_loop().time() + left)
 
     async def _wait(self, tracker: WaitTracker) -> tuple[Verdict, MigrationError | None]:
-        await self._restore(tracker)
-        half = tracker.policy.poke_interval / 2
-        asked_at = tracker.history.polled_at or 0
-        # Not right after the sensor's own poll: Airflow's scheduler may take a deferred task that resumes
-        # within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
-        least = min(max(asked_at + half - time.time(), 0), half)
-        alerts = AlertSender(self._store_alerts, self.log, self.task_key)
         async with AsyncExitStack() as stack:
+            await self._restore(tracker, stack)
+            half = tracker.policy.poke_interval / 2
+            asked_at = tracker.history.polled_at or 0
+            # Not right after the sensor's own poll: Airflow's scheduler may take a deferred task that resumes
+            # within seconds for one that has failed (https://github.com/apache/airflow/issues/72716).
+            least = min(max(asked_at + half - time.time(), 0), half)
+            alerts = AlertSender(self._store_alerts, self.log, self.task_key)
             shared: SharedHook | None = None
             while True:
                 await asyncio.sleep(self._pause(tracker, least, time.time()))
+                knows_what_is_sent = self._knows_what_is_sent(tracker)
                 with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
                     if shared is None:
                         shared = await stack.enter_async_context(shared_hook(self.hook, self.hook_arguments))
@@ -148,7 +150,8 @@ class MigrationTrigger(BaseTrigger):
                 if poll.verdict.ends:
                     # The task itself sends what is due now, when it resumes with this verdict.
                     return poll.verdict, poll.error
-                alerts.notify(tracker, poll)
+                if knows_what_is_sent:
+                    alerts.notify(tracker, poll)
                 least = half
 
     def _pause(self, tracker: WaitTracker, least: float, now: float) -> float:
@@ -160,12 +163,12 @@ class MigrationTrigger(BaseTrigger):
         pause = max(pause, tracker.history.retry_after)
         return max(min(pause, policy.deadline - now), 0)
 
-    async def _restore(self, tracker: WaitTracker) -> None:
+    async def _restore(self, tracker: WaitTracker, stack: AsyncExitStack) -> None:
         """Continue after a restart: restore the history from XCom, and write all entries again."""
         points = tracker.outbox.points
         is_gap = tracker.is_gap(tracker.history.polled_at or tracker.policy.started_at, time.time())
         if tracker.reset_durations_after_gap(time.time()) and tracker.policy.alerts:
-            await self._restore_alerts(tracker)
+            await self._restore_alerts(stack)
         if is_gap:
             tracker.outbox.written.clear()
             try:
@@ -176,18 +179,41 @@ class MigrationTrigger(BaseTrigger):
             else:
                 tracker.outbox.points = points_of(written) or points
 
-    async def _restore_alerts(self, tracker: WaitTracker) -> None:
-        """Restore from XCom which messages an earlier trigger of this wait has sent."""
+    async def _restore_alerts(self, stack: AsyncExitStack) -> None:
+        """
+        Read from XCom which messages an earlier trigger of this wait has sent.
+
+        A triggerer that has just started, or has thousands of triggers, may answer late. No poll waits for
+        that, and no message is sent meanwhile: it might have been sent before.
+        """
+        reading = asyncio.create_task(sync_to_async(XCom.get_one)(key=ALERTS_KEY, **self.task_key))
+        stack.callback(reading.cancel)
+        self._stored_alerts = reading
+        _, unread = await asyncio.wait([reading], timeout=XCOM_SECONDS)
+        if unread:
+            self.log.warning(
+                "XCom %s is not read: no answer from Airflow within %g s. Alerts wait for it.",
+                ALERTS_KEY,
+                XCOM_SECONDS,
+            )
+
+    def _knows_what_is_sent(self, tracker: WaitTracker) -> bool:
+        """Tell whether it is known what an earlier trigger has sent; restore that as soon as it is read."""
+        stored = self._stored_alerts
+        if stored is None:
+            return True
+        if not stored.done():
+            return False
+        self._stored_alerts = None
         try:
-            async with asyncio.timeout(XCOM_SECONDS):
-                stored = await sync_to_async(XCom.get_one)(key=ALERTS_KEY, **self.task_key)
-            if stored:
-                tracker.restore_alerts(stored)
+            if sent := stored.result():
+                tracker.restore_alerts(sent)
         except Exception as problem:
             # Better a message twice than none about a migration in trouble.
             self.log.warning(
                 "XCom %s cannot be read, so an alert may be sent a second time: %r", ALERTS_KEY, problem
             )
+        return True
 
     async def _store_alerts(self, sent: dict[str, Any]) -> None:
         await sync_to_async(write_xcom)(XCom.set, ALERTS_KEY, sent, self.task_key)

@@ -22,6 +22,8 @@ from tests import notifiers
 TASK = {"dag_id": "moves", "task_id": "wait", "run_id": "manual__2026-01-01T00:00:00+00:00", "map_index": -1}
 WAIT = {"service": "dts", "migration_id": "dts1", "targets": ["caught_up"], "deadline": 2e9}
 
+ASYNC_FROM_3_1 = "async " if hasattr(BaseNotifier, "async_notify") else ""
+
 
 @pytest.fixture
 def told() -> Iterator[list[tuple[str, str]]]:
@@ -63,7 +65,7 @@ def sending(request: pytest.FixtureRequest) -> Sending:
     ("notifier", "on_worker", "on_loop"),
     [
         ("SyncNotifier", "paused begins", "paused begins"),
-        ("AsyncNotifier", "paused begins", "async paused begins"),
+        ("AsyncNotifier", "paused begins", f"{ASYNC_FROM_3_1}paused begins"),
         ("OnlyAsyncNotifier", "async paused begins", "async paused begins"),
     ],
 )

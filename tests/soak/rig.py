@@ -24,6 +24,14 @@ FAULT_RATE = 0.2
 # The first drawn kind applies: together they affect one request in five.
 FAULTS = [{"kind": kind, "rate": 1 - (1 - FAULT_RATE) ** (1 / len(KINDS)), "delay": 1} for kind in KINDS]
 
+LAST_CALL = {
+    "dataworks": "GetMigrationProcess",
+    "dts": "DescribeMigrationJobStatus",
+    "oms": "GetMigrationProgress",
+    "drs": "BatchListProgresses",
+}
+"""The call that completes a poll. Lists of DRS objects are optional calls."""
+
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -126,15 +134,25 @@ def rig(
     migrations: list[dict[str, Any]],
     settings: dict[str, str],
     faults: list[dict[str, Any]] = FAULTS,
+    *,
+    dags: str = "dags",
+    speed: float = 1.0,
+    connections: dict[str, dict[str, Any]] | None = None,
 ) -> Iterator[Rig]:
-    """Start everything below ``.soak``, and end it."""
+    """
+    Start everything below ``.soak``, and end it.
+
+    :param dags: the folder of the DAG files.
+    :param speed: the simulator's.
+    :param connections: further ones.
+    """
     home = ROOT / ".soak" / name / "airflow"
     home.mkdir(parents=True, exist_ok=True)
     scenario = {"seed": 20, "migrations": migrations, "faults": faults}
-    with Postgres(home.parent / "postgres.log") as postgres, Simulator(scenario) as simulator:
+    with Postgres(home.parent / "postgres.log") as postgres, Simulator(scenario, speed=speed) as simulator:
         airflow = LocalAirflow(
             home,
-            Path(__file__).with_name("dags"),
+            Path(__file__).with_name(dags),
             settings={
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.url,
                 "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -142,7 +160,7 @@ def rig(
                 **settings,
             },
         )
-        airflow.prepare(simulator.connections())
+        airflow.prepare({**simulator.connections(), **(connections or {})})
         with airflow.components() as components:
             log.info("Airflow is ready on %s", airflow.api.url)
             yield Rig(airflow, postgres, simulator, components)

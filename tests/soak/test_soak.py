@@ -24,7 +24,7 @@ from airflow_provider_migration.transport.limiter import BATCH_WINDOW_SECONDS
 from tests.soak.dags._sensors import SENSORS, ids, migration_id
 from tests.soak.dags.soak import COUNT, POKE_INTERVALS
 from tests.soak.dags.throttled import START_SECONDS, THROTTLED_SECONDS
-from tests.soak.rig import ENDED, Rig, rig, write_figures
+from tests.soak.rig import ENDED, LAST_CALL, Rig, rig, write_figures
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,8 @@ DURATION = 4 * WINDOW
 TASKS = [(service, index) for service in SENSORS for index in range(COUNT)]
 ROLES = ("supervisor", "runner")
 """The triggerer's two processes: the first talks to the database, in the second all triggers run."""
-ACTIONS = {
-    "dataworks": ("GetMigrationSummary", "GetMigrationProcess"),
-    "dts": ("DescribeMigrationJobStatus",),
-    "oms": ("GetMigrationProgress",),
-    "drs": ("BatchListProgresses",),
-}
-"""The calls of a poll; the answer to the last one completes it. Lists of DRS objects are optional calls."""
+DATAWORKS_CALLS = ("GetMigrationSummary", LAST_CALL["dataworks"])
+"""The calls of a poll."""
 
 MB = 1 << 20
 GROWTH = 0.5
@@ -126,13 +121,13 @@ class Soak:
 
     def gaps(self, service: str) -> list[float]:
         """Give the seconds from one poll's answer to the next one's."""
-        polls = self.answers(service, ACTIONS[service][-1]).values()
+        polls = self.answers(service, LAST_CALL[service]).values()
         return [after - before for times in polls for before, after in pairwise(times)]
 
     @property
     def polls(self) -> int:
         """Number of polls of all tasks."""
-        return sum(len(times) for name in SENSORS for times in self.answers(name, ACTIONS[name][-1]).values())
+        return sum(len(times) for name in SENSORS for times in self.answers(name, LAST_CALL[name]).values())
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +240,7 @@ def _write_figures(soak: Soak) -> None:
     faults = sum(request.fault is not None for request in soak.requests)
     worst = max((blocked.unexplained for blocked in soak.blocked), default=0)
     succeeded = sum(task["state"] == "success" for task in soak.tasks.values())
-    polls = {name: soak.answers(name, ACTIONS[name][-1]).values() for name in SENSORS}
+    polls = {name: soak.answers(name, LAST_CALL[name]).values() for name in SENSORS}
     write_figures(
         DAG,
         [
@@ -344,7 +339,7 @@ def test_event_loop_is_not_blocked(soak: Soak) -> None:
 @pytest.mark.parametrize("service", SENSORS)
 def test_poll_interval_is_kept(soak: Soak, service: str) -> None:
     expected = soak.seconds / POKE_INTERVALS[service]
-    polls = [len(times) for times in soak.answers(service, ACTIONS[service][-1]).values()]
+    polls = [len(times) for times in soak.answers(service, LAST_CALL[service]).values()]
     assert len(polls) == COUNT
     assert max(polls) <= expected + 1
     # A poll that was tried again until the next one is due within half an interval takes that one's place.
@@ -354,7 +349,7 @@ def test_poll_interval_is_kept(soak: Soak, service: str) -> None:
 
 
 def test_dataworks_poll_costs_two_calls(soak: Soak) -> None:
-    one, other = (soak.answers("dataworks", action) for action in ACTIONS["dataworks"])
+    one, other = (soak.answers("dataworks", action) for action in DATAWORKS_CALLS)
     assert all(abs(len(one[migration]) - len(other[migration])) <= 2 for migration in one)
 
 

@@ -613,9 +613,12 @@ class TestAlerts:
         """The next poll comes after a quarter of an hour, which must not begin the duration again."""
         monkeypatch.setattr(event, "REFUSED_SECONDS", 0.1)
         monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", "")
-        watch(alerts=[self.alert("polls_failing"), self.alert("failed")])
+        text = "{{ alert.when }} {{ wait.service }} {{ wait.migration_id }}"
+        failing = self.alert("polls_failing", notifier_kwargs={"text": text})
+        watch(alerts=[failing, self.alert("failed")])
         await until(lambda: notifiers.TOLD)
-        assert self.told() == ["polls_failing begins"]
+        # There is no record that could say which migration it is.
+        assert self.told() == ["polls_failing dts dts1"]
 
     async def test_store_that_is_full_silences_nobody(
         self, simulator: Simulator, watch: Watch, capsys: pytest.CaptureFixture[str]

@@ -17,18 +17,22 @@ from typing import Any
 import pytest
 from airflow.models.trigger import Trigger
 
+from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.clock import Clock
 from airflow_provider_migration.exceptions import MigrationThrottledError
 from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.keys import ALERTS_KEY
 from airflow_provider_migration.progress import MigrationProgress, MigrationState
 from airflow_provider_migration.simulator import Simulator
 from airflow_provider_migration.transport.limiter import call_limits
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import LAST_XCOM_SECONDS, XCOM_SECONDS, MigrationTrigger
 from airflow_provider_migration.triggers.sharing import SharedHook, seconds_to_next_slot
+from airflow_provider_migration.wait.alerts import AlertState, states_to_json
 from airflow_provider_migration.wait.outbox import XComOutbox, points_of
 from airflow_provider_migration.wait.policy import WaitPolicy
 from airflow_provider_migration.wait.tracker import History, Outcome, Verdict, WaitTracker
+from tests import notifiers
 from tests.servers import Server, http
 from tests.simulators import BriefSimulator
 
@@ -576,6 +580,60 @@ async def test_warnings_are_logged_once(
     event = await event_of(trigger(timeout=0.5))
     assert event["wait"]["warnings"] == ["the list of objects was refused"]
     assert capsys.readouterr().out.count("the list of objects was refused") == 1
+
+
+@pytest.mark.parametrize("answer", ["late", "never readable"])
+async def test_alerts_wait_until_it_is_known_what_was_sent(
+    play: Callable[..., Simulator],
+    shown: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+) -> None:
+    """A triggerer that has just started answers late; the polls go on, and no message is repeated."""
+    paused = MigrationAlert("paused", notifiers.SyncNotifier)
+    sent = {"alerts": states_to_json({paused.key: AlertState(1e9, is_sent=True)}), "figures": None}
+    released = threading.Event()
+
+    def read(key: str, **_: Any) -> Any:
+        if key != ALERTS_KEY:
+            return None
+        released.wait(20)
+        if answer == "late":
+            return sent
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(migration.XCom, "get_one", read)
+    monkeypatch.setattr(migration, "XCOM_SECONDS", 0.1)
+    notifiers.TOLD.clear()
+    simulator = play("paused")
+    simulator.jump("dts", "dts1", 60)
+    waiting = trigger(alerts=(paused.to_json(),))
+    waiting.tracker.history = History(polls=1, polled_at=time.time() - 3600)
+    task = asyncio.create_task(event_of(waiting))
+
+    async def polls(count: int) -> None:
+        before = len(simulator.requests)
+        while len(simulator.requests) < before + count:
+            await asyncio.sleep(0.05)
+
+    try:
+        async with asyncio.timeout(20):
+            await polls(3)
+            assert notifiers.TOLD == []
+            released.set()
+            await polls(3)
+            assert len(notifiers.TOLD) == (0 if answer == "late" else 1)
+            simulator.jump("dts", "dts1", 20)
+            while ("SyncNotifier", "paused over") not in notifiers.TOLD:
+                await asyncio.sleep(0.05)
+            assert len(notifiers.TOLD) == (1 if answer == "late" else 2)
+    finally:
+        released.set()
+        task.cancel()
+    log = capsys.readouterr().out
+    assert log.count("XCom migration_alerts is not read: no answer from Airflow within 0.1 s.") == 1
+    assert ("may be sent a second time: ConnectionError" in log) is (answer != "late")
 
 
 async def test_cancelled_trigger_ends_quietly(

@@ -1,0 +1,50 @@
+"""Two hundred sensors whose migrations stall together, and some beside them to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from airflow.sdk import DAG
+
+from airflow_provider_migration.alerts import MigrationAlert
+from tests.soak.dags._sensors import ID_ARGUMENTS, SENSORS, migration_id
+from tests.soak.dags.soak import POKE_INTERVALS
+from tests.soak.notifiers import HangingNotifier, SlowNotifier, apprise_alert, own_alert
+
+STALLED_SECONDS = 60
+"""Seconds without movement that count as a stall: more than the longest interval."""
+
+COUNTS = {"own": 25, "apprise": 25, "none": 10, "slow": 3, "hanging": 3}
+"""Number of migrations per service, by what their sensors have for alerts."""
+
+ALERTS: dict[str, Callable[[], list[MigrationAlert]]] = {
+    "own": lambda: [own_alert("stalled", after=STALLED_SECONDS)],
+    "apprise": lambda: [apprise_alert("stalled", after=STALLED_SECONDS)],
+    "none": list,
+    "slow": lambda: [own_alert("stalled", SlowNotifier, after=STALLED_SECONDS)],
+    "hanging": lambda: [own_alert("stalled", HangingNotifier, after=STALLED_SECONDS)],
+}
+
+
+def names(service: str, kind: str) -> list[str]:
+    """Return the names of the migrations of a service."""
+    return [f"{service}_{kind}_{number}" for number in range(COUNTS[kind])]
+
+
+with DAG("stalling", start_date=datetime(2026, 1, 1), schedule=None) as dag:
+    for service, sensor in SENSORS.items():
+        project = {"project_id": 123456} if service == "dataworks" else {}
+        for kind, alerts in ALERTS.items():
+            sensor.partial(
+                task_id=f"{service}_{kind}",
+                deferrable=True,
+                poll_before_deferring=False,
+                poke_interval=POKE_INTERVALS[service],
+                timeout=7200,
+                target_status="succeeded",
+                alerts=alerts(),
+                **project,
+            ).expand(
+                **{ID_ARGUMENTS[service]: [migration_id(service, name) for name in names(service, kind)]}
+            )
