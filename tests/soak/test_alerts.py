@@ -55,7 +55,7 @@ ROUNDS = (ARRIVED, SOON, LATER, DURING, LEAVING) * 4
 SETTLE_SECONDS = 30
 """Maximum seconds until every message that will come has come; a stall counts from six seconds on."""
 PLACES = (40, 50, 68, 88)
-"""Where one that moves is in turn, for a second each: in different steps of DataWorks, so that polls see it."""
+"""Where one that moves is in turn, for a second each: in different steps of DataWorks, as polls see."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Case(NamedTuple):
     bad: float
     good: float | None
     scenario: dict[str, Any]
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}  # noqa: RUF012 # a NamedTuple, whose default nobody changes
 
 
 PAUSED: tuple[float, float, dict[str, Any]] = (60, 40, {"script": "paused"})
