@@ -43,8 +43,11 @@ class AlertSender:
         """Send what is due after a poll, without waiting for it; a failure here must not end the wait."""
         try:
             now = tracker.history.polled_at or time.time()
+            before = tracker.alerts_to_json()["alerts"]
             due = tracker.notifications(poll.verdict, poll.error, now, is_last=False)
-            if not due:
+            sent = tracker.alerts_to_json()
+            # With resolve=False an end has no message, but if it is not stored, the next beginning has none.
+            if not due and sent["alerts"] == before:
                 return
             from airflow_provider_migration.notifications.delivery import messages_of
 
@@ -54,7 +57,7 @@ class AlertSender:
             self._log.exception("The alerts of this poll are lost.")
             return
         # The messages outlive the trigger, whose wait may end before they are sent.
-        self._last = asyncio.create_task(self._send(messages, tracker.alerts_to_json(), self._last))
+        self._last = asyncio.create_task(self._send(messages, sent, self._last))
         _sending.add(self._last)
         self._last.add_done_callback(_sending.discard)
 
