@@ -50,7 +50,7 @@ def sending(request: pytest.FixtureRequest) -> Sending:
             warnings.append(template % text)
 
         if request.param == "worker":
-            send(messages, warn)
+            send(messages, warn, delivery.SEND_SECONDS)
         else:
             asyncio.run(asend(messages, warn))
         return warnings
@@ -91,6 +91,29 @@ def test_failing_notifier_is_one_warning(sending: Sending, told: list[tuple[str,
         "invalid_auth. Check the notifier's connection and notifier_kwargs."
     )
     assert told == [("SyncNotifier", "paused over")]
+
+
+@pytest.mark.parametrize(
+    ("error", "written"),
+    [
+        ("404 for url: https://hooks.example/services/T0/B0/SECRET", "404 for url: https://hooks.example/…"),
+        ("see 'https://oapi.example?access_token=SECRET', then", "see 'https://oapi.example?…', then"),
+        ("https://user:SECRET@chat.example:8443/x refused", "https://chat.example:8443/… refused"),
+        ("Pool(host='a'): Max retries with url: /bot1:SECRET/x (Caused by", "with url: /… (Caused by"),
+        ("cannot use dingtalk://SECRET@SECRET/?x=1", "cannot use dingtalk://…"),
+        ("SSL: see /etc/ssl/cert.pem, port 443", "SSL: see /etc/ssl/cert.pem, port 443"),
+    ],
+)
+def test_warning_redacts_addresses(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch, error: str, written: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(error)
+
+    monkeypatch.setattr(notifiers.FailingNotifier, "notify", refuse)
+    (warning,) = sending(message("FailingNotifier"))
+    assert written in warning
+    assert "SECRET" not in warning
 
 
 @pytest.mark.parametrize("notifier", ["HangingNotifier", "HangingAsyncNotifier"])
