@@ -154,10 +154,10 @@ def alerts_to_json(alerts: Sequence[MigrationAlert]) -> list[dict[str, Any]]:
         given twice, whose messages could not be told apart.
     """
     if not isinstance(alerts, (list, tuple)):
-        _refuse(f"alerts must be a list of MigrationAlert, not {alerts!r}", "")
+        _refuse(f"alerts must be a list of MigrationAlert, not {_shown(alerts)}", "")
     for alert in alerts:
         if not isinstance(alert, MigrationAlert):
-            _refuse(f"alerts must contain only MigrationAlert, not {alert!r}", "")
+            _refuse(f"alerts must contain only MigrationAlert, not {_shown(alert)}", "")
     keys = [alert.key for alert in alerts]
     for alert in alerts:
         if keys.count(alert.key) > 1:
@@ -182,7 +182,7 @@ def _import_path(when: str, given: object) -> str:
         _refuse_in(
             when,
             "notifier must be a class derived from BaseNotifier or its import path, such as "
-            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {given!r}",
+            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {_shown(given)}",
         )
     return given.strip()
 
@@ -246,6 +246,12 @@ def _seconds(value: Any) -> Any:
 
 def _is_seconds(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message; of one that may contain a secret only its type."""
+    is_shown = value is None or (isinstance(value, str) and not _SECRET_VALUE.search(value))
+    return repr(value) if is_shown else f"a value of type {type(value).__name__}"
 
 
 def _refuse_in(when: str, problem: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -159,6 +159,20 @@ def test_key_is_the_same_in_another_process() -> None:
 def test_alerts_must_be_a_list(given: Any) -> None:
     with pytest.raises(MigrationConfigurationError, match=r"^alerts must be a list of MigrationAlert"):
         alerts_to_json(given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda secret: alerts_to_json({"webhook": secret}),  # type: ignore[arg-type]
+        lambda secret: alerts_to_json([{"when": "paused", "url": secret}]),  # type: ignore[list-item]
+        lambda secret: MigrationAlert("paused", secret),
+    ],
+)
+def test_message_shows_no_secret(make: Callable[[str], Any]) -> None:
+    with pytest.raises(MigrationConfigurationError) as refused:
+        make("https://hooks.slack.com/services/T0123/B0123/Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8")
+    assert "slack.com/services" not in str(refused.value)
 
 
 def test_alert_given_twice_is_refused() -> None:
