@@ -213,6 +213,8 @@ async def _asend(message: Message) -> None:
             return
         except NotImplementedError:
             pass
+        except SystemExit as problem:
+            raise _no_exit(problem) from None
     await _off_the_loop(partial(_notify, notifier, context))
 
 
@@ -231,11 +233,18 @@ def _in_thread(function: Callable[[], _T]) -> Future[_T]:
     def run() -> None:
         try:
             future.set_result(context.run(function))
+        except SystemExit as problem:
+            future.set_exception(_no_exit(problem))
         except BaseException as problem:
             future.set_exception(problem)
 
     threading.Thread(target=run, name="migration-alert", daemon=True).start()
     return future
+
+
+def _no_exit(problem: SystemExit) -> RuntimeError:
+    """Return an error that does not end the event loop, and with it every trigger."""
+    return RuntimeError(f"the notifier called sys.exit({problem})")
 
 
 def _failed(message: Message, problem: BaseException) -> str:

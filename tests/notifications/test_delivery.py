@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,22 @@ def test_warning_redacts_addresses(
     (warning,) = sending(message("FailingNotifier"))
     assert written in warning
     assert "SECRET" not in warning
+
+
+@pytest.mark.parametrize("method", ["notify", "async_notify"])
+def test_notifier_that_exits_ends_nothing_else(
+    sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def leave(*_: Any) -> None:
+        sys.exit(3)
+
+    async def async_leave(*_: Any) -> None:
+        sys.exit(3)
+
+    kind = notifiers.SyncNotifier if method == "notify" else notifiers.OnlyAsyncNotifier
+    monkeypatch.setattr(kind, method, leave if method == "notify" else async_leave)
+    (warning,) = sending(message(kind.__name__))
+    assert "RuntimeError: the notifier called sys.exit(3)" in warning
 
 
 @pytest.mark.parametrize("notifier", ["HangingNotifier", "HangingAsyncNotifier"])
