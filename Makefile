@@ -57,7 +57,7 @@ test-others:
 test-matrix: $(VENV)/.developed ## Run the tests with each Airflow and Python, or with some: PAIRS="2.11 3.1/3.12"
 	$(BIN)/python scripts/test_matrix.py $(PAIRS)
 
-soak: $(VENV)/.soaked ## Run the outage test and a soak test with 200 sensors (needs PostgreSQL; 45 minutes)
+soak: $(VENV)/.soaked ## Run the tests of outages, alerts and load on a real Airflow (needs PostgreSQL; 75 minutes)
 	$(BIN)/python -m pytest tests/soak --log-cli-level=INFO
 
 lint: $(VENV)/.developed ## Check format, lint and types

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,9 @@ LAST_CALL = {
     "drs": "BatchListProgresses",
 }
 """The call that completes a poll. Lists of DRS objects are optional calls."""
+
+PLACES = (0.4, 0.5, 0.68, 0.88)
+"""Fractions of a script, each in another step of DataWorks."""
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -164,6 +168,35 @@ def rig(
         with airflow.components() as components:
             log.info("Airflow is ready on %s", airflow.api.url)
             yield Rig(airflow, postgres, simulator, components)
+
+
+@contextmanager
+def moving(
+    simulator: Simulator, duration: float, seconds: float, who: Callable[[], Iterable[tuple[str, str | int]]]
+) -> Iterator[None]:
+    """
+    Let migrations move, in whose scripts time stands still.
+
+    :param duration: of their scripts.
+    :param seconds: for which they are at each place: less than from one poll to the next, and that is no
+        multiple of four times it.
+    :param who: returns the service and the id of those that move.
+    """
+    ended = threading.Event()
+
+    def move() -> None:
+        while not ended.wait(0.1):
+            place = PLACES[int(time.time() / seconds) % len(PLACES)]
+            for service, migration in who():
+                simulator.jump(service, migration, place * duration)
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def write_figures(name: str, *tables: list[tuple[Any, ...]]) -> None:

@@ -33,7 +33,7 @@ class Case(NamedTuple):
     bad: float
     good: float | None
     scenario: dict[str, Any]
-    arguments: dict[str, Any] = {}  # noqa: RUF012 # a NamedTuple, whose default nobody changes
+    max_poll_errors: int = 5
 
 
 PAUSED: tuple[float, float, dict[str, Any]] = (60, 40, {"script": "paused"})
@@ -62,7 +62,7 @@ CASES: dict[str, Case] = {
         90,
         40,
         {"script": "success", "steps": [{"at": 90, "error": {"code": "InternalError", "http_status": 503}}]},
-        {"max_poll_errors": 10_000},
+        max_poll_errors=10_000,
     ),
 }
 MAPPED = ("dts_mapped_1", "dts_mapped_2")
@@ -95,7 +95,8 @@ with DAG("alerts", start_date=datetime(2026, 1, 1), schedule=None):
         SENSORS[case.service](
             task_id=name,
             alerts=[case.alert],
-            **{**DEFERRED, **case.arguments},
+            max_poll_errors=case.max_poll_errors,
+            **DEFERRED,
             **ids(case.service, name),
         )
     SENSORS["dts"].partial(task_id="mapped", alerts=[apprise_alert("paused")], **DEFERRED).expand(
