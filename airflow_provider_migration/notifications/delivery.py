@@ -204,18 +204,19 @@ def _notify(notifier: BaseNotifier, context: Any) -> None:
 
 
 async def _asend(message: Message) -> None:
-    # In a thread, because templates may look up variables, and a notifier's module may take long to load.
-    notifier, context = await _off_the_loop(partial(_prepare, message))
-    # Before 3.1, Airflow has no asynchronous notifiers, and lacks what those of its providers call.
-    if hasattr(BaseNotifier, "async_notify"):
-        try:
-            await notifier.async_notify(context)
-            return
-        except NotImplementedError:
-            pass
-        except SystemExit as problem:
-            raise _no_exit(problem) from None
-    await _off_the_loop(partial(_notify, notifier, context))
+    try:
+        # In a thread, because templates may look up variables, and a notifier's module may take long to load.
+        notifier, context = await _off_the_loop(partial(_prepare, message))
+        # Before 3.1, Airflow has no asynchronous notifiers, and lacks what those of its providers call.
+        if hasattr(BaseNotifier, "async_notify"):
+            try:
+                await notifier.async_notify(context)
+                return
+            except NotImplementedError:
+                pass
+        await _off_the_loop(partial(_notify, notifier, context))
+    except SystemExit as problem:  # would end the event loop, and every trigger with it
+        raise RuntimeError(repr(problem)) from None
 
 
 async def _off_the_loop(function: Callable[[], _T]) -> _T:
@@ -233,18 +234,11 @@ def _in_thread(function: Callable[[], _T]) -> Future[_T]:
     def run() -> None:
         try:
             future.set_result(context.run(function))
-        except SystemExit as problem:
-            future.set_exception(_no_exit(problem))
         except BaseException as problem:
             future.set_exception(problem)
 
     threading.Thread(target=run, name="migration-alert", daemon=True).start()
     return future
-
-
-def _no_exit(problem: SystemExit) -> RuntimeError:
-    """Return an error that does not end the event loop, and with it every trigger."""
-    return RuntimeError(f"the notifier called sys.exit({problem})")
 
 
 def _failed(message: Message, problem: BaseException) -> str:
