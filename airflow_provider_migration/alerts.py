@@ -39,7 +39,10 @@ WITH_THRESHOLD: Final = (LAG_ABOVE, REMAINING_ABOVE)
 """Conditions that compare a figure with ``above``."""
 
 AT_THE_END: Final = (REACHED, FAILED)
-"""Conditions that hold as soon as a wait ends with them, whatever ``after``: no later poll could tell."""
+"""Conditions that hold only when a wait ends."""
+
+WHATEVER_AFTER: Final = (*AT_THE_END, POLLS_FAILING)
+"""Conditions that are told at once when a wait ends with them: no later poll could tell."""
 
 _SECRET_NAME: Final = re.compile(
     r"(passw(or)?d|passphrase|secret|token|credential|authorization|cookie|webhook([_-]?ur[il])?"
@@ -80,7 +83,7 @@ class MigrationAlert:
     :param notifier: a class derived from Airflow's ``BaseNotifier``, or its import path. Worker and triggerer
         import it, so it cannot be defined in the DAG file.
     :param after: seconds, or a timedelta, for which the condition must hold before the message is sent;
-        ``stalled`` needs it. A wait that ends sends ``reached`` or ``failed`` at once.
+        ``stalled`` needs it. A wait that ends sends ``reached``, ``failed`` and ``polls_failing`` at once.
     :param above: the threshold of ``lag_above`` and ``remaining_above`` in seconds, or a timedelta.
     :param notifier_kwargs: arguments of the notifier, in plain JSON. They are stored with the trigger, so
         secrets belong into a connection. Templates in the notifier's own template fields are rendered when
@@ -151,10 +154,10 @@ def alerts_to_json(alerts: Sequence[MigrationAlert]) -> list[dict[str, Any]]:
         given twice, whose messages could not be told apart.
     """
     if not isinstance(alerts, (list, tuple)):
-        _refuse(f"alerts must be a list of MigrationAlert, not {alerts!r}", "")
+        _refuse(f"alerts must be a list of MigrationAlert, not {_shown(alerts)}", "")
     for alert in alerts:
         if not isinstance(alert, MigrationAlert):
-            _refuse(f"alerts must contain only MigrationAlert, not {alert!r}", "")
+            _refuse(f"alerts must contain only MigrationAlert, not {_shown(alert)}", "")
     keys = [alert.key for alert in alerts]
     for alert in alerts:
         if keys.count(alert.key) > 1:
@@ -179,7 +182,7 @@ def _import_path(when: str, given: object) -> str:
         _refuse_in(
             when,
             "notifier must be a class derived from BaseNotifier or its import path, such as "
-            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {given!r}",
+            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {_shown(given)}",
         )
     return given.strip()
 
@@ -243,6 +246,12 @@ def _seconds(value: Any) -> Any:
 
 def _is_seconds(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message; of one that may contain a secret only its type."""
+    is_shown = value is None or (isinstance(value, str) and not _SECRET_VALUE.search(value))
+    return repr(value) if is_shown else f"a value of type {type(value).__name__}"
 
 
 def _refuse_in(when: str, problem: str) -> NoReturn:

@@ -16,6 +16,9 @@ from airflow_provider_migration.progress import MigrationProgress, MigrationStat
 MAX_TAG_CHARACTERS: Final = 128
 """Maximum length of a tag's value; Datadog truncates a tag, name included, at 200 characters."""
 
+NOT_FOUND: Final = "not_found"
+"""Value of the tag ``migration`` while a ``migration_name`` has not been looked up."""
+
 _REFUSED: Final = re.compile(r"[^A-Za-z0-9_./-]")
 """Characters not allowed in a value: Airflow's StatsD client drops a metric with such a character in its
 name, which contains the tags there, and Datadog replaces it."""
@@ -37,10 +40,11 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
     if statistics_are_off(_stats):
         return
     kind = _class_at(hook)
-    tags = {"service": kind.service, "migration": tag_value(ids.get(kind.migration_argument))}
+    tags = {"service": kind.service, "migration": tag_value(ids.get(kind.migration_argument, NOT_FOUND))}
     _stats.incr("migration.polls", tags=tags)
+    # Also 0: Prometheus does not count the first value of a counter as an increase.
+    _stats.incr("migration.poll_errors", int(isinstance(answer, MigrationError)), tags=tags)
     if isinstance(answer, MigrationError):
-        _stats.incr("migration.poll_errors", tags=tags)
         return
     for name, value in _figures(answer):
         if value is not None:
@@ -53,6 +57,7 @@ def report_poll(hook: str, ids: Mapping[str, Any], answer: MigrationProgress | M
 def _figures(record: MigrationProgress) -> tuple[tuple[str, float | None], ...]:
     verification = record.verification
     return (
+        ("last_answer_timestamp_seconds", record.observed_at.timestamp()),
         ("percent", record.percent),
         ("lag_seconds", record.lag_seconds),
         ("remaining_seconds", record.remaining_seconds),

@@ -54,8 +54,11 @@ NEED_MORE: Final = (
     "tests/system/test_ui.py",
     "tests/system/test_bad_day.py",
     "tests/system/test_demo.py",
+    "tests/test_dashboards.py",
+    "tests/test_otel.py",
 )
-"""Tests that need a browser or take minutes: ``make test`` runs them with the newest release."""
+"""Tests that need a browser, Prometheus or the newest release, or take minutes: ``make test`` runs them with
+that release."""
 
 OF_ANY_AIRFLOW: Final = ("tests/auth", "tests/services")
 """Tests of modules that use no more of Airflow than its classes of exceptions."""

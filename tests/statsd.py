@@ -36,15 +36,24 @@ class StatsdServer:
                 data, (_, port) = self._socket.recvfrom(65536)
             except TimeoutError:
                 continue
-            self.told[port] += data.decode().splitlines()
+            self.take(port, data.decode().splitlines())
+
+    def take(self, port: int, lines: list[str]) -> None:
+        """Record the lines of a packet."""
+        self.told[port] += lines
 
     @property
     def settings(self) -> dict[str, str]:
         """Airflow's settings for this server, as environment variables."""
+        return self.settings_for(self._socket.getsockname()[1])
+
+    @staticmethod
+    def settings_for(port: int) -> dict[str, str]:
+        """Airflow's settings for a server on a port of this machine, as environment variables."""
         return {
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-            "AIRFLOW__METRICS__STATSD_PORT": str(self._socket.getsockname()[1]),
+            "AIRFLOW__METRICS__STATSD_PORT": str(port),
             "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -159,6 +159,20 @@ def test_key_is_the_same_in_another_process() -> None:
 def test_alerts_must_be_a_list(given: Any) -> None:
     with pytest.raises(MigrationConfigurationError, match=r"^alerts must be a list of MigrationAlert"):
         alerts_to_json(given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda secret: alerts_to_json({"webhook": secret}),  # type: ignore[arg-type]
+        lambda secret: alerts_to_json([{"when": "paused", "url": secret}]),  # type: ignore[list-item]
+        lambda secret: MigrationAlert("paused", secret),
+    ],
+)
+def test_message_shows_no_secret(make: Callable[[str], Any]) -> None:
+    with pytest.raises(MigrationConfigurationError) as refused:
+        make("https://hooks.slack.com/services/T0123/B0123/Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8")
+    assert "slack.com/services" not in str(refused.value)
 
 
 def test_alert_given_twice_is_refused() -> None:
@@ -522,6 +536,17 @@ def test_check_that_is_awaited_stalls() -> None:
     assert told(tracker_of(stalled), script) == []
 
 
+def test_check_that_nobody_awaits_hides_no_stall() -> None:
+    script = [copied(50, verification=Verification(state="running", percent=i)) for i in range(6)]
+    assert told(tracker_of(alert("stalled", after=240)), script) == ["240 stalled"]
+
+
+def test_object_without_a_percentage_is_no_movement() -> None:
+    objects = {"total": 2, "completed": 1, "slowest": [ObjectProgress(source="a", destination="a")]}
+    script = [copied(50, objects=objects)] * 6
+    assert told(tracker_of(alert("stalled", after=240)), script) == ["240 stalled"]
+
+
 @pytest.mark.parametrize(
     "state", ["pending", "paused", "failed", "cancelled", "partially_succeeded", "unknown"]
 )
@@ -547,6 +572,18 @@ def test_unknown_figure_decides_nothing(when: str, bad: Any, good: Any) -> None:
     assert told(tracker_of(alert(when)), [SILENT] * 5) == []
     assert told(tracker_of(alert(when, after=120)), [bad, SILENT, bad]) == [f"120 {when}"]
     assert told(tracker_of(alert(when)), [bad, SILENT, good]) == [f"0 {when}", f"120 {when} over"]
+
+
+def test_copy_that_is_paused_at_its_end_has_time_left() -> None:
+    script = [LONG, record("paused", percent=100), LONG]
+    assert told(tracker_of(alert("remaining_above")), script) == ["0 remaining_above"]
+
+
+def test_check_that_runs_again_takes_nothing_back() -> None:
+    undecided = [checked(state) for state in ("pending", "running", "unknown", "not_configured")]
+    script = [DIFFERENT, *undecided, "caught_up", DIFFERENT, SAME]
+    expected = ["0 verification_failed", "420 verification_failed over"]
+    assert told(tracker_of(alert("verification_failed")), script) == expected
 
 
 def test_figure_at_its_threshold_is_not_above() -> None:
@@ -617,6 +654,7 @@ def test_check_before_a_pause_is_not_told() -> None:
         (["running", "caught_up", "running"], {"targets": ("caught_up",), "hold_for": 60}, []),
         ([DIFFERENT], {"targets": ("verified",), "on_mismatch": "fail"}, ["0 failed"]),
         (["paused"], {"targets": ("paused",)}, ["0 reached"]),
+        (["unknown"], {"targets": ("unknown",)}, ["0 reached"]),
         # Both are true.
         (["failed"], {"targets": ("failed",)}, ["0 reached", "0 failed"]),
     ],
@@ -658,6 +696,12 @@ def test_end_without_a_last_poll_claims_nothing_about_it(polls: Script) -> None:
     at_the_end = tracker.time_out(120, "The last poll did not end in time.")
     assert said == ["60 polls_failing"][: len(polls) - 1 if polls else 0]
     assert words(tracker.notifications(at_the_end, None, 120, is_last=True)) == ["120 failed"]
+
+
+def test_yes_of_a_trigger_without_a_history_is_told() -> None:
+    tracker = tracker_of(alert("reached"), alert("polls_failing"))
+    tracker.progress = record("succeeded")
+    assert words(tracker.notifications(Verdict(Outcome.DONE), None, 5, is_last=True)) == ["5 reached"]
 
 
 def test_record_that_is_shown_when_nothing_polled_is_no_answer() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import signature
 from typing import Any
@@ -27,6 +28,7 @@ from airflow_provider_migration.progress import (
     Verification,
     VerificationState,
 )
+from airflow_provider_migration.sensors.dts import DtsMigrationJobSensor
 from airflow_provider_migration.triggers import migration
 from airflow_provider_migration.triggers.migration import MigrationTrigger
 from airflow_provider_migration.wait.policy import WaitPolicy
@@ -55,7 +57,7 @@ def record(**fields: Any) -> MigrationProgress:
             "service": "dts",
             "migration_id": "dts1",
             "state": MigrationState.RUNNING,
-            "observed_at": datetime.now(UTC),
+            "observed_at": datetime.fromtimestamp(1e9, UTC),
             **fields,
         }
     )
@@ -91,20 +93,21 @@ def told(statsd: StatsdServer) -> Told:
 COMPARED = Verification(state=VerificationState.INCONSISTENT, tables_different=3)
 IDENTICAL = Verification(state=VerificationState.CONSISTENT, tables_different=0)
 UNCOUNTED = Verification(state=VerificationState.RUNNING)
+ANSWERED = {"polls:1|c", "poll_errors:0|c", "last_answer_timestamp_seconds:1000000000.0|g"}
 
 
 @pytest.mark.parametrize(
     ("answer", "lines"),
     [
-        (record(percent=68, lag_seconds=4.5), {"polls:1|c", "percent:68.0|g", "lag_seconds:4.5|g"}),
-        (record(percent=0, lag_seconds=0), {"polls:1|c", "percent:0.0|g", "lag_seconds:0.0|g"}),
-        (record(percent=68), {"polls:1|c", "percent:68.0|g"}),
-        (record(remaining_seconds=300), {"polls:1|c", "remaining_seconds:300.0|g"}),
-        (record(remaining_seconds=0), {"polls:1|c", "remaining_seconds:0.0|g"}),
-        (record(verification=COMPARED), {"polls:1|c", "verification_different:3|g"}),
-        (record(verification=IDENTICAL), {"polls:1|c", "verification_different:0|g"}),
-        (record(verification=UNCOUNTED), {"polls:1|c"}),
-        (record(), {"polls:1|c"}),
+        (record(percent=68, lag_seconds=4.5), {*ANSWERED, "percent:68.0|g", "lag_seconds:4.5|g"}),
+        (record(percent=0, lag_seconds=0), {*ANSWERED, "percent:0.0|g", "lag_seconds:0.0|g"}),
+        (record(percent=68), {*ANSWERED, "percent:68.0|g"}),
+        (record(remaining_seconds=300), {*ANSWERED, "remaining_seconds:300.0|g"}),
+        (record(remaining_seconds=0), {*ANSWERED, "remaining_seconds:0.0|g"}),
+        (record(verification=COMPARED), {*ANSWERED, "verification_different:3|g"}),
+        (record(verification=IDENTICAL), {*ANSWERED, "verification_different:0|g"}),
+        (record(verification=UNCOUNTED), ANSWERED),
+        (record(), ANSWERED),
         (MigrationServiceError("out of reach"), {"polls:1|c", "poll_errors:1|c"}),
     ],
     ids=[
@@ -134,7 +137,7 @@ def test_poll_is_counted_with_its_figures(
 def test_state_has_a_gauge_for_each_state(told: Told, state: MigrationState) -> None:
     """A state that is no longer the present one becomes 0, so a failed migration does not look in sync."""
     report_poll(HOOK, IDS, record(state=state))
-    sent = [line for line in told(1 + len(MigrationState)) if ".state," in line]
+    sent = [line for line in told(3 + len(MigrationState)) if ".state," in line]
     tags = "service=dts,migration=dts1"
     assert sorted(sent) == sorted(
         f"airflow.migration.state,{tags},state={other}:{int(other is state)}|g" for other in MigrationState
@@ -144,7 +147,7 @@ def test_state_has_a_gauge_for_each_state(told: Told, state: MigrationState) -> 
 def test_failed_poll_leaves_the_state_alone(told: Told) -> None:
     report_poll(HOOK, IDS, record())
     report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
-    lines = told(3 + len(MigrationState))
+    lines = told(5 + len(MigrationState))
     assert len([line for line in lines if ".state," in line]) == len(MigrationState)
 
 
@@ -157,7 +160,7 @@ def test_estimate_is_sent(told: Told) -> None:
         with poll_once(tracker, HOOK, IDS, lambda *_: None) as poll:
             poll.answer = seen
         assert poll.answer is tracker.progress
-    sent = [line for line in told(57) if ".remaining_seconds," in line]
+    sent = [line for line in told(67) if ".remaining_seconds," in line]
     assert sorted(sent) == [
         f"airflow.migration.remaining_seconds,service=dts,migration=dts1:{seconds}.0|g"
         for seconds in (5160, 5220)
@@ -190,6 +193,24 @@ def test_tags_have_safe_characters(told: Told, value: object, sent: str) -> None
     assert all(re.fullmatch(rf"[a-z._]+,service=dts,migration={sent}:1[|]c", line) for line in lines), lines
 
 
+def test_name_that_is_not_found_is_a_fixed_tag(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name never becomes a tag; the id does, once it has been looked up."""
+    with BriefSimulator(
+        {"migrations": [{"service": "dts", "migration_job_id": "dts1", "name": "orders"}]}
+    ) as simulator:
+        monkeypatch.setenv("AIRFLOW_CONN_DTS_DEFAULT", json.dumps(simulator.connections()["dts_default"]))
+        for name in ("invoices", "orders"):
+            sensor = DtsMigrationJobSensor(task_id="wait", migration_name=name)
+            with suppress(MigrationError):
+                sensor.poke({"ti": _Silent(), "outlet_events": {}})
+    lines = told(5 + len(MigrationState))
+    assert [line for line in lines if ".polls," in line] == [
+        "airflow.migration.polls,service=dts,migration=dts1:1|c",
+        "airflow.migration.polls,service=dts,migration=not_found:1|c",
+    ]
+    assert "airflow.migration.poll_errors,service=dts,migration=not_found:1|c" in lines
+
+
 @given(st.lists(st.text(), min_size=2, max_size=20, unique_by=str.strip))
 def test_tags_of_two_ids_differ(texts: list[str]) -> None:
     assert len({tag_value(text) for text in texts}) == len(texts)
@@ -198,7 +219,7 @@ def test_tags_of_two_ids_differ(texts: list[str]) -> None:
 def test_metrics_page_names_every_metric(told: Told) -> None:
     report_poll(HOOK, IDS, record(percent=68, lag_seconds=4.5, remaining_seconds=60, verification=COMPARED))
     report_poll(HOOK, IDS, MigrationServiceError("out of reach"))
-    lines = told(7 + len(MigrationState))
+    lines = told(9 + len(MigrationState))
     sent = {line.partition(",")[0].removeprefix("airflow.migration.") for line in lines}
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"airflow_migration_([a-z_]+)", page)) == sent
@@ -239,7 +260,9 @@ async def test_missing_connection_is_a_poll_error(told: Told, monkeypatch: pytes
         hook=HOOK,
         hook_arguments={"dts_conn_id": "nowhere"},
         ids=IDS,
-        tracker=WaitTracker(WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60)).to_json(),
+        tracker=WaitTracker(
+            WaitPolicy(targets=("caught_up",), started_at=now, deadline=now + 60, poke_interval=1)
+        ).to_json(),
         task_key={"dag_id": "dag", "task_id": "wait", "run_id": "run", "map_index": -1},
     )
     await anext(trigger.run())

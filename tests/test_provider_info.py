@@ -69,7 +69,7 @@ def test_named_modules_exist(module: str) -> None:
 @pytest.mark.parametrize("kind", ["hooks", "sensors", "triggers"])
 def test_modules_are_named(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_migration.{kind}")
-    shared = {"__init__", "base", "alibaba", "connection", "connection_form", "sharing"}
+    shared = {"__init__", "alerts", "alibaba", "base", "connection", "connection_form", "sharing"}
     there = {path.stem for path in Path(str(package.__file__)).parent.glob("*.py")} - shared
 
     named = {module.rpartition(".")[2] for item in INFO[kind] for module in item["python-modules"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
@@ -37,6 +38,16 @@ SEND_SECONDS: Final = 10.0
 
 MAX_SENDING: Final = 20
 """Maximum number of messages that one event loop sends at the same time."""
+
+_ADDRESS: Final = re.compile(
+    r"""
+    (https?://)(?:[^\s/?\#'"@]*@)?([^\s/?\#'"<>),]*[/?\#]?)[^\s'"<>),]*
+    | ((?!https?:)\b[a-z][\w+.-]*://)[^\s'"<>),]+  # Apprise's, whose host is a secret too
+    | (\burl:\s/)[^\s'"<>),]+                       # as urllib3 names a path
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Addresses in errors: the path and the query of a webhook are its secret."""
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -125,24 +136,25 @@ def check_notifiers(subject: str, alerts: Iterable[MigrationAlert]) -> None:
             ) from None
 
 
-def send(messages: Iterable[Message], warn: Callable[..., None]) -> None:
+def send(messages: Iterable[Message], warn: Callable[..., None], seconds: float) -> None:
     """
-    Send messages from a worker, together in at most :data:`SEND_SECONDS`; before Airflow 3.3.2, whose workers
-    have one thread that may look up connections, each in as many.
+    Send messages from a worker.
 
     :param warn: takes ``"%s"`` and the text of a warning.
+    :param seconds: maximum seconds for all messages together; before Airflow 3.3.2, whose workers have one
+        thread that may look up connections, for each.
     """
     sending: dict[Future[None], Message] = {}
     for message in messages:
         future = _in_thread(partial(_send, message))
         sending[future] = message
         if not can_look_up_beside_others():
-            wait([future], SEND_SECONDS)
+            wait([future], seconds)
     if can_look_up_beside_others():
-        wait(sending, SEND_SECONDS)
+        wait(sending, seconds)
     for future, message in sending.items():
         if not future.done():
-            warn("%s", _unanswered(message))
+            warn("%s", _unanswered(message, seconds))
         elif problem := future.exception():
             warn("%s", _failed(message, problem))
 
@@ -166,7 +178,7 @@ async def _asend_in_turn(message: Message, warn: Callable[..., None]) -> None:
         finally:
             sending.cancel()
     if unanswered or sending.cancelled():
-        warn("%s", _unanswered(message))
+        warn("%s", _unanswered(message, SEND_SECONDS))
     elif problem := sending.exception():
         warn("%s", _failed(message, problem))
 
@@ -227,9 +239,10 @@ def _in_thread(function: Callable[[], _T]) -> Future[_T]:
 
 
 def _failed(message: Message, problem: BaseException) -> str:
-    text = clean_text(f"{type(problem).__name__}: {problem}", 500)
+    error = f"{type(problem).__name__}: {problem}"[:2000]  # before the search, which is slow in long texts
+    text = clean_text(_ADDRESS.sub(r"\1\2\3\4…", error), 500)
     return f"Cannot send {message}: {text}. Check the notifier's connection and notifier_kwargs."
 
 
-def _unanswered(message: Message) -> str:
-    return f"Cannot tell whether {message} was sent: no answer within {SEND_SECONDS:g} s."
+def _unanswered(message: Message, seconds: float) -> str:
+    return f"Cannot tell whether {message} was sent: no answer within {seconds:g} s."

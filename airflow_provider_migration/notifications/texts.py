@@ -6,8 +6,8 @@ Pure: the same alert, record and wait give the same texts. Each fact that is not
 Names, errors and status words come from a service or a user, so no text trusts them. In all texts ``<`` and
 ``>`` become ``‹`` and ``›``, and ``@`` becomes ``＠``. Every chat shows these look-alikes as they are, and
 none takes them for a mention (``<!channel>``, ``<@U1>``, ``@all``), a link or HTML. Entities such as
-``&lt;`` would be safe in Slack too, but other chats show them as they stand. Characters of markdown are
-escaped in the markdown alone.
+``&lt;`` would be safe in Slack too, but other chats show them as they stand. ``](`` becomes ``］(``, because
+some channels read a title as markdown. Other characters of markdown are escaped in the markdown alone.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from airflow_provider_migration.progress import (
     clean_link,
     clean_text,
 )
+from airflow_provider_migration.wait.tracker import allowed_gap
 
 MAX_TITLE: Final = 120
 """Maximum characters of a title: one line, as the subject of an e-mail."""
@@ -451,8 +452,11 @@ class _Writer:
 
     @property
     def _is_current(self) -> bool:
-        """True if the record is that of the last poll, which has not failed."""
-        return bool(self.record) and not self.wait.get("last_error")
+        """True if the record is that of the last poll, and that poll is not long ago."""
+        if not self.record or self.wait.get("last_error"):
+            return False
+        age = self.alert["at"] - _epoch(self.record["observed_at"])
+        return bool(age <= allowed_gap(self.wait.get("poke_interval") or 0))
 
     # --- what has happened --------------------------------------------------------------------------------
 
@@ -698,12 +702,12 @@ def _epoch(time: str) -> float:
 
 
 def _plain(text: str) -> str:
-    return text.translate(_LOOK_ALIKES)
+    return text.translate(_LOOK_ALIKES).replace("](", "］(")
 
 
 def _escaped(text: str) -> str:
-    """Escape a text in markdown; a chat that knows no escapes finds no link in it either."""
-    return _MARKDOWN.sub(r"\\\g<0>", _plain(text)).replace("](", "] (")
+    """Escape a text in markdown; a chat that knows no escapes finds no link with a text in it either."""
+    return _MARKDOWN.sub(r"\\\g<0>", _plain(text))
 
 
 def _destination(address: str) -> str:

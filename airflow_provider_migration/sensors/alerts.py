@@ -87,16 +87,30 @@ def check_alerts(
         )
 
 
+def has_tries_left(context: Context) -> bool:
+    """Tell whether Airflow repeats the task if this try fails."""
+    ti: Any = context["ti"]
+    return bool(ti.try_number <= ti.max_tries)
+
+
 def messages_due(
-    context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
+    context: Context,
+    tracker: WaitTracker,
+    verdict: Verdict,
+    error: MigrationError | None,
+    *,
+    never_fails: bool,
 ) -> list[Message]:
-    """Return the messages that are due after the last poll of a task."""
+    """
+    Return the messages that are due after the last poll of a task.
+
+    :param never_fails: True if an error skips the task instead of failing the try.
+    """
     from airflow_provider_migration.notifications.delivery import messages_of
     from airflow_provider_migration.wait.tracker import Outcome
 
-    ti: Any = context["ti"]
-    is_final = error is None or isinstance(error, AirflowFailException)
-    is_retried = verdict.outcome is Outcome.POLL_ERROR and not is_final and ti.try_number <= ti.max_tries
+    is_final = error is None or isinstance(error, AirflowFailException) or never_fails
+    is_retried = verdict.outcome is Outcome.POLL_ERROR and not is_final and has_tries_left(context)
     due = tracker.notifications(
         verdict,
         error,

@@ -64,6 +64,9 @@ AIRFLOW_TIMEOUT_MARGIN = timedelta(minutes=5)
 FRESH_SECONDS = 60
 """Maximum age in seconds, besides two intervals, of a record on which a resumed task succeeds."""
 
+DEADLINE_MARGIN: Final = 0.5
+"""Seconds before the deadline at which a poll's messages delay nothing any more."""
+
 MIN_INTERVAL: Final = 1
 """Minimum seconds between two polls: each is a call that the service counts."""
 
@@ -437,7 +440,7 @@ class MigrationSensor(BaseSensorOperator):
         if messages and self.deferrable:
             self._store_alerts(context, tracker)
         if is_stored or poll.verdict.ends:
-            self._send(messages)
+            self._send(messages, tracker, is_last=poll.verdict.ends)
         self._raise_for(poll.verdict, tracker.progress, poll.error)
         if poll.verdict.ends:
             self.log.info("%s", poll.verdict.reason)
@@ -472,14 +475,17 @@ class MigrationSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the trigger, also if Airflow has ended the wait because no triggerer did."""
-        if next_method == "__fail__":
+        if next_method == "__fail__" and self.alerts:
+            from airflow_provider_migration.sensors.alerts import has_tries_left
             from airflow_provider_migration.wait.tracker import Outcome, Verdict
 
             reason = (next_kwargs or {}).get("error")
             text = f"Airflow ended the wait without a verdict of the trigger: {reason}."
-            self._send_at_the_end(
-                context, Verdict(Outcome.TIMEOUT, text), None, partial(self._as_shown, context)
-            )
+            outcome = Outcome.TIMEOUT if reason == "Trigger timeout" else Outcome.FAIL
+            # Airflow repeats a task whose trigger has failed, but not one that has timed out.
+            is_final = outcome is Outcome.TIMEOUT or self.soft_fail or self.never_fail
+            if is_final or not has_tries_left(context):
+                self._send_at_the_end(context, Verdict(outcome, text), None, partial(self._as_shown, context))
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _as_shown(self, context: Context) -> WaitTracker:
@@ -624,7 +630,7 @@ class MigrationSensor(BaseSensorOperator):
             from airflow_provider_migration.sensors.alerts import check_alerts
 
             self._read_alerts(verifies=self.hook.verifies)
-            check_alerts(self._subject, self.alerts, context, is_rescheduled=self.reschedule)
+            check_alerts(self._subject, self.alerts, context, is_rescheduled=self._is_rescheduled)
 
     def _read_alerts(self, *, verifies: bool = True) -> list[dict[str, Any]]:
         if isinstance(self.alerts, (list, tuple)) and not self.alerts:
@@ -761,7 +767,7 @@ class MigrationSensor(BaseSensorOperator):
         """
         Write what is due to XCom, and the state of the wait to the task state store.
 
-        Return False if the next process of a rescheduled task will not know this state.
+        Return False if the next poll is another process, which will not know this state.
         """
         from airflow_provider_migration.compat import task_state_store
 
@@ -769,7 +775,7 @@ class MigrationSensor(BaseSensorOperator):
         self._write_xcom(context, tracker.outbox, due, is_last=verdict.ends)
         if tracker.progress is not None:
             self.console_url = tracker.progress.console_url
-        store = None if self.deferrable else task_state_store(context)
+        store = None if self.deferrable and self._is_found else task_state_store(context)
         try:
             if store is not None and PROGRESS_KEY in due:
                 store.set(PROGRESS_KEY, due[PROGRESS_KEY])
@@ -786,8 +792,13 @@ class MigrationSensor(BaseSensorOperator):
                 store.set(TRACKER_KEY, memory)
         except Exception as problem:
             self.log.warning("The task state store cannot be written: %s", problem)
-            return not self.reschedule
-        return True
+            return not self._is_rescheduled
+        return store is not None or not self._is_rescheduled
+
+    @property
+    def _is_rescheduled(self) -> bool:
+        """True if the next poll is another process: a migration that is named is found before deferring."""
+        return self.reschedule and not (self.deferrable and self._is_found)
 
     def _messages_due(
         self, context: Context, tracker: WaitTracker, verdict: Verdict, error: MigrationError | None
@@ -798,7 +809,7 @@ class MigrationSensor(BaseSensorOperator):
         from airflow_provider_migration.sensors.alerts import messages_due
 
         try:
-            return messages_due(context, tracker, verdict, error)
+            return messages_due(context, tracker, verdict, error, never_fails=self.never_fail)
         except Exception:
             self.log.exception("The alerts of this poll are lost.")
             return []
@@ -829,17 +840,22 @@ class MigrationSensor(BaseSensorOperator):
         except Exception:  # the end of the wait must not be another one because of its messages
             self.log.exception("The alerts of the last poll are lost.")
         else:
-            self._send(self._messages_due(context, tracker, verdict, error))
+            self._send(self._messages_due(context, tracker, verdict, error), tracker, is_last=True)
 
-    def _send(self, messages: Sequence[Message]) -> None:
-        """Send messages; the wait goes on after ten seconds, whatever hangs."""
+    def _send(self, messages: Sequence[Message], tracker: WaitTracker, *, is_last: bool) -> None:
+        """Send messages; the wait goes on after ten seconds, and before its deadline, whatever hangs."""
         self._seconds_sending = 0.0
         if not messages:
             return
-        from airflow_provider_migration.notifications.delivery import send
+        from airflow_provider_migration.notifications.delivery import SEND_SECONDS, send
 
-        begun = time.monotonic()
-        send(messages, self.log.warning)
+        begun, seconds = time.monotonic(), SEND_SECONDS
+        if not is_last:  # otherwise Airflow's own timeout would come before the last poll
+            seconds = max(min(seconds, tracker.policy.deadline - DEADLINE_MARGIN - time.time()), 0)
+        try:
+            send(messages, self.log.warning, seconds)
+        except Exception:  # no thread can be started
+            self.log.exception("The alerts of this poll are lost.")
         self._seconds_sending = time.monotonic() - begun
 
     def _write_xcom(
@@ -863,8 +879,9 @@ class MigrationSensor(BaseSensorOperator):
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         # The tracker sets the interval in every mode, so that all modes poll alike.
-        pause = self._tracker.next_poll_in(time.time()) if self._tracker else self.poke_interval
         # A message that takes long to send does not delay the next poll.
+        since = time.time() - self._seconds_sending
+        pause = self._tracker.next_poll_in(since) if self._tracker else self.poke_interval
         return max(pause - self._seconds_sending, 0)
 
 

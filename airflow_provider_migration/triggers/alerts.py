@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow_provider_migration.polling import Poll
     from airflow_provider_migration.wait.tracker import WaitTracker
 
-STORE_SECONDS: Final = 10.0
+STORE_SECONDS: Final = 60.0
 """Maximum seconds to store which messages are sent."""
 
 _sending: Final[set[asyncio.Task[None]]] = set()
@@ -41,10 +41,15 @@ class AlertSender:
 
     def notify(self, tracker: WaitTracker, poll: Poll) -> None:
         """Send what is due after a poll, without waiting for it; a failure here must not end the wait."""
+        if not tracker.policy.alerts:
+            return
         try:
+            before = tracker.alerts_to_json()["alerts"]
             now = tracker.history.polled_at or time.time()
             due = tracker.notifications(poll.verdict, poll.error, now, is_last=False)
-            if not due:
+            sent = tracker.alerts_to_json()
+            # Without ``resolve``, the end of a condition has no message, but is stored.
+            if sent["alerts"].keys() == before.keys():
                 return
             from airflow_provider_migration.notifications.delivery import messages_of
 
@@ -54,7 +59,7 @@ class AlertSender:
             self._log.exception("The alerts of this poll are lost.")
             return
         # The messages outlive the trigger, whose wait may end before they are sent.
-        self._last = asyncio.create_task(self._send(messages, tracker.alerts_to_json(), self._last))
+        self._last = asyncio.create_task(self._send(messages, sent, self._last))
         _sending.add(self._last)
         self._last.add_done_callback(_sending.discard)
 

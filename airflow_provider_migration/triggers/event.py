@@ -250,8 +250,7 @@ class MigrationEventTrigger(BaseEventTrigger):
                                 service=hook_class.service,
                                 migration_id=str(self.ids[hook_class.migration_argument]),
                             )
-                            if sent := await self._restore("alerts"):
-                                tracker.restore_alerts(sent)
+                            await self._restore_alerts(tracker)
                         has_emitted = await self._restore() is not None
                     with poll_once(tracker, self.hook, self.ids, self.log.log) as poll:
                         if shared is None:
@@ -299,6 +298,21 @@ class MigrationEventTrigger(BaseEventTrigger):
         except ValueError:  # a trigger of several assets has no store
             self.asset_state_store = None
             return None
+
+    async def _restore_alerts(self, tracker: WaitTracker) -> None:
+        """Restore which messages an earlier triggerer has sent."""
+        from airflow_provider_migration.triggers.alerts import STORE_SECONDS
+
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                sent = await self._restore("alerts")
+            if sent:
+                tracker.restore_alerts(sent)
+        except Exception as problem:
+            # Better a message twice than none about a migration in trouble.
+            self.log.warning(
+                "The asset's state store cannot be read, so an alert may be sent a second time: %r", problem
+            )
 
     async def _store_alerts(self, sent: dict[str, Any]) -> None:
         store = asset_state_store(self)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_migration.alerts import (
-    AT_THE_END,
     FAILED,
     LAG_ABOVE,
     PAUSED,
@@ -21,6 +20,7 @@ from airflow_provider_migration.alerts import (
     REMAINING_ABOVE,
     STALLED,
     VERIFICATION_FAILED,
+    WHATEVER_AFTER,
     MigrationAlert,
 )
 from airflow_provider_migration.exceptions import MigrationConfigurationError
@@ -119,7 +119,7 @@ def notifications_due(
         if holds:
             if since is None:
                 since = seen.moved_at if alert.when == STALLED and seen.moved_at is not None else seen.now
-            has_lasted = seen.now - since >= alert.after or (seen.is_last and alert.when in AT_THE_END)
+            has_lasted = seen.now - since >= alert.after or (seen.is_last and alert.when in WHATEVER_AFTER)
             if has_lasted and not state.is_sent:
                 due.append(Notification(alert, False, since, seen.now))
             after[key] = AlertState(since, state.is_sent or has_lasted)

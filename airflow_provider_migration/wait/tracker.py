@@ -268,14 +268,16 @@ class WaitTracker:
         was shown as applied is not; tell whether that is so.
 
         After a restart Airflow rebuilds a trigger from the sensor's arguments, not from the trigger's state.
-        The first poll of a trigger comes half an interval after the sensor's at the earliest.
+        The first poll of a trigger comes half an interval after the sensor's at the earliest; if the sensor
+        has not polled, it may come at once.
 
         :param now: epoch seconds at which a trigger starts.
         """
-        since = self.history.polled_at or self.policy.started_at
-        earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
-        if 0 <= now - since < earliest:
-            return False
+        since = self.history.polled_at
+        if since is not None:
+            earliest = min(self.policy.poke_interval / 2, self.next_poll_in(since))
+            if 0 <= now - since < earliest:
+                return False
         history = replace(self.history, answered_at=None, polled_at=None, is_applied=False)
         self.history = self._with_alerts(history, states_sent(self._alert_states))
         return True

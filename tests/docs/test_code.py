@@ -227,7 +227,7 @@ OVER_ALL = (
 
 def test_fifth_service_passes_all_tests_over_services(tmp_path: Path) -> None:
     """A newcomer who follows the page has a service that is complete."""
-    for name in ("airflow_provider_migration", "docs", "example_dags", "scripts", "tests"):
+    for name in ("airflow_provider_migration", "dashboards", "docs", "example_dags", "scripts", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (*ROOT.glob("*.md"), *ROOT.glob("*.toml"), ROOT / "mkdocs.yml", ROOT / "Makefile"):
         shutil.copy(path, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_migration import exceptions, keys, simulator
+from airflow_provider_migration.alerts import CONDITIONS, MigrationAlert
 from airflow_provider_migration.hooks.base import MigrationHook
+from airflow_provider_migration.notifications.delivery import Message
 from airflow_provider_migration.progress import MigrationState
 from airflow_provider_migration.sensors.base import MigrationSensor
 from airflow_provider_migration.services import oms
+from airflow_provider_migration.wait.alerts import Notification
 from scripts.record_reference import PAGE, with_tables
 from tests.catalogue import SERVICES, Service, each_service
 from tests.conftest import ROOT
@@ -109,9 +113,24 @@ def test_examples_import_public_names() -> None:
 
 
 def test_xcom_keys_are_documented() -> None:
-    (line,) = re.findall(r"^XCom keys: (.+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^XCom keys: ([^.]+)\.", (DOCS / "api.md").read_text(), re.MULTILINE)
     written = {value for name, value in vars(keys).items() if name.endswith("_KEY")} | {"return_value"}
     assert set(quoted(line)) == written - {keys.TRACKER_KEY}  # which is in the task state store
+
+
+def test_alert_page_has_each_condition_argument_and_variable() -> None:
+    rows = dict(tables_of(DOCS / "alerts.md", "alerts"))
+    assert [quoted(row[0]) for row in rows["conditions"]] == [[when] for when in CONDITIONS]
+    arguments = [name for row in rows["arguments"] for name in quoted(row[0])]
+    assert arguments == list(inspect.signature(MigrationAlert).parameters)
+    variables = {name for row in rows["variables"] for name in quoted(row[0])}
+    message = Message(Notification(MigrationAlert("failed", "x.Y"), False, 0, 0), None, {"targets": []}, None)
+    known = message.context()
+    assert variables == {
+        *(name for name in known if name not in ("alert", "dag")),
+        *(f"alert.{name}" for name in known["alert"] if name != "zh"),
+        *(f"alert.zh.{name}" for name in known["alert"]["zh"]),
+    }
 
 
 # --- the site -------------------------------------------------------------------------------------------

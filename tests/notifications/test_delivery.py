@@ -52,7 +52,7 @@ def sending(request: pytest.FixtureRequest) -> Sending:
             warnings.append(template % text)
 
         if request.param == "worker":
-            send(messages, warn)
+            send(messages, warn, delivery.SEND_SECONDS)
         else:
             asyncio.run(asend(messages, warn))
         return warnings
@@ -93,6 +93,29 @@ def test_failing_notifier_is_one_warning(sending: Sending, told: list[tuple[str,
         "invalid_auth. Check the notifier's connection and notifier_kwargs."
     )
     assert told == [("SyncNotifier", "paused over")]
+
+
+@pytest.mark.parametrize(
+    ("error", "written"),
+    [
+        ("404 for url: https://hooks.example/services/T0/B0/SECRET", "404 for url: https://hooks.example/…"),
+        ("see 'https://oapi.example?access_token=SECRET', then", "see 'https://oapi.example?…', then"),
+        ("https://user:SECRET@chat.example:8443/x refused", "https://chat.example:8443/… refused"),
+        ("Pool(host='a'): Max retries with url: /bot1:SECRET/x (Caused by", "with url: /… (Caused by"),
+        ("cannot use dingtalk://SECRET@SECRET/?x=1", "cannot use dingtalk://…"),
+        ("SSL: see /etc/ssl/cert.pem, port 443", "SSL: see /etc/ssl/cert.pem, port 443"),
+    ],
+)
+def test_warning_redacts_addresses(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch, error: str, written: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(error)
+
+    monkeypatch.setattr(notifiers.FailingNotifier, "notify", refuse)
+    (warning,) = sending(message("FailingNotifier"))
+    assert written in warning
+    assert "SECRET" not in warning
 
 
 @pytest.mark.parametrize("notifier", ["HangingNotifier", "HangingAsyncNotifier"])
@@ -147,14 +170,13 @@ def test_two_hundred_messages_go_out_together(sending: Sending, told: list[tuple
 async def test_event_loop_is_free_while_notifiers_hang(
     told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(delivery, "SEND_SECONDS", 1)
     sent = asyncio.create_task(asend([message("HangingNotifier")] * 20, lambda *_: None))
-    gaps, before = [], time.monotonic()
+    turns = 0
     while not sent.done():
         await asyncio.sleep(0.01)
-        gaps.append(time.monotonic() - before)
-        before = time.monotonic()
-    assert sorted(gaps)[len(gaps) // 2] < 0.05
+        turns += 1
+    assert turns > 10  # of a hundred: a busy machine is slow, a loop that is held has one
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.notifications.delivery import (
+    SEND_SECONDS,
     Message,
     asend,
     check_notifiers,
@@ -77,7 +78,7 @@ def sending(request: pytest.FixtureRequest, record: MigrationProgress) -> Sendin
             warnings.append(template % text)
 
         if request.param == "worker":
-            send(messages, warn)
+            send(messages, warn, SEND_SECONDS)
         else:
             asyncio.run(asend(messages, warn))
         return warnings

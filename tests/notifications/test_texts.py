@@ -6,8 +6,9 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,8 @@ from airflow_provider_migration.progress import (
     VerificationState,
 )
 from airflow_provider_migration.wait.tracker import Outcome
+from tests.conftest import ROOT
+from tests.docs.pages import blocks_of
 
 AT = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
 TAB = "https://airflow.example/dags/moves/runs/r1/tasks/wait/plugin/migration"
@@ -51,7 +54,9 @@ each_case = pytest.mark.parametrize(
 def record(state: str = "running", **fields: Any) -> dict[str, Any]:
     """Make the JSON of a record, by default one of a running DTS job."""
     given = {"name": "orders to cloud", "service_status": "Migrating", "console_url": CONSOLE, **fields}
-    progress = MigrationProgress(service="dts", migration_id="dts1", state=state, observed_at=AT, **given)
+    progress = MigrationProgress(
+        service="dts", migration_id="dts1", state=state, **{"observed_at": AT, **given}
+    )
     return progress.model_dump(mode="json")
 
 
@@ -350,6 +355,15 @@ def test_first_failed_poll_has_no_duration() -> None:
     assert found["text"].startswith("The last poll of the migration failed. Its present state is not known.")
 
 
+@pytest.mark.parametrize(("age", "is_current"), [(0, True), (150, True), (151, False), (86_400, False)])
+def test_old_record_is_the_last_known_state(age: float, is_current: bool) -> None:
+    """A triggerer that was down past the deadline has polled nothing since."""
+    old = record(observed_at=AT - timedelta(seconds=age))
+    text = english("failed", record=old, outcome="timeout", poke_interval=60)["text"]
+    assert ("\nState: running (Migrating)\n" in text) is is_current
+    assert ("\nLast known state: running (Migrating), at 2026-01-0" in text) is not is_current
+
+
 def test_remedy_of_the_migration_is_no_advice_about_polls() -> None:
     failed = record(error=MigrationErrorInfo(message="no disk", remedy="Add disk."))
     assert "Add disk." in english("stalled", record=failed)["text"]
@@ -463,7 +477,7 @@ def test_hostile_text_is_shown_and_does_nothing(when: str, is_over: bool, text: 
     [
         ("root@10.0.0.1", "root＠10.0.0.1"),
         ("<!channel>", "‹!channel›"),
-        ("[x](https://evil.example)", r"\[x\] (https\://evil.example)"),
+        ("[x](https://evil.example)", r"\[x］(https\://evil.example)"),
         ("*a* `b` ~c~ \\", r"\*a\* \`b\` \~c\~ \\"),
         ("_a_b_", r"\_a_b\_"),
         ("INCRE_TRANSFER_STARTED", "INCRE_TRANSFER_STARTED"),
@@ -569,6 +583,22 @@ def test_only_web_addresses_are_links(link: str) -> None:
         assert "](" not in text["markdown"]
 
 
+def test_title_is_no_markdown_link() -> None:
+    """The DingTalk plugin of Apprise puts the title into the markdown."""
+    found = said("stalled", record=record(name="[x](https://evil.example) ![y](https://evil.example/y.png)"))
+    for text in found.values():
+        assert "](" not in text["title"]
+        assert "](" not in text["text"]
+
+
+@pytest.mark.parametrize("page", ["a(b)c", "a)b", "a(b", "a`b", "a[b]c", "a*b_c"])
+def test_address_with_markdown_is_one_link(page: str) -> None:
+    link = f"https://console.example/{page}"
+    markdown = english("stalled", record=record(console_url=None), link=link)["markdown"]
+    (opening,) = [token for token in tokens(markdown) if token.type == "link_open"]
+    assert unquote(str(opening.attrs["href"])) == link
+
+
 @pytest.mark.parametrize("name", ["n" * 256, "数" * 256])
 def test_long_name_leaves_condition_and_id_in_the_title(name: str) -> None:
     title = english("verification_failed", record=record(name=name))["title"]
@@ -649,6 +679,13 @@ def test_text_of_a_stall() -> None:
         f"Airflow：{TAB}\n"
         f"控制台：{CONSOLE}"
     )
+
+
+def test_page_shows_the_text_of_a_stall() -> None:
+    (block,) = [block for block in blocks_of(ROOT / "docs" / "alerts.md") if block.language == "text"]
+    shown = record(percent=68, remaining_seconds=3900, remaining_source="estimate")
+    found = english("stalled", record=shown | {"migration_id": "dtsdemo0001"}, seconds=1800)["text"]
+    assert block.code.partition("Airflow: ")[0] == found.partition("Airflow: ")[0]
 
 
 def test_text_of_polls_that_fail_from_the_first_on() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.clock import Clock
@@ -185,15 +187,14 @@ def test_pause_at_the_first_poll_is_told_by_the_worker(play: Callable[..., Simul
     assert told() == ["paused begins paused", "paused over running"]
 
 
-def test_pause_without_resolve_is_told_once(play: Callable[..., Simulator], watch: Watch) -> None:
+def test_pause_without_resolve_is_told_when_it_begins(play: Callable[..., Simulator], watch: Watch) -> None:
     simulator = play(scripted("dts", "pause"))
     moves: list[Callable[[], Any]] = [
-        lambda: simulator.jump("dts", "dts1", 20),
-        lambda: simulator.jump("dts", "dts1", 52),
-        lambda: simulator.jump("dts", "dts1", 90),
+        lambda second=second: simulator.jump("dts", "dts1", second)  # type: ignore[misc] # bound now
+        for second in (20, 52, 90, 52, 53)
     ]
     assert watch(sensor_of("dts", alert("paused", resolve=False)), moves) == "waits"
-    assert told() == ["paused begins paused"]
+    assert told() == ["paused begins paused"] * 2
 
 
 def test_failing_polls_are_told_until_one_is_answered(play: Callable[..., Simulator], watch: Watch) -> None:
@@ -290,10 +291,10 @@ def test_poll_error_that_airflow_retries_is_not_the_end(
 ) -> None:
     play(scripted("dts", "success")).set_faults({"kind": "server_error"})
     context["ti"].max_tries = retries
-    make = sensor_of("dts", alert("failed"), max_poll_errors=0)
+    make = sensor_of("dts", alert("failed"), alert("polls_failing", after=600), max_poll_errors=0)
     with pytest.raises(MigrationServiceError):
         watch(make, [lambda: None])
-    assert told() == ([] if retries else ["failed begins "])
+    assert sorted(told()) == ([] if retries else ["failed begins ", "polls_failing begins "])
 
 
 @pytest.mark.parametrize("is_sent", [False, True])
@@ -402,3 +403,165 @@ def test_slow_message_does_not_move_the_next_poll(
     assert 59 < sensor._get_next_poke_interval(0.0, lambda: 0.0, 1) < 59.7
     sensor.poke(context)
     assert sensor._get_next_poke_interval(0.0, lambda: 0.0, 1) == 60
+
+
+def deferred_by(sensor: MigrationSensor, context: Any) -> dict[str, Any]:
+    """Return the arguments of the trigger to which a sensor hands its wait over."""
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context)
+    kwargs: dict[str, Any] = deferred.value.trigger.serialize()[1]
+    return kwargs
+
+
+def run_and_kill(kwargs: dict[str, Any], moves: list[Callable[[], Any]], patch: pytest.MonkeyPatch) -> None:
+    """Let a trigger poll once after each move, and then kill it."""
+    left = list(moves)
+
+    def pause(self: MigrationTrigger, *_: Any) -> float:
+        if not left:
+            return 60
+        left.pop(0)()
+        return 2 * REUSE_SECONDS
+
+    patch.setattr(MigrationTrigger, "_pause", pause)
+
+    async def run() -> None:
+        trigger = MigrationTrigger(**json.loads(json.dumps(kwargs)))
+        before = trigger.tracker.history.polls
+        running = asyncio.ensure_future(anext(trigger.run()))
+        async with asyncio.timeout(20):
+            while trigger.tracker.history.polls < before + len(moves):
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # the messages are on their way
+        running.cancel()
+
+    asyncio.run(run())
+
+
+def test_triggerer_that_is_killed_at_once_without_a_first_poll_repeats_nothing(
+    play: Callable[..., Simulator], context: Any, xcom: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a poll of the sensor, the trigger's first may come, and be told, within the same second."""
+    simulator = play(scripted("dts", "paused"))
+    simulator.jump("dts", "dts1", 70)
+    kwargs = deferred_by(
+        sensor_of("dts", alert("paused"), poll_before_deferring=False)(deferrable=True), context
+    )
+    for _ in range(2):
+        run_and_kill(kwargs, [lambda: None], monkeypatch)
+        assert told() == ["paused begins paused"]
+
+
+def test_second_pause_is_told_after_a_restart_without_resolve(
+    play: Callable[..., Simulator], context: Any, xcom: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a pause has no message then, and is stored all the same."""
+    simulator = play(scripted("dts", "pause"))
+    simulator.jump("dts", "dts1", 20)
+    kwargs = deferred_by(sensor_of("dts", alert("paused", resolve=False))(deferrable=True), context)
+    kwargs["tracker"]["history"]["polled_at"] -= 3600
+    begin, end = (lambda second=second: simulator.jump("dts", "dts1", second) for second in (52, 90))
+    run_and_kill(kwargs, [begin, end], monkeypatch)
+    assert told() == ["paused begins paused"]
+    run_and_kill(kwargs, [begin], monkeypatch)
+    assert told() == ["paused begins paused"] * 2
+
+
+def test_poll_error_that_skips_the_task_is_the_end(play: Callable[..., Simulator], context: Any) -> None:
+    play(scripted("dts", "success")).set_faults({"kind": "server_error"})
+    context["ti"].max_tries = 1
+    with pytest.raises(AirflowSkipException):
+        sensor_of("dts", alert("failed"), max_poll_errors=0, never_fail=True)().execute(context)
+    assert told() == ["failed begins "]
+
+
+@pytest.mark.parametrize(("retries", "soft_fail"), [(0, False), (1, False), (1, True)])
+def test_trigger_that_failed_is_not_told_as_timed_out(
+    play: Callable[..., Simulator], context: Any, xcom: dict[str, Any], retries: int, soft_fail: bool
+) -> None:
+    """Airflow repeats the task if it can: then there is nothing to tell yet."""
+    simulator = play(scripted("dts", "success"))
+    simulator.jump("dts", "dts1", 20)
+    title = alert("failed", notifier_kwargs={"text": "{{ alert.title }}"})
+    sensor = sensor_of("dts", title, soft_fail=soft_fail)(deferrable=True)
+    deferred_by(sensor, context)
+    ti = context["ti"]
+    ti.max_tries, ti.xcom_pull = retries, lambda task_ids, key: ti.xcom.get(key)
+    with pytest.raises(Exception, match="soft_fail" if soft_fail else "Trigger failure"):
+        sensor.resume_execution("__fail__", {"error": "Trigger failure"}, context)
+    ended = "Wait ended without reaching its target: simulated migration (Alibaba Cloud DTS dts1)"
+    assert told() == ([] if retries and not soft_fail else [ended])
+
+
+def test_failure_in_its_grace_is_not_told_at_each_poll_without_a_store(
+    play: Callable[..., Simulator], context: Any, next_poll: Callable[[Any], Any]
+) -> None:
+    simulator = play(scripted("dts", "failure"))
+    simulator.jump("dts", "dts1", 70)
+    for grace in (3600, 3600, 0):
+        assert told() == []
+        try:
+            before_33 = {**next_poll(context), "task_state_store": None}
+            sensor_of("dts", alert("failed"), failure_grace=grace)(mode="reschedule").poke(before_33)
+        except MigrationFailedError:
+            assert grace == 0
+    assert told() == ["failed begins failed"]
+
+
+@pytest.mark.usefixtures("without_waiting")
+def test_migration_that_is_not_found_yet_is_told_once_per_wait(
+    play: Callable[..., Simulator], context: Any, next_poll: Callable[[Any], Any]
+) -> None:
+    """A deferrable task in reschedule mode is a new process at each poll until it defers."""
+    play(scripted("dts", "success")).set_faults({"kind": "server_error"})
+    for _ in range(3):
+        sensor = DtsMigrationJobSensor(
+            task_id="wait",
+            migration_name="orders",
+            deferrable=True,
+            mode="reschedule",
+            alerts=[alert("polls_failing")],
+        )
+        assert not sensor.poke(next_poll(context))
+    assert told() == ["polls_failing begins "]
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_deferrable_task_before_33_takes_alerts_in_every_mode(
+    play: Callable[..., Simulator], context: Any, mode: str
+) -> None:
+    simulator = play(scripted("dts", "paused"))
+    simulator.jump("dts", "dts1", 70)
+    sensor = sensor_of("dts", alert("paused"))(mode=mode, deferrable=True)
+    deferred_by(sensor, {**context, "task_state_store": None})
+    assert told() == ["paused begins paused"]
+
+
+def test_alert_for_which_no_thread_can_start_does_not_end_the_wait(
+    play: Callable[..., Simulator], context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = play(scripted("dts", "paused"))
+    simulator.jump("dts", "dts1", 70)
+    start = threading.Thread.start
+
+    def full(thread: threading.Thread) -> None:
+        if thread.name == "migration-alert":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    assert sensor_of("dts", alert("paused"))().poke(context) is False
+
+
+def test_slow_message_leaves_time_for_the_last_poll(play: Callable[..., Simulator], context: Any) -> None:
+    """Else Airflow's own timeout would end the wait before the poll at the deadline."""
+    simulator = play(scripted("dts", "paused"))
+    simulator.jump("dts", "dts1", 70)
+    notifiers.RELEASED.clear()
+    hanging = MigrationAlert("paused", "tests.notifiers.HangingNotifier")
+    sensor = sensor_of("dts", hanging, timeout=2)()
+    before = time.monotonic()
+    with pytest.raises(AirflowSensorTimeout, match=r"^Timed out: dts dts1: paused"):
+        sensor.execute(context)
+    notifiers.RELEASED.set()
+    assert 1.9 < time.monotonic() - before < 4

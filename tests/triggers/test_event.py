@@ -632,6 +632,25 @@ class TestAlerts:
         await until(lambda: notifiers.TOLD)
         assert "after a restart it may be sent again: OSError('disk full')" in capsys.readouterr().out
 
+    @pytest.mark.parametrize("stored", ["unreadable", OSError("no answer")])
+    async def test_state_that_cannot_be_restored_delays_no_event(
+        self, simulator: Simulator, watch: Watch, capsys: pytest.CaptureFixture[str], stored: Any
+    ) -> None:
+        class Broken(Store):
+            async def aget(self, key: str) -> Any:
+                if "_alerts_" in key:
+                    if isinstance(stored, Exception):
+                        raise stored
+                    return stored
+                return self.get(key)
+
+        simulator.jump("dts", "dts1", FAR)
+        watching = watch(store=Broken(), alerts=[self.alert("reached")])
+        await until(lambda: notifiers.TOLD and watching.payloads)
+        written = capsys.readouterr().out
+        assert written.count("an alert may be sent a second time") == 1
+        assert "the trigger continues" not in written
+
     def test_alerts_are_serialized_as_text_and_only_if_given(self) -> None:
         """A triggerer of an older version does not know them."""
         _, without = MigrationEventTrigger.of(DtsMigrationJobSensor, migration_job_id="dts1").serialize()
