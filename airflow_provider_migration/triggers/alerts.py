@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from airflow_provider_migration.polling import Poll
     from airflow_provider_migration.wait.tracker import WaitTracker
 
-STORE_SECONDS: Final = 10.0
-"""Maximum seconds to store which messages are sent."""
+STORE_SECONDS: Final = 60.0
+"""Maximum seconds to store or restore which messages are sent: a triggerer that is busy answers late."""
 
 _sending: Final[set[asyncio.Task[None]]] = set()
 """Messages on their way: an event loop holds its tasks only weakly."""

@@ -43,7 +43,7 @@ class Stalling:
     :ivar messages: by the migration and whether the stall is over: the seconds from the poll that has decided
         to the arrival of the message, one for each message.
     :ivar requests: what was asked of the services from before the stall to the end.
-    :ivar warnings: by the task: its lines of that level.
+    :ivar warnings: by the log of a trigger: its lines about messages that may not have been sent once.
     """
 
     messages: dict[tuple[str, bool], list[float]]
@@ -108,7 +108,7 @@ def stalling() -> Stalling:
             messages[by_id[said["id"]], said["is_over"]].append(posted.at - said["at"])
         warnings = {
             str(path.relative_to(parts.airflow.home / "logs")): [
-                line for line in path.read_text().splitlines() if json.loads(line)["level"] == "warning"
+                line for line in path.read_text().splitlines() if "Cannot" in line or "sent again" in line
             ]
             for path in (parts.airflow.home / "logs").glob(f"dag_id={DAG}/**/*.trigger.*.log")
         }
@@ -143,7 +143,7 @@ def _write_figures(stalling: Stalling) -> None:
                 for kind, seconds in delays.items()
             ),
             ("warnings of a blocked loop", stalling.blocked),
-            ("logs with a warning", len(stalling.warnings)),
+            ("sensors with a warning about a message", len(stalling.warnings)),
         ],
         [
             ("seconds between polls", "interval", *(f"{kind}: mean, 95 %, maximum" for kind in kinds)),
@@ -180,7 +180,8 @@ def test_slow_notifier_sends_its_messages(stalling: Stalling, is_over: bool) -> 
 def test_polls_are_as_regular_as_without_alerts(stalling: Stalling, service: str, kind: str) -> None:
     gaps, others = stalling.gaps(service, kind), stalling.gaps(service, "none")
     assert mean(gaps) == pytest.approx(mean(others), rel=0.05)
-    assert max(gaps) < max(*others, POKE_INTERVALS[service]) + 2
+    # A poll that ends late takes the place of the next one.
+    assert max(gaps) < 2 * POKE_INTERVALS[service] + 2
 
 
 def test_hanging_notifier_is_one_warning_for_each_message(stalling: Stalling) -> None:
