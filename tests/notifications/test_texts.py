@@ -69,6 +69,7 @@ def said(
     reason: str | None = None,
     above: float | None = None,
     link: str = TAB,
+    task: str = "",
     **wait: Any,
 ) -> dict[str, Text]:
     """Return the texts of an alert that holds, or has held, for some seconds."""
@@ -82,6 +83,7 @@ def said(
         "after": 600.0,
         "above": threshold,
         "reason": reason,
+        "task": task,
     }
     of_wait = {
         "service": "dts",
@@ -684,8 +686,19 @@ def test_text_of_a_stall() -> None:
 def test_page_shows_the_text_of_a_stall() -> None:
     (block,) = [block for block in blocks_of(ROOT / "docs" / "alerts.md") if block.language == "text"]
     shown = record(percent=68, remaining_seconds=3900, remaining_source="estimate")
-    found = english("stalled", record=shown | {"migration_id": "dtsdemo0001"}, seconds=1800)["text"]
+    shown |= {"migration_id": "dtsdemo0001"}
+    found = english("stalled", record=shown, seconds=1800, task="orders.in_sync")["text"]
     assert block.code.partition("Airflow: ")[0] == found.partition("Airflow: ")[0]
+
+
+def test_advice_after_a_timeout_follows_the_state() -> None:
+    resumes = "What to do: If the pause is not intended, resume the migration in the console."
+    waits_again = (
+        "What to do: If the migration is healthy, clear the task to wait again, with a longer timeout."
+    )
+    for state, advice in (("paused", resumes), ("running", waits_again)):
+        text = english("failed", record=record(state), reason="Timed out: …", outcome="timeout")["text"]
+        assert advice in text
 
 
 def test_text_of_polls_that_fail_from_the_first_on() -> None:
