@@ -958,6 +958,13 @@ def test_tracker_drops_states_that_it_cannot_read(states: Any) -> None:
     assert told(WaitTracker.from_json(data), ["paused"]) == ["0 paused"]
 
 
+@pytest.mark.parametrize("figures", [[], "x", 1, {"percent": "5"}, {"percent": None}])
+def test_tracker_drops_figures_that_it_cannot_read(figures: Any) -> None:
+    data = tracker_of(alert("paused")).to_json()
+    data["history"]["figures"] = figures
+    assert told(WaitTracker.from_json(data), [STILL, "paused"]) == ["60 paused"]
+
+
 def test_wait_without_alerts_keeps_nothing_for_them() -> None:
     tracker = tracker_of()
     assert told(tracker, [STILL, "paused", BUSY, "caught_up", "succeeded"]) == []

@@ -795,11 +795,10 @@ def _dts_check_status(frame: Frame) -> dict[str, str]:
 
 
 def dts_checked_tables(frame: Frame) -> list[dict[str, Any]]:
-    """Return the TableDetails of the full data check; none if the job has no check, or none has begun."""
-    if frame.verification is None or not frame.check_runs:
+    """Return the TableDetails of the full data check; none if the job has no check."""
+    if frame.verification is None:
         return []
     run = _latest_check(frame)
-    began = datetime.fromtimestamp(frame.time_of(run.begin), _CHINA_TIME).strftime("%Y-%m-%d %H:%M:%S")
     rows = []
     for table in checked_tables(frame.verification, run):
         row: dict[str, Any] = {
@@ -812,7 +811,8 @@ def dts_checked_tables(frame: Frame) -> list[dict[str, Any]]:
             "Status": _CHECKED_TABLE_STATUS[table.condition],
         }
         if table.condition is not CheckCondition.WAITING:
-            row["BootTime"] = began
+            began = datetime.fromtimestamp(frame.time_of(run.begin), _CHINA_TIME)
+            row["BootTime"] = began.strftime("%Y-%m-%d %H:%M:%S")
         if table.condition is CheckCondition.FAILED:
             row["ErrorCode"] = 4
         rows.append(row)

@@ -163,6 +163,19 @@ def test_hanging_notifier_is_one_warning_and_delays_no_other(
     assert time.monotonic() - begun < 10
 
 
+def test_threads_of_notifiers_that_hang_are_limited(
+    sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SEND_SECONDS", 0.3)
+    sending(message("HangingNotifier"))
+    alive = sum(thread.name == delivery._THREAD_NAME for thread in threading.enumerate())
+    monkeypatch.setattr(delivery, "MAX_THREADS", alive)
+    if can_look_up_beside_others() or sending.place == "worker":  # type: ignore[attr-defined]
+        (warning,) = sending(message("SyncNotifier"))
+        assert "earlier messages have not ended: see which notifier hangs" in warning
+        assert told == []
+
+
 def test_template_error_is_one_warning(sending: Sending, told: list[tuple[str, str]]) -> None:
     (warning,) = sending(message("SyncNotifier", text="{{ record.state.nothing() }}"))
     assert "UndefinedError" in warning

@@ -97,6 +97,17 @@ DTS_STATES = {
 }
 
 
+@pytest.mark.parametrize("script", SCRIPTS["dts"])
+def test_dts_check_of_every_script(play: Callable[..., Any], script: str) -> None:
+    """The check of a copy that never ends does not begin."""
+    scenario = one("dts", "different", migration_job_id="dtsx1")
+    scenario["migrations"][0]["script"] = script
+    ask = play(scenario)
+    ask.simulator.jump("dts", "dtsx1", 90)
+    is_copied = at(script, 90, duration=100, incremental=True).full == 1
+    assert (dts_state(ask) != "NotStarted 0 0 0 0") == is_copied
+
+
 @pytest.mark.parametrize("outcome", EVERY_OUTCOME)
 def test_dts_check_outcomes(play: Callable[..., Any], outcome: str | None) -> None:
     ask, seen = play(one("dts", outcome, migration_job_id="dtsx1")), []
