@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Self
 
@@ -90,6 +90,7 @@ class MigrationAlert:
         the message is sent, with ``alert``, ``record``, ``wait`` and ``link``.
     :param resolve: False to send no message when the condition is left.
     :raises MigrationConfigurationError: for a wrong argument.
+    :ivar key: short digest of the arguments: identifies the alert in the stored state of a wait.
     """
 
     when: str
@@ -98,6 +99,7 @@ class MigrationAlert:
     above: float | None
     notifier_kwargs: dict[str, Any]
     resolve: bool
+    key: str = field(repr=False, compare=False)
 
     def __init__(
         self,
@@ -122,18 +124,14 @@ class MigrationAlert:
         }
         if not isinstance(resolve, bool):
             _refuse_in(when, f"resolve must be True or False, not {resolve!r}")
-        for name, value in given.items():
+        made_of = json.dumps(given, sort_keys=True).encode()
+        key = hashlib.sha1(made_of, usedforsecurity=False).hexdigest()[:12]
+        for name, value in {**given, "key": key}.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def key(self) -> str:
-        """Short digest of all arguments: identifies the alert in the stored state of a wait."""
-        made_of = json.dumps(self.to_json(), sort_keys=True).encode()
-        return hashlib.sha1(made_of, usedforsecurity=False).hexdigest()[:12]
 
     def to_json(self) -> dict[str, Any]:
         """Return the arguments in plain JSON."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _ARGUMENTS}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -142,8 +140,10 @@ class MigrationAlert:
 
         :raises MigrationConfigurationError: for a condition that a later version has added.
         """
-        known = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+        return cls(**{name: value for name, value in data.items() if name in _ARGUMENTS})
+
+
+_ARGUMENTS: Final = tuple(item.name for item in fields(MigrationAlert) if item.name != "key")
 
 
 def alerts_to_json(alerts: Sequence[MigrationAlert]) -> list[dict[str, Any]]:
@@ -154,10 +154,14 @@ def alerts_to_json(alerts: Sequence[MigrationAlert]) -> list[dict[str, Any]]:
         given twice, whose messages could not be told apart.
     """
     if not isinstance(alerts, (list, tuple)):
-        _refuse(f"alerts must be a list of MigrationAlert, not {_shown(alerts)}", "")
+        _refuse(
+            f"alerts must be a list of MigrationAlert, not {_shown(alerts)}; with expand(), give the list to "
+            "partial()",
+            "",
+        )
     for alert in alerts:
         if not isinstance(alert, MigrationAlert):
-            _refuse(f"alerts must contain only MigrationAlert, not {_shown(alert)}", "")
+            _refuse(f"alerts must contain only MigrationAlert(…), not {_shown(alert)}", "")
     keys = [alert.key for alert in alerts]
     for alert in alerts:
         if keys.count(alert.key) > 1:
@@ -173,7 +177,8 @@ def _import_path(when: str, given: object) -> str:
             _refuse_in(
                 when,
                 f"notifier {given.__qualname__} is defined in the DAG file or in a function, from where the "
-                "triggerer cannot import it: move it to a module of its own",
+                "triggerer cannot import it: move it to a module of its own, such as a file in "
+                "$AIRFLOW_HOME/plugins",
             )
         if not callable(getattr(given, "render_template_fields", None)):
             _refuse_in(when, f"notifier {path} is not derived from Airflow's BaseNotifier")
@@ -182,7 +187,8 @@ def _import_path(when: str, given: object) -> str:
         _refuse_in(
             when,
             "notifier must be a class derived from BaseNotifier or its import path, such as "
-            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {_shown(given)}",
+            f"'airflow.providers.slack.notifications.slack.SlackNotifier', not {_shown(given)}. Its "
+            "arguments are notifier_kwargs",
         )
     return given.strip()
 
@@ -223,7 +229,8 @@ def _plain(when: str, given: Any) -> dict[str, Any]:
             _refuse_in(
                 when,
                 f"notifier_kwargs contains a secret in {name!r}, which would be stored with the trigger: put "
-                "it into a connection, and give the notifier the id of that connection",
+                "it into a connection, and give the notifier the id of that connection, or a template such "
+                "as {{ conn.chat.password }}",
             )
     return plain
 

@@ -69,5 +69,16 @@ class HangingAsyncNotifier(HangingNotifier):
                 continue
 
 
+class ContextNotifier(BaseNotifier):
+    """Takes the text from the context, without a template."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    def notify(self, context: Any) -> None:
+        TOLD.append((type(self).__name__, context["alert"]["title"]))
+
+
 class NoNotifier:
     """Something else than a notifier."""

@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pkgutil import resolve_name
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import BaseNotifier
 from asgiref.sync import sync_to_async
+from jinja2 import TemplateSyntaxError, UndefinedError
 
 from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.compat import can_look_up_beside_others, task_address, template_accessors
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.notifications.texts import texts
-from airflow_provider_migration.progress import MigrationProgress, clean_text
-
-if TYPE_CHECKING:
-    from airflow_provider_migration.wait.alerts import Notification
+from airflow_provider_migration.progress import (
+    MigrationErrorInfo,
+    MigrationProgress,
+    MigrationState,
+    clean_text,
+)
+from airflow_provider_migration.wait.alerts import Notification
 
 _T = TypeVar("_T")
 
@@ -37,7 +43,12 @@ SEND_SECONDS: Final = 10.0
 """Maximum seconds for a message."""
 
 MAX_SENDING: Final = 20
-"""Maximum number of messages that one event loop sends at the same time."""
+"""Maximum number of triggers of one event loop that send at the same time."""
+
+MAX_THREADS: Final = 100
+"""Maximum number of threads that send: those of notifiers that hang cannot be ended."""
+
+_THREAD_NAME: Final = "migration-alert"
 
 _ADDRESS: Final = re.compile(
     r"""
@@ -48,6 +59,26 @@ _ADDRESS: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Addresses in errors: the path and the query of a webhook are its secret."""
+
+_SAMPLE: Final = MigrationProgress(
+    service="dts",
+    migration_id="sample",
+    name="sample",
+    state=MigrationState.RUNNING,
+    service_status="Migrating",
+    percent=50,
+    lag_seconds=60,
+    checkpoint=datetime(2026, 1, 1, tzinfo=UTC),
+    remaining_seconds=3600,
+    remaining_source="estimate",
+    error=MigrationErrorInfo(code="sample", message="sample", remedy="sample"),
+    observed_at=datetime(2026, 1, 1, tzinfo=UTC),
+    console_url="https://example.com",
+).model_dump(mode="json")
+"""The record with which templates are tried."""
+
+_SAMPLE_WAIT: Final = {"service": "dts", "migration_id": "sample", "targets": ["caught_up"], "deadline": 3600}
+_SAMPLE_TASK: Final = {"dag_id": "sample", "task_id": "sample", "run_id": "sample", "map_index": -1}
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -86,8 +117,11 @@ class Message:
             "above": due.alert.above,
             "reason": self.wait.get("reason"),
         }
-        link = task_address(**self.task_key) if self.task_key else ""
-        ready = texts(alert, self.record, self.wait, link)
+        key, link, task = self.task_key, "", ""
+        if key is not None:
+            link, task = task_address(**key), f"{key['dag_id']}.{key['task_id']}"
+            task += f"[{key['map_index']}]" if key["map_index"] >= 0 else ""
+        ready = texts({**alert, "task": task}, self.record, self.wait, link)
         return {
             "alert": {**alert, **ready["en"], "zh": ready["zh"]},
             "record": self.record,
@@ -110,43 +144,89 @@ def messages_of(
     return [Message(notification, record, wait, task_key) for notification in due]
 
 
-def check_notifiers(subject: str, alerts: Iterable[MigrationAlert]) -> None:
+def check_notifiers(subject: str, alerts: Iterable[MigrationAlert], log: Callable[..., Any]) -> None:
     """
     Import the notifiers, and compare their arguments with those of the alerts.
 
     :param subject: the beginning of the message.
-    :raises MigrationConfigurationError: for a notifier that cannot be imported or created.
+    :param log: takes the level, ``"%s"`` and the text of a warning about its templates.
+    :raises MigrationConfigurationError: for a notifier that cannot be imported or created, and for a template
+        that cannot be read.
     """
     for alert in alerts:
         place = f"{subject}: notifier {alert.notifier} of alert {alert.when!r}"
         try:
-            notifier = resolve_name(str(alert.notifier))
+            notifier = resolve_name(alert.notifier)
         except Exception as problem:
             raise MigrationConfigurationError(
-                f"{place} cannot be imported: {problem}. Install its provider on workers and triggerers, or "
-                "correct the path."
+                f"{place} cannot be imported: {problem}. {_import_remedy(alert.notifier)}"
             ) from None
         if not (isinstance(notifier, type) and issubclass(notifier, BaseNotifier)):
             raise MigrationConfigurationError(f"{place} is not a class derived from BaseNotifier.")
         try:
-            notifier(**dict(alert.notifier_kwargs or {}))
+            created = notifier(**alert.notifier_kwargs)
         except Exception as problem:
             raise MigrationConfigurationError(
                 f"{place} cannot be created: {problem}. Correct notifier_kwargs."
             ) from None
+        try:
+            doubt = _doubt(alert, created)
+        except TemplateSyntaxError as problem:
+            raise MigrationConfigurationError(f"{place} has a template with an error: {problem}.") from None
+        if doubt is not None:
+            log(logging.WARNING, "%s", f"{place} {doubt}")
 
 
-def send(messages: Iterable[Message], warn: Callable[..., None], seconds: float) -> None:
+def _import_remedy(path: str) -> str:
+    if path.startswith("airflow.providers."):
+        package = f"apache-airflow-providers-{path.split('.')[2]}"
+        return f"Install {package} on workers and triggerers, or correct the path."
+    return "Put its module where workers and triggerers import it, such as in $AIRFLOW_HOME/plugins."
+
+
+def _doubt(alert: MigrationAlert, notifier: BaseNotifier) -> str | None:
+    """
+    Return what is probably wrong with the templates of a notifier, which may know better; else None.
+
+    :raises TemplateSyntaxError: for a template that cannot be read.
+    """
+    fields = {name: getattr(notifier, name, None) for name in notifier.template_fields}
+    for name, value in alert.notifier_kwargs.items():
+        if name not in fields and value not in fields.values() and "{{" in str(value):
+            return f"renders no template in {name}; it renders {', '.join(fields) or 'none'}."
+    if fields and not any("{{" in str(value) or "{%" in str(value) for value in fields.values()):
+        return (
+            "has no template, so that all its messages read the same. Give it {{ alert.text }} in one of "
+            f"{', '.join(fields)}."
+        )
+    context: Any = Message(Notification(alert, False, 0, 60), _SAMPLE, _SAMPLE_WAIT, _SAMPLE_TASK).context()
+    try:
+        notifier.render_template_fields(context)
+    except UndefinedError as problem:
+        names = ", ".join(name for name in context if name != "dag")
+        return f"has a template that cannot be rendered with a sample: {problem}. Templates have {names}."
+    except TemplateSyntaxError:
+        raise
+    except Exception as problem:  # a connection or a variable may be out of reach only now
+        return f"has a template that cannot be rendered with a sample: {type(problem).__name__}."
+    return None
+
+
+def send(messages: Iterable[Message], log: Callable[..., Any], seconds: float) -> None:
     """
     Send messages from a worker.
 
-    :param warn: takes ``"%s"`` and the text of a warning.
+    :param log: takes the level, ``"%s"`` and the text of a log line.
     :param seconds: maximum seconds for all messages together; before Airflow 3.3.2, whose workers have one
         thread that may look up connections, for each.
     """
     sending: dict[Future[None], Message] = {}
     for message in messages:
-        future = _in_thread(partial(_send, message))
+        try:
+            future = _in_thread(partial(_send, message))
+        except RuntimeError as problem:  # also if the system has no thread left
+            log(logging.WARNING, "%s", _failed(message, problem))
+            continue
         sending[future] = message
         if not can_look_up_beside_others():
             wait([future], seconds)
@@ -154,39 +234,46 @@ def send(messages: Iterable[Message], warn: Callable[..., None], seconds: float)
         wait(sending, seconds)
     for future, message in sending.items():
         if not future.done():
-            warn("%s", _unanswered(message, seconds))
-        elif problem := future.exception():
-            warn("%s", _failed(message, problem))
+            log(logging.WARNING, "%s", _unanswered(message, seconds))
+        elif (error := future.exception()) is not None:
+            log(logging.WARNING, "%s", _failed(message, error))
+        else:
+            log(logging.INFO, "%s", f"Sent {message}.")
 
 
-async def asend(messages: Iterable[Message], warn: Callable[..., None]) -> None:
+def turn() -> asyncio.Semaphore:
+    """Return what a trigger holds while it sends."""
+    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_SENDING))
+
+
+async def asend(messages: Iterable[Message], log: Callable[..., Any]) -> None:
     """
     Send messages from an event loop; each takes at most :data:`SEND_SECONDS`.
 
-    :param warn: takes ``"%s"`` and the text of a warning.
+    :param log: takes the level, ``"%s"`` and the text of a log line.
     """
-    await asyncio.gather(*(_asend_in_turn(message, warn) for message in messages))
+    await asyncio.gather(*(_asend_and_log(message, log) for message in messages))
 
 
-async def _asend_in_turn(message: Message, warn: Callable[..., None]) -> None:
-    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_SENDING))
-    async with turns:
-        # A notifier that hangs may ignore its cancellation: it is abandoned, not awaited.
-        sending = asyncio.create_task(_asend(message))
-        try:
-            _, unanswered = await asyncio.wait([sending], timeout=SEND_SECONDS)
-        finally:
-            sending.cancel()
+async def _asend_and_log(message: Message, log: Callable[..., Any]) -> None:
+    # A notifier that hangs may ignore its cancellation: it is abandoned, not awaited.
+    sending = asyncio.create_task(_asend(message))
+    try:
+        _, unanswered = await asyncio.wait([sending], timeout=SEND_SECONDS)
+    finally:
+        sending.cancel()
     if unanswered or sending.cancelled():
-        warn("%s", _unanswered(message, SEND_SECONDS))
-    elif problem := sending.exception():
-        warn("%s", _failed(message, problem))
+        log(logging.WARNING, "%s", _unanswered(message, SEND_SECONDS))
+    elif (error := sending.exception()) is not None:
+        log(logging.WARNING, "%s", _failed(message, error))
+    else:
+        log(logging.INFO, "%s", f"Sent {message}.")
 
 
 def _prepare(message: Message) -> tuple[BaseNotifier, Any]:
     """Create the notifier, and render its templates."""
     alert, context = message.notification.alert, message.context()
-    notifier: BaseNotifier = resolve_name(str(alert.notifier))(**dict(alert.notifier_kwargs or {}))
+    notifier: BaseNotifier = resolve_name(alert.notifier)(**alert.notifier_kwargs)
     rendered: Any = context
     notifier.render_template_fields(rendered)
     return notifier, rendered
@@ -204,16 +291,19 @@ def _notify(notifier: BaseNotifier, context: Any) -> None:
 
 
 async def _asend(message: Message) -> None:
-    # In a thread, because templates may look up variables, and a notifier's module may take long to load.
-    notifier, context = await _off_the_loop(partial(_prepare, message))
-    # Before 3.1, Airflow has no asynchronous notifiers, and lacks what those of its providers call.
-    if hasattr(BaseNotifier, "async_notify"):
-        try:
-            await notifier.async_notify(context)
-            return
-        except NotImplementedError:
-            pass
-    await _off_the_loop(partial(_notify, notifier, context))
+    try:
+        # In a thread, because templates may look up variables, and a notifier's module may take long to load.
+        notifier, context = await _off_the_loop(partial(_prepare, message))
+        # Before 3.1, Airflow has no asynchronous notifiers, and lacks what those of its providers call.
+        if hasattr(BaseNotifier, "async_notify"):
+            try:
+                await notifier.async_notify(context)
+                return
+            except NotImplementedError:
+                pass
+        await _off_the_loop(partial(_notify, notifier, context))
+    except SystemExit as problem:  # would end the event loop, and every trigger with it
+        raise RuntimeError(repr(problem)) from None
 
 
 async def _off_the_loop(function: Callable[[], _T]) -> _T:
@@ -223,7 +313,13 @@ async def _off_the_loop(function: Callable[[], _T]) -> _T:
 
 
 def _in_thread(function: Callable[[], _T]) -> Future[_T]:
-    """Run a function in a thread that does not keep the process alive, as those of an executor do."""
+    """
+    Run a function in a thread that does not keep the process alive, as those of an executor do.
+
+    :raises RuntimeError: if too many notifiers hang.
+    """
+    if sum(thread.name == _THREAD_NAME for thread in threading.enumerate()) >= MAX_THREADS:
+        raise RuntimeError(f"{MAX_THREADS} earlier messages have not ended: see which notifier hangs")
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
     context = contextvars.copy_context()
@@ -234,7 +330,7 @@ def _in_thread(function: Callable[[], _T]) -> Future[_T]:
         except BaseException as problem:
             future.set_exception(problem)
 
-    threading.Thread(target=run, name="migration-alert", daemon=True).start()
+    threading.Thread(target=run, name=_THREAD_NAME, daemon=True).start()
     return future
 
 

@@ -239,6 +239,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
     "warning": ("Warning", "警告"),
     "remedy": ("What to do", "处理建议"),
     "wanted": ("Wanted", "等待目标"),
+    "task": ("Airflow task", "Airflow 任务"),
     "tab": ("Airflow", "Airflow"),
     "console": ("Console", "控制台"),
     "help": ("Help on the error", "错误帮助"),
@@ -366,7 +367,7 @@ def texts(
     Return what an alert says, by language (``en``, ``zh``).
 
     :param alert: ``when``, ``is_over``, ``since`` and ``at`` in epoch seconds, ``above`` in seconds or None,
-        and ``reason``, for which the wait ended, or None.
+        ``reason``, for which the wait ended, or None, and optionally ``task``, the DAG and the task.
     :param record: the last record in plain JSON; None if no poll was answered.
     :param wait: XCom ``migration_wait``.
     :param link: address of the task's Migration tab, or "".
@@ -556,6 +557,7 @@ class _Writer:
             yield "warning", self._own(warning)
         if what not in ("reached", "lost"):
             yield "wanted", self._wanted()
+        yield "task", self._own(self.alert.get("task"))
 
     def _own(self, text: object) -> str | None:
         """Return a text of the service or of the user, truncated; None for an empty one."""
@@ -611,6 +613,8 @@ class _Writer:
 
     def _advice(self, what: str) -> str | None:
         phrase = f"advice.{what}"
+        if what == "timeout" and self.record.get("state") == "paused":
+            phrase = "advice.paused"
         return self._say(phrase) if phrase in PHRASES else None
 
     def _targets(self) -> str:

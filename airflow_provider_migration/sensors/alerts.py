@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -63,19 +63,25 @@ def read_alerts(
 
 
 def check_alerts(
-    subject: str, alerts: Sequence[MigrationAlert], context: Context, *, is_rescheduled: bool
+    subject: str,
+    alerts: Sequence[MigrationAlert],
+    context: Context,
+    log: Callable[..., Any],
+    *,
+    is_rescheduled: bool,
 ) -> None:
     """
     Import the notifiers, and see that something remembers what was sent.
 
     :param subject: the beginning of the message.
+    :param log: takes the level, ``"%s"`` and the text of a warning.
     :param is_rescheduled: True if each poll is a new process.
     :raises MigrationConfigurationError: for an alert that cannot be sent, or would be sent at each poll.
     """
     from airflow_provider_migration.compat import task_state_store
     from airflow_provider_migration.notifications.delivery import check_notifiers
 
-    check_notifiers(subject, alerts)
+    check_notifiers(subject, alerts, log)
     if not is_rescheduled or task_state_store(context) is not None:
         return
     if forgotten := {alert.when for alert in alerts}.difference(AT_THE_END):

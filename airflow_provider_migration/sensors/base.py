@@ -630,7 +630,9 @@ class MigrationSensor(BaseSensorOperator):
             from airflow_provider_migration.sensors.alerts import check_alerts
 
             self._read_alerts(verifies=self.hook.verifies)
-            check_alerts(self._subject, self.alerts, context, is_rescheduled=self._is_rescheduled)
+            check_alerts(
+                self._subject, self.alerts, context, self.log.log, is_rescheduled=self._is_rescheduled
+            )
 
     def _read_alerts(self, *, verifies: bool = True) -> list[dict[str, Any]]:
         if isinstance(self.alerts, (list, tuple)) and not self.alerts:
@@ -853,7 +855,7 @@ class MigrationSensor(BaseSensorOperator):
         if not is_last:  # otherwise Airflow's own timeout would come before the last poll
             seconds = max(min(seconds, tracker.policy.deadline - DEADLINE_MARGIN - time.time()), 0)
         try:
-            send(messages, self.log.warning, seconds)
+            send(messages, self.log.log, seconds)
         except Exception:  # no thread can be started
             self.log.exception("The alerts of this poll are lost.")
         self._seconds_sending = time.monotonic() - begun

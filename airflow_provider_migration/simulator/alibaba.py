@@ -795,8 +795,8 @@ def _dts_check_status(frame: Frame) -> dict[str, str]:
 
 
 def dts_checked_tables(frame: Frame) -> list[dict[str, Any]]:
-    """Return the TableDetails of the full data check; none if the job has no check."""
-    if frame.verification is None:
+    """Return the TableDetails of the full data check; none if the job has no check, or none has begun."""
+    if frame.verification is None or not frame.check_runs:
         return []
     run = _latest_check(frame)
     began = datetime.fromtimestamp(frame.time_of(run.begin), _CHINA_TIME).strftime("%Y-%m-%d %H:%M:%S")

@@ -74,17 +74,19 @@ class AlertSender:
         :param sent: what is stored.
         :param before: the earlier messages of this trigger.
         """
-        from airflow_provider_migration.notifications.delivery import asend
+        from airflow_provider_migration.notifications.delivery import asend, turn
 
         if before is not None:
             await asyncio.wait([before])
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                await self._store(sent)
-        except Exception as problem:
-            # Better a message twice than none about a migration in trouble.
-            self._log.warning(
-                "Airflow did not store that an alert is sent; after a restart it may be sent again: %r",
-                problem,
-            )
-        await asend(messages, self._log.warning)
+        # What waits for its turn is not stored yet, so that a restart does not lose it.
+        async with turn():
+            try:
+                async with asyncio.timeout(STORE_SECONDS):
+                    await self._store(sent)
+            except Exception as problem:
+                # Better a message twice than none about a migration in trouble.
+                self._log.warning(
+                    "Airflow did not store that an alert is sent; after a restart it may be sent again: %r",
+                    problem,
+                )
+            await asend(messages, self._log.log)

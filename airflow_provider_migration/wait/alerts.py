@@ -165,14 +165,27 @@ def states_from_json(data: object) -> dict[str, AlertState]:
     states = {}
     for key, value in data.items():
         match value:
-            case [since, bool(is_sent)] if is_number(since):
+            case [since, bool(is_sent)] if _is_number(since):
                 states[key] = AlertState(since, is_sent)
             case _:
                 raise ValueError(f"the state of an alert must be [since, is_sent], not {value!r}")
     return states
 
 
-def is_number(value: object) -> bool:
+def figures_from_json(data: object) -> Mapping[str, float] | None:
+    """
+    Return the figures of a stored history.
+
+    :raises ValueError: for anything but an object of numbers, or None.
+    """
+    if data is None:
+        return None
+    if not (isinstance(data, Mapping) and all(map(_is_number, data.values()))):
+        raise ValueError(f"the figures of alerts must be a JSON object of numbers, not {data!r}")
+    return data
+
+
+def _is_number(value: object) -> bool:
     """Tell whether a value read from JSON is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 

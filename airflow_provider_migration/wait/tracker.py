@@ -38,10 +38,10 @@ from airflow_provider_migration.wait.alerts import (
     AlertState,
     Notification,
     Observation,
+    figures_from_json,
     figures_of,
     have_moved,
     is_at_work,
-    is_number,
     notifications_due,
     readable_alerts,
     states_from_json,
@@ -233,8 +233,9 @@ class WaitTracker:
         record, history = data.get("progress"), _from_known_fields(History, data["history"])
         try:
             states_from_json(history.alerts)
+            figures_from_json(history.figures)
         except ValueError:  # of another version; a message twice is better than no wait
-            history = replace(history, alerts=None)
+            history = replace(history, alerts=None, figures=None)
         return cls(
             _from_known_fields(WaitPolicy, data["policy"]),
             history,
@@ -537,10 +538,8 @@ class WaitTracker:
         :raises ValueError: for anything else; nothing has changed then.
         """
         match data:
-            case {"alerts": sent, "figures": None}:
-                figures = None
-            case {"alerts": sent, "figures": Mapping() as figures} if all(map(is_number, figures.values())):
-                pass
+            case {"alerts": sent, "figures": figures}:
+                figures = figures_from_json(figures)
             case _:
                 raise ValueError(
                     f"the state of the alerts must be an object of alerts and figures, not {data!r}"

@@ -98,10 +98,10 @@ def of_alerts() -> list[str]:
     alert = MigrationAlert("stalled", slack, after=60)
     message = Message(Notification(alert, False, 0, 60), None, {}, None)
     return [
-        message_of(lambda: check_notifiers("DtsMigrationJobSensor 'wait'", [alert])),
+        message_of(lambda: check_notifiers("DtsMigrationJobSensor 'wait'", [alert], print)),
         message_of(lambda: MigrationAlert("stalled", slack, after=60, notifier_kwargs={"token": "xoxb-1"})),
         delivery._failed(message, ConnectionRefusedError("invalid_auth")),
-        delivery._unanswered(message),
+        delivery._unanswered(message, delivery.SEND_SECONDS),
     ]
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +36,10 @@ def told() -> Iterator[list[tuple[str, str]]]:
     notifiers.RELEASED.set()
 
 
+def no_warning(level: int, template: str, text: object) -> None:
+    raise AssertionError(text)
+
+
 def message(notifier: str, *, is_over: bool = False, **kwargs: str) -> Message:
     alert = MigrationAlert("paused", f"tests.notifiers.{notifier}", notifier_kwargs=kwargs)
     return Message(Notification(alert, is_over, 1e9, 1e9 + 60), None, WAIT, TASK)
@@ -48,13 +55,14 @@ def sending(request: pytest.FixtureRequest) -> Sending:
     def run(*messages: Message) -> list[str]:
         warnings: list[str] = []
 
-        def warn(template: str, text: str) -> None:
-            warnings.append(template % text)
+        def log(level: int, template: str, text: object) -> None:
+            if level > logging.INFO:
+                warnings.append(template % text)
 
         if request.param == "worker":
-            send(messages, warn, delivery.SEND_SECONDS)
+            send(messages, log, delivery.SEND_SECONDS)
         else:
-            asyncio.run(asend(messages, warn))
+            asyncio.run(asend(messages, log))
         return warnings
 
     run.place = request.param  # type: ignore[attr-defined] # for the tests of one place
@@ -116,6 +124,25 @@ def test_warning_redacts_addresses(
     (warning,) = sending(message("FailingNotifier"))
     assert written in warning
     assert "SECRET" not in warning
+
+
+@pytest.mark.parametrize("has_threads", [True, False])
+@pytest.mark.parametrize("method", ["notify", "async_notify"])
+def test_notifier_that_exits_ends_nothing_else(
+    sending: Sending, monkeypatch: pytest.MonkeyPatch, method: str, has_threads: bool
+) -> None:
+    monkeypatch.setattr(delivery, "can_look_up_beside_others", lambda: has_threads)
+
+    def leave(*_: Any) -> None:
+        sys.exit(3)
+
+    async def async_leave(*_: Any) -> None:
+        sys.exit(3)
+
+    kind = notifiers.SyncNotifier if method == "notify" else notifiers.OnlyAsyncNotifier
+    monkeypatch.setattr(kind, method, leave if method == "notify" else async_leave)
+    (warning,) = sending(message(kind.__name__))
+    assert "SystemExit" in warning
 
 
 @pytest.mark.parametrize("notifier", ["HangingNotifier", "HangingAsyncNotifier"])
@@ -182,7 +209,7 @@ async def test_event_loop_is_free_while_notifiers_hang(
 @pytest.mark.parametrize(
     ("notifier", "kwargs", "problem"),
     [
-        ("tests.notifiers.GoneNotifier", {}, "cannot be imported: .*Install its provider"),
+        ("tests.notifiers.GoneNotifier", {}, "cannot be imported: .*plugins"),
         ("nowhere.at.all.Notifier", {}, "cannot be imported: No module named 'nowhere'"),
         ("tests.notifiers.NoNotifier", {}, "is not a class derived from BaseNotifier"),
         ("tests.notifiers.TOLD", {}, "is not a class derived from BaseNotifier"),
@@ -194,10 +221,48 @@ def test_wrong_notifier_is_refused(notifier: str, kwargs: dict[str, Any], proble
     with pytest.raises(
         MigrationConfigurationError, match=f"^wait: notifier {notifier} of alert 'failed' {problem}"
     ):
-        check_notifiers("wait", [alert])
+        check_notifiers("wait", [alert], no_warning)
+
+
+def test_template_with_an_error_is_refused() -> None:
+    alert = MigrationAlert(
+        "failed", "tests.notifiers.SyncNotifier", notifier_kwargs={"text": "{{ alert.text }"}
+    )
+    with pytest.raises(MigrationConfigurationError, match="has a template with an error: unexpected '}'"):
+        check_notifiers("wait", [alert], no_warning)
+
+
+@pytest.mark.parametrize(
+    ("notifier", "kwargs", "warning"),
+    [
+        (
+            "SyncNotifier",
+            {"text": "{{ alerts.text }}"},
+            "'alerts' is undefined. Templates have alert, record, wait",
+        ),
+        ("SyncNotifier", {"text": "Look!"}, "has no template, .* Give it {{ alert.text }} in one of text."),
+        ("ContextNotifier", {"url": "{{ link }}"}, "renders no template in url; it renders none."),
+        ("SyncNotifier", {"text": "{{ conn.nowhere.host }}"}, "cannot be rendered with a sample: Airflow"),
+        ("ContextNotifier", {"url": "http://127.0.0.1"}, None),
+        (
+            "SyncNotifier",
+            {"text": "{{ record.percent }} {{ record.error.remedy }} {{ alert.zh.text }}"},
+            None,
+        ),
+    ],
+)
+def test_doubtful_template_is_one_warning(notifier: str, kwargs: dict[str, str], warning: str | None) -> None:
+    """A notifier may know better, so the wait begins."""
+    alert = MigrationAlert("paused", f"tests.notifiers.{notifier}", notifier_kwargs=kwargs)
+    lines: list[str] = []
+    check_notifiers("wait", [alert], lambda level, template, text: lines.append(text))
+    if warning is None:
+        assert lines == []
+    else:
+        assert re.search(warning, *lines)
 
 
 @pytest.mark.parametrize("path", ["tests.notifiers.SyncNotifier", "tests.notifiers:SyncNotifier"])
 def test_right_notifier_is_accepted(path: str) -> None:
-    check_notifiers("wait", [MigrationAlert("failed", path, notifier_kwargs={"text": "x"})])
+    check_notifiers("wait", [MigrationAlert("failed", path)], no_warning)
     assert issubclass(notifiers.SyncNotifier, BaseNotifier)

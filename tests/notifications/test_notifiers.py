@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -70,17 +71,18 @@ def sending(request: pytest.FixtureRequest, record: MigrationProgress) -> Sendin
 
     def run(notifier: str, **kwargs: Any) -> list[str]:
         alert = MigrationAlert("paused", notifier, notifier_kwargs=kwargs)
-        check_notifiers("wait", [alert])
+        check_notifiers("wait", [alert], print)
         messages: list[Message] = messages_of([Notification(alert, False, 1e9, 1e9 + 60)], record, WAIT, TASK)
         warnings: list[str] = []
 
-        def warn(template: str, text: str) -> None:
-            warnings.append(template % text)
+        def log(level: int, template: str, text: object) -> None:
+            if level > logging.INFO:
+                warnings.append(template % text)
 
         if request.param == "worker":
-            send(messages, warn, SEND_SECONDS)
+            send(messages, log, SEND_SECONDS)
         else:
-            asyncio.run(asend(messages, warn))
+            asyncio.run(asend(messages, log))
         return warnings
 
     return run

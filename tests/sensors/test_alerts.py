@@ -348,7 +348,7 @@ def test_rescheduled_task_without_a_store_refuses_what_it_would_repeat(
     ("arguments", "problem"),
     [
         ({"alerts": "paused"}, "alerts must be a list of MigrationAlert, not 'paused'"),
-        ({"alerts": ["paused"]}, "alerts must contain only MigrationAlert, not 'paused'"),
+        ({"alerts": ["paused"]}, r"alerts must contain only MigrationAlert\(…\), not 'paused'"),
         ({"alerts": [alert("paused"), alert("paused")]}, "'paused'. is given twice"),
         ({"alerts": [alert("stalled", after=60)]}, "after=60, which must be more than the 60 s between"),
         ({"alerts": None}, "alerts must be a list"),
