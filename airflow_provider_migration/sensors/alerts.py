@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -17,7 +17,6 @@ from airflow_provider_migration.alerts import (
     alerts_to_json,
 )
 from airflow_provider_migration.exceptions import MigrationConfigurationError, MigrationError
-from airflow_provider_migration.sensors.base import refuse, task_key
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,16 +48,15 @@ def read_alerts(
         raise MigrationConfigurationError(f"{subject}: {problem}") from None
     for alert in plain:
         if alert["when"] == STALLED and alert["after"] <= interval:
-            refuse(
+            _refuse(
                 subject,
-                "alerts",
                 f"contains 'stalled' with after={alert['after']:g}, which must be more than the "
                 f"{interval:g} s between two polls.",
             )
         if alert["when"] == LAG_ABOVE and not has_lag:
-            refuse(subject, "alerts", "contains 'lag_above', and migrations of this service have no lag.")
+            _refuse(subject, "contains 'lag_above', and migrations of this service have no lag.")
         if alert["when"] == VERIFICATION_FAILED and not verifies:
-            refuse(subject, "alerts", "contains 'verification_failed', and this service has no data check.")
+            _refuse(subject, "contains 'verification_failed', and this service has no data check.")
     return plain
 
 
@@ -85,9 +83,8 @@ def check_alerts(
     if not is_rescheduled or task_state_store(context) is not None:
         return
     if forgotten := {alert.when for alert in alerts}.difference(AT_THE_END):
-        refuse(
+        _refuse(
             subject,
-            "alerts",
             f"contains {min(forgotten)!r}: before 3.3 Airflow does not remember in reschedule mode what was "
             "sent. Use deferrable=True or mode='poke'.",
         )
@@ -104,12 +101,14 @@ def messages_due(
     tracker: WaitTracker,
     verdict: Verdict,
     error: MigrationError | None,
+    task_key: Mapping[str, Any],
     *,
     never_fails: bool,
 ) -> list[Message]:
     """
     Return the messages that are due after the last poll of a task.
 
+    :param task_key: ``dag_id``, ``task_id``, ``run_id`` and ``map_index`` of the task.
     :param never_fails: True if an error skips the task instead of failing the try.
     """
     from airflow_provider_migration.notifications.delivery import messages_of
@@ -124,4 +123,8 @@ def messages_due(
         tracker.history.polled_at or time.time(),
         is_last=verdict.ends and not is_retried,
     )
-    return messages_of(due, tracker.progress, tracker.wait_to_json(verdict, error), task_key(context))
+    return messages_of(due, tracker.progress, tracker.wait_to_json(verdict, error), task_key)
+
+
+def _refuse(subject: str, problem: str) -> NoReturn:
+    raise MigrationConfigurationError(f"{subject}: alerts {problem}")

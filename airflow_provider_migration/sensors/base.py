@@ -811,7 +811,9 @@ class MigrationSensor(BaseSensorOperator):
         from airflow_provider_migration.sensors.alerts import messages_due
 
         try:
-            return messages_due(context, tracker, verdict, error, never_fails=self.never_fail)
+            return messages_due(
+                context, tracker, verdict, error, task_key(context), never_fails=self.never_fail
+            )
         except Exception:
             self.log.exception("The alerts of this poll are lost.")
             return []
