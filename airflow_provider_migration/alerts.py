@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Self
 
+from airflow_provider_migration.durations import is_number, to_seconds
+
 STALLED: Final = "stalled"
 LAG_ABOVE: Final = "lag_above"
 PAUSED: Final = "paused"
@@ -39,7 +41,7 @@ WITH_THRESHOLD: Final = (LAG_ABOVE, REMAINING_ABOVE)
 """Conditions that compare a figure with ``above``."""
 
 AT_THE_END: Final = (REACHED, FAILED)
-"""Conditions that hold only when a wait ends."""
+"""Conditions that the end of a wait decides."""
 
 WHATEVER_AFTER: Final = (*AT_THE_END, POLLS_FAILING)
 """Conditions that are told at once when a wait ends with them: no later poll could tell."""
@@ -86,7 +88,7 @@ class MigrationAlert:
         ``stalled`` needs it. A wait that ends sends ``reached``, ``failed`` and ``polls_failing`` at once.
     :param above: the threshold of ``lag_above`` and ``remaining_above`` in seconds, or a timedelta.
     :param notifier_kwargs: arguments of the notifier, in plain JSON. They are stored with the trigger, so
-        secrets belong into a connection. Templates in the notifier's own template fields are rendered when
+        secrets belong in a connection. Templates in the notifier's own template fields are rendered when
         the message is sent, with ``alert``, ``record``, ``wait`` and ``link``.
     :param resolve: False to send no message when the condition is left.
     :raises MigrationConfigurationError: for a wrong argument.
@@ -117,8 +119,8 @@ class MigrationAlert:
         given = {
             "when": when,
             "notifier": _import_path(when, notifier),
-            "after": _after(when, _seconds(after)),
-            "above": _above(when, _seconds(above)),
+            "after": _after(when, to_seconds(after)),
+            "above": _above(when, to_seconds(above)),
             "notifier_kwargs": _plain(when, {} if notifier_kwargs is None else notifier_kwargs),
             "resolve": resolve,
         }
@@ -194,7 +196,7 @@ def _import_path(when: str, given: object) -> str:
 
 
 def _after(when: str, given: Any) -> float:
-    if not _is_seconds(given):
+    if not is_number(given):
         _refuse_in(when, f"after must be a number of seconds, 0 or more, or a timedelta, not {given!r}")
     if when == STALLED and not given:
         _refuse_in(when, "after is missing: give the seconds without movement that count as a stall")
@@ -208,7 +210,7 @@ def _above(when: str, given: Any) -> float | None:
         return None
     if given is None:
         _refuse_in(when, "above is missing: give the threshold in seconds")
-    if not _is_seconds(given):
+    if not is_number(given):
         _refuse_in(when, f"above must be a number of seconds, 0 or more, or a timedelta, not {given!r}")
     return float(given)
 
@@ -245,14 +247,6 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _texts(item, key)
-
-
-def _seconds(value: Any) -> Any:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def _shown(value: object) -> str:

@@ -144,7 +144,7 @@ def task_address(dag_id: str, task_id: str, run_id: str, map_index: int) -> str:
     """
     Return the address of a task's Migration tab in the Airflow UI; "" if Airflow's own is not configured.
 
-    Until 3.1: Airflow 2 has a different page, and before 3.1 there are no tabs of plugins.
+    Until 3.1: Airflow 2 has another page, and Airflow 3.0 shows no tabs of plugins.
     """
     from urllib.parse import quote, urlencode
 

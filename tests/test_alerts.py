@@ -164,8 +164,8 @@ def test_alerts_must_be_a_list(given: Any) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda secret: alerts_to_json({"webhook": secret}),  # type: ignore[arg-type]
-        lambda secret: alerts_to_json([{"when": "paused", "url": secret}]),  # type: ignore[list-item]
+        lambda secret: alerts_to_json({"webhook": secret}),  # type: ignore[arg-type] # a mistake
+        lambda secret: alerts_to_json([{"when": "paused", "url": secret}]),  # type: ignore[list-item] # another
         lambda secret: MigrationAlert("paused", secret),
     ],
 )

@@ -55,8 +55,8 @@ get_stats_factory = pytest.importorskip(
 if signature(get_stats_factory).parameters:
     pytest.skip(OLDER, allow_module_level=True)
 
-from airflow.sdk._shared.observability.metrics.statsd_logger import get_statsd_logger  # noqa: E402
-from statsd import StatsClient  # noqa: E402
+from airflow.sdk._shared.observability.metrics.statsd_logger import get_statsd_logger  # noqa: E402 # older Airflows have been skipped
+from statsd import StatsClient  # noqa: E402 # likewise
 
 FOLDER = ROOT / "dashboards"
 RULES = (FOLDER / "alerts.yml").read_text()

@@ -1,1 +1,1 @@
-"""What an alert says, and its delivery by Airflow's notifiers."""
+"""Texts of alerts, and their delivery by Airflow's notifiers."""

@@ -339,7 +339,7 @@ _COUNTED: Final[Mapping[str, str]] = {
 _LOOK_ALIKES: Final = str.maketrans({"<": "‹", ">": "›", "@": "＠"})
 _MARKDOWN: Final = re.compile(
     r"""[\\`*\[\]~]                               # code, emphasis, links
-    | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])        # inside a word an underscore is no emphasis
+    | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])        # an underscore inside a word does not emphasize
     | :(?=//) | (?<=\bwww)\.                      # addresses become links by themselves
     | &(?=\#?\w+;)                                # entities""",
     re.VERBOSE,
@@ -348,7 +348,7 @@ _MARKDOWN: Final = re.compile(
 
 class Text(TypedDict):
     """
-    What an alert says in one language.
+    Texts of an alert in one language.
 
     :ivar title: one line of at most 120 characters.
     :ivar text: plain text of at most 2,000 characters, in lines of label and value.
@@ -364,7 +364,7 @@ def texts(
     alert: Mapping[str, Any], record: Mapping[str, Any] | None, wait: Mapping[str, Any], link: str
 ) -> dict[str, Text]:
     """
-    Return what an alert says, by language (``en``, ``zh``).
+    Return the texts of an alert, by language (``en``, ``zh``).
 
     :param alert: ``when``, ``is_over``, ``since`` and ``at`` in epoch seconds, ``above`` in seconds or None,
         ``reason``, for which the wait ended, or None, and optionally ``task``, the DAG and the task.
@@ -381,7 +381,7 @@ def texts(
 
 def _written(writer_of: Callable[[int], _Writer], links: list[tuple[str, str]]) -> Text:
     """
-    Return what an alert says in one language.
+    Return the texts of an alert in one language.
 
     :param writer_of: takes the maximum characters of names and errors.
     :param links: phrases and addresses, the most important one first.
@@ -462,7 +462,7 @@ class _Writer:
     # --- what has happened --------------------------------------------------------------------------------
 
     def _what(self) -> str:
-        """Return what has happened, as the phrases name it."""
+        """Return the event, as the phrases name it."""
         when: str = self.alert["when"]
         return self._end(when) if self.alert["is_over"] else self._beginning(when)
 

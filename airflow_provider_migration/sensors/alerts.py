@@ -69,7 +69,7 @@ def check_alerts(
     is_rescheduled: bool,
 ) -> None:
     """
-    Import the notifiers, and see that something remembers what was sent.
+    Check the notifiers, and that the mode remembers which messages were sent.
 
     :param subject: the beginning of the message.
     :param log: takes the level, ``"%s"`` and the text of a warning.
@@ -77,7 +77,7 @@ def check_alerts(
     :raises MigrationConfigurationError: for an alert that cannot be sent, or would be sent at each poll.
     """
     from airflow_provider_migration.compat import task_state_store
-    from airflow_provider_migration.notifications.delivery import check_notifiers
+    from airflow_provider_migration.notifications.check import check_notifiers
 
     check_notifiers(subject, alerts, log)
     if not is_rescheduled or task_state_store(context) is not None:
@@ -123,6 +123,8 @@ def messages_due(
         tracker.history.polled_at or time.time(),
         is_last=verdict.ends and not is_retried,
     )
+    if not due:
+        return []
     return messages_of(due, tracker.progress, tracker.wait_to_json(verdict, error), task_key)
 
 

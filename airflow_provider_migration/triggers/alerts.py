@@ -78,7 +78,7 @@ class AlertSender:
 
         if before is not None:
             await asyncio.wait([before])
-        # What waits for its turn is not stored yet, so that a restart does not lose it.
+        # A message that waits for its turn is not stored yet, so that a restart does not lose it.
         async with turn():
             try:
                 async with asyncio.timeout(STORE_SECONDS):

@@ -198,7 +198,7 @@ class MigrationTrigger(BaseTrigger):
             )
 
     def _knows_what_is_sent(self, tracker: WaitTracker) -> bool:
-        """Tell whether it is known what an earlier trigger has sent; restore that as soon as it is read."""
+        """Tell whether the messages of an earlier trigger are known; restore them once they are read."""
         stored = self._stored_alerts
         if stored is None:
             return True

@@ -252,7 +252,7 @@ def _is_above(alert: MigrationAlert, seen: Observation, figure: float | None) ->
         return False
     if figure is None or not is_at_work(seen.progress):
         return None
-    return figure > alert.above  # type: ignore[operator] # which these conditions have
+    return alert.above is not None and figure > alert.above
 
 
 def _is_paused(alert: MigrationAlert, seen: Observation) -> bool | None:

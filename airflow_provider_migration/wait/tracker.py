@@ -508,9 +508,10 @@ class WaitTracker:
         is_answered = (
             error is None and history.polled_at is not None and history.polled_at == history.answered_at
         )
+        is_failed = False if is_answered else None
         seen = Observation(
             progress=self.progress if is_answered else None,
-            is_failed_poll=True if error is not None else False if is_answered else None,
+            is_failed_poll=is_failed if error is None else True,
             is_reached=is_reached,
             has_failed=is_last and outcome in (Outcome.FAIL, Outcome.TIMEOUT, Outcome.POLL_ERROR),
             is_last=is_last,
@@ -524,7 +525,7 @@ class WaitTracker:
         return due
 
     def alerts_to_json(self) -> dict[str, Any]:
-        """Return what another process must know, so that no message is sent twice; plain JSON."""
+        """Return the state, in plain JSON, with which another process sends no message twice."""
         history = self.history
         return {
             "alerts": states_to_json(states_sent(self._alert_states)),

@@ -22,7 +22,8 @@ from airflow_provider_migration.hooks.drs import DrsHook
 from airflow_provider_migration.hooks.dts import DtsHook
 from airflow_provider_migration.hooks.oms import OmsHook
 from airflow_provider_migration.notifications import delivery
-from airflow_provider_migration.notifications.delivery import Message, check_notifiers
+from airflow_provider_migration.notifications.check import check_notifiers
+from airflow_provider_migration.notifications.delivery import Message
 from airflow_provider_migration.progress import (
     MigrationProgress,
     MigrationSummary,

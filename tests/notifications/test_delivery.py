@@ -8,7 +8,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from airflow_provider_migration.alerts import MigrationAlert
 from airflow_provider_migration.compat import can_look_up_beside_others
 from airflow_provider_migration.exceptions import MigrationConfigurationError
 from airflow_provider_migration.notifications import delivery
-from airflow_provider_migration.notifications.delivery import Message, asend, check_notifiers, send
+from airflow_provider_migration.notifications.check import check_notifiers
+from airflow_provider_migration.notifications.delivery import Message, asend, send
 from airflow_provider_migration.wait.alerts import Notification
 from tests import notifiers
 
@@ -45,28 +47,29 @@ def message(notifier: str, *, is_over: bool = False, **kwargs: str) -> Message:
     return Message(Notification(alert, is_over, 1e9, 1e9 + 60), None, WAIT, TASK)
 
 
-Sending = Callable[..., list[str]]
+@dataclass(frozen=True)
+class Sending:
+    """Sends messages on a worker or on an event loop, and returns the warnings."""
 
+    place: str
 
-@pytest.fixture(params=["worker", "event loop"])
-def sending(request: pytest.FixtureRequest) -> Sending:
-    """Send messages, and return the warnings."""
-
-    def run(*messages: Message) -> list[str]:
+    def __call__(self, *messages: Message) -> list[str]:
         warnings: list[str] = []
 
         def log(level: int, template: str, text: object) -> None:
             if level > logging.INFO:
                 warnings.append(template % text)
 
-        if request.param == "worker":
+        if self.place == "worker":
             send(messages, log, delivery.SEND_SECONDS)
         else:
             asyncio.run(asend(messages, log))
         return warnings
 
-    run.place = request.param  # type: ignore[attr-defined] # for the tests of one place
-    return run
+
+@pytest.fixture(params=["worker", "event loop"])
+def sending(request: pytest.FixtureRequest) -> Sending:
+    return Sending(request.param)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def sending(request: pytest.FixtureRequest) -> Sending:
 def test_notifier_is_called_in_the_way_that_it_has(
     sending: Sending, told: list[tuple[str, str]], notifier: str, on_worker: str, on_loop: str
 ) -> None:
-    expected = on_worker if sending.place == "worker" else on_loop  # type: ignore[attr-defined]
+    expected = on_worker if sending.place == "worker" else on_loop
     assert sending(message(notifier)) == []
     assert told == [(notifier, expected)]
 
@@ -150,7 +153,7 @@ def test_hanging_notifier_is_one_warning_and_delays_no_other(
     sending: Sending, told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, notifier: str
 ) -> None:
     monkeypatch.setattr(delivery, "SEND_SECONDS", 0.5)
-    if not can_look_up_beside_others() and (sending.place, notifier) == ("event loop", "HangingNotifier"):  # type: ignore[attr-defined]
+    if not can_look_up_beside_others() and (sending.place, notifier) == ("event loop", "HangingNotifier"):
         pytest.skip("before Airflow 3.3.2 everything that asks Airflow shares one thread")
     releasing = threading.Timer(2, notifiers.RELEASED.set)
     releasing.start()  # the event loop ends only with its tasks
@@ -170,7 +173,7 @@ def test_threads_of_notifiers_that_hang_are_limited(
     sending(message("HangingNotifier"))
     alive = sum(thread.name == delivery._THREAD_NAME for thread in threading.enumerate())
     monkeypatch.setattr(delivery, "MAX_THREADS", alive)
-    if can_look_up_beside_others() or sending.place == "worker":  # type: ignore[attr-defined]
+    if can_look_up_beside_others() or sending.place == "worker":
         (warning,) = sending(message("SyncNotifier"))
         assert "earlier messages have not ended: see which notifier hangs" in warning
         assert told == []

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_migration.alerts import MigrationAlert
+from airflow_provider_migration.notifications.check import check_notifiers
 from airflow_provider_migration.notifications.delivery import (
     SEND_SECONDS,
     Message,
     asend,
-    check_notifiers,
     messages_of,
     send,
 )

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -189,10 +190,7 @@ def test_pause_at_the_first_poll_is_told_by_the_worker(play: Callable[..., Simul
 
 def test_pause_without_resolve_is_told_when_it_begins(play: Callable[..., Simulator], watch: Watch) -> None:
     simulator = play(scripted("dts", "pause"))
-    moves: list[Callable[[], Any]] = [
-        lambda second=second: simulator.jump("dts", "dts1", second)  # type: ignore[misc] # bound now
-        for second in (20, 52, 90, 52, 53)
-    ]
+    moves = [partial(simulator.jump, "dts", "dts1", second) for second in (20, 52, 90, 52, 53)]
     assert watch(sensor_of("dts", alert("paused", resolve=False)), moves) == "waits"
     assert told() == ["paused begins paused"] * 2
 
