@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Final, NoReturn, Self
 
-from airflow_provider_migration.durations import is_number, to_seconds
-
 STALLED: Final = "stalled"
 LAG_ABOVE: Final = "lag_above"
 PAUSED: Final = "paused"
@@ -119,8 +117,8 @@ class MigrationAlert:
         given = {
             "when": when,
             "notifier": _import_path(when, notifier),
-            "after": _after(when, to_seconds(after)),
-            "above": _above(when, to_seconds(above)),
+            "after": _after(when, _seconds(after)),
+            "above": _above(when, _seconds(above)),
             "notifier_kwargs": _plain(when, {} if notifier_kwargs is None else notifier_kwargs),
             "resolve": resolve,
         }
@@ -196,7 +194,7 @@ def _import_path(when: str, given: object) -> str:
 
 
 def _after(when: str, given: Any) -> float:
-    if not is_number(given):
+    if not _is_seconds(given):
         _refuse_in(when, f"after must be a number of seconds, 0 or more, or a timedelta, not {given!r}")
     if when == STALLED and not given:
         _refuse_in(when, "after is missing: give the seconds without movement that count as a stall")
@@ -210,7 +208,7 @@ def _above(when: str, given: Any) -> float | None:
         return None
     if given is None:
         _refuse_in(when, "above is missing: give the threshold in seconds")
-    if not is_number(given):
+    if not _is_seconds(given):
         _refuse_in(when, f"above must be a number of seconds, 0 or more, or a timedelta, not {given!r}")
     return float(given)
 
@@ -247,6 +245,16 @@ def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _texts(item, key)
+
+
+# The sensors' module, which is above this one, has the same two: with a module that both share, each DAG file
+# with a sensor would load one more.
+def _seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def _shown(value: object) -> str:

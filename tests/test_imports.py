@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "airflow_provider_migration"
 
 FLOORS = (
-    {"compat", "durations", "get_provider_info", "keys"},
+    {"compat", "get_provider_info", "keys"},
     {"alerts", "clock", "exceptions", "progress"},
     {"sansio"},
     {"api_errors"},

@@ -26,7 +26,6 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_migration.durations import is_number, to_seconds
 from airflow_provider_migration.keys import ALERTS_KEY, PROGRESS_KEY, TRACKER_KEY, WAIT_KEY
 from airflow_provider_migration.links import MigrationConsoleLink
 
@@ -915,6 +914,16 @@ def push_xcom(context: Context, key: str, value: Any) -> None:
         context["ti"].xcom_push(key=key, value=value)
 
     write_xcom(push, key, value, task_key(context))
+
+
+def is_number(value: object) -> bool:
+    """Tell whether something is a number of seconds: finite, and 0 or more."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def to_seconds(value: Any) -> Any:
+    """Return a timedelta as seconds, and any other value as it is."""
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def is_constant(value: object) -> bool:

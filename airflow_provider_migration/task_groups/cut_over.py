@@ -13,15 +13,16 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_migration.clock import MAX_SKEW
 from airflow_provider_migration.compat import approval_operator, response_timeout
-from airflow_provider_migration.durations import is_number, to_seconds
 from airflow_provider_migration.sensors.base import (
     DURATION,
     FIGURES,
     NOT_GIVEN,
     MigrationSensor,
     add_to_events,
+    is_number,
     refuse,
     shown,
+    to_seconds,
 )
 
 if TYPE_CHECKING:

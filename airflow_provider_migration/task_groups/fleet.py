@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, TaskGroup, chain, conf
 
 from airflow_provider_migration.clock import MAX_SKEW
-from airflow_provider_migration.durations import to_seconds
 from airflow_provider_migration.keys import PROGRESS_KEY, WAIT_KEY
 from airflow_provider_migration.sensors.base import (
     SEARCH_ARGUMENTS,
@@ -23,6 +22,7 @@ from airflow_provider_migration.sensors.base import (
     read_text,
     refuse,
     shown,
+    to_seconds,
 )
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_migration.compat import BaseEventTrigger, asset_state_store
-from airflow_provider_migration.durations import is_number, to_seconds
 
 if TYPE_CHECKING:
     from airflow_provider_migration.alerts import MigrationAlert
@@ -129,9 +128,9 @@ class MigrationEventTrigger(BaseEventTrigger):
         subject = f"{cls.__name__} of {sensor.__name__}"
         given = {
             "target_status": _default(sensor, "target_status") if target_status is None else target_status,
-            "max_lag": to_seconds(max_lag),
-            "hold_for": to_seconds(hold_for),
-            "poke_interval": to_seconds(
+            "max_lag": base.to_seconds(max_lag),
+            "hold_for": base.to_seconds(hold_for),
+            "poke_interval": base.to_seconds(
                 _default(sensor, "poke_interval") if poke_interval is None else poke_interval
             ),
         }
@@ -143,7 +142,7 @@ class MigrationEventTrigger(BaseEventTrigger):
             least, allowed = 0, base.DURATION
             if name == "poke_interval":
                 least, allowed = base.MIN_INTERVAL, base.INTERVAL
-            if not is_number(given[name]) or given[name] < least:
+            if not base.is_number(given[name]) or given[name] < least:
                 base.refuse(subject, name, f"must be {allowed}, not {base.shown(given[name])}.")
         hook_class = resolve_name(sensor.hook_class)
         plain_alerts = read_alerts(
